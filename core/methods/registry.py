@@ -1,0 +1,73 @@
+"""Every method, found by importing the files of this folder. A duplicate or a bad name fails at import, loudly."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from functools import cache
+from typing import Any
+
+import core.methods
+from core.errors import ParameterError
+from core.methods.base import Method
+
+_HELPERS = {"base", "params", "registry"}
+
+
+@cache
+def all_methods() -> tuple[Method, ...]:
+    """All methods, by family and title. Importing happens at the first call."""
+    found: dict[str, Method] = {}
+    for info in pkgutil.iter_modules(core.methods.__path__):
+        if info.name in _HELPERS or info.name.startswith("_"):
+            continue
+        module = importlib.import_module(f"core.methods.{info.name}")
+        for thing in vars(module).values():
+            if isinstance(thing, type) and issubclass(thing, Method) and thing.__module__ == module.__name__:
+                _register(found, thing())
+    for word in {m.word for m in found.values()}:
+        same = [m for m in found.values() if m.word == word]
+        if len(same) > 1 and sum(m.default for m in same) != 1:
+            raise RuntimeError(f"exactly one method of the word {word!r} must be the default")
+    return tuple(sorted(found.values(), key=lambda m: (m.family, m.title)))
+
+
+def _register(found: dict[str, Method], method: Method) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", method.word):
+        raise RuntimeError(f"{type(method).__name__}: {method.word!r} is no recipe word (lower case, digits, _)")
+    if method.key in found:
+        raise RuntimeError(f"{method.key!r} is registered twice")
+    found[method.key] = method
+
+
+def find(word: str, scheme: str | None = None) -> Method:
+    """The method of a recipe word (and scheme); ParameterError lists what there is."""
+    same = [m for m in all_methods() if m.word == word]
+    if not same:
+        words = ", ".join(sorted({m.word for m in all_methods()}))
+        raise ParameterError(f"there is no method {word!r}", do=f"use one of {words}")
+    if scheme is None:
+        return next((m for m in same if m.default), same[0])
+    for method in same:
+        if method.scheme == scheme:
+            return method
+    schemes = ", ".join(m.scheme for m in same if m.scheme) or "none"
+    raise ParameterError(f"{word} has no scheme {scheme!r}", do=f"use one of {schemes}")
+
+
+def by_key(key: str) -> Method:
+    """The method whose `key` this is ("quantize:codebook"); KeyError otherwise."""
+    return next(m for m in all_methods() if m.key == key)
+
+
+def describe(method: Method) -> dict[str, Any]:
+    """A method as plain data, for `featherweight-cli methods --json` and the documents."""
+    from core.methods.params import specs
+
+    return {
+        "word": method.word, "scheme": method.scheme, "key": method.key, "title": method.title, "family": method.family,
+        "summary": method.summary, "saves": list(method.saves), "costs": method.costs, "source": method.source,
+        "kinds": sorted(str(k) for k in method.kinds),
+        "parameters": {s.name: s.schema() for s in specs(method.Params)},
+    }
