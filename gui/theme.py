@@ -1,0 +1,132 @@
+"""Colours by role, fonts and the style sheet, all from `resources/theme.toml`.
+
+Code never names a colour: it asks `theme().color("role")`. Painted widgets repaint on `theme().changed`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from typing import Any, Literal, cast
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
+from PySide6.QtWidgets import QApplication
+
+import resources
+from gui.style_sheet import style_sheet
+
+Mode = Literal["light", "dark", "system"]
+
+_FONT_FILES = ("Inter-Regular.otf", "Inter-Medium.otf", "Inter-SemiBold.otf")
+_PALETTE = {
+    QPalette.ColorRole.Window: "window", QPalette.ColorRole.Base: "surface", QPalette.ColorRole.AlternateBase: "sunken",
+    QPalette.ColorRole.Button: "surface", QPalette.ColorRole.WindowText: "text", QPalette.ColorRole.Text: "text",
+    QPalette.ColorRole.ButtonText: "text", QPalette.ColorRole.PlaceholderText: "faint",
+    QPalette.ColorRole.Highlight: "selection", QPalette.ColorRole.HighlightedText: "text",
+    QPalette.ColorRole.Link: "accent", QPalette.ColorRole.ToolTipBase: "surface", QPalette.ColorRole.ToolTipText: "text",
+}
+
+
+class Theme(QObject):
+    """The colours and fonts in force.
+
+    changed   emitted after the mode changed and the application's style sheet was replaced
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._file: dict[str, Any] = tomllib.loads(resources.text("theme.toml"))
+        self._roles = {name: self._resolve(name) for name in ("light", "dark")}
+        self._wanted: Mode = "system"
+        self._mode: Literal["light", "dark"] = "light"
+        self._applied = False
+        self._families: list[str] = list(self._file["font"]["families"])
+
+    def _resolve(self, mode: str) -> dict[str, QColor]:
+        colours = self._file["colours"]
+        return {role: QColor(colours[name]) for role, name in self._file[mode].items()}
+
+    @property
+    def mode(self) -> Literal["light", "dark"]:
+        """What is shown now."""
+        return self._mode
+
+    @property
+    def wanted(self) -> Mode:
+        """What the person chose; "system" follows the desktop."""
+        return self._wanted
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return tuple(self._roles["light"])
+
+    def color(self, role: str, alpha: float = 1.0) -> QColor:
+        """The colour of a role ("surface", "muted", "after"...); KeyError for a role that the theme lacks."""
+        color = QColor(self._roles[self._mode][role])
+        if alpha < 1.0:
+            color.setAlphaF(alpha)
+        return color
+
+    def size(self, name: str) -> int:
+        """A font size ("tiny", "small", "body", "title", "heading", "figure", "display") in logical pixels."""
+        return int(self._file["font"][name])
+
+    def font(self, size: str = "body", *, strong: bool = False, figures: bool = False) -> QFont:
+        """A font of the theme. `strong` is semi-bold; `figures` makes digits equally wide, for columns of numbers."""
+        font = QFont()
+        font.setFamilies(self._families)
+        font.setPixelSize(self.size(size))
+        font.setWeight(QFont.Weight.DemiBold if strong else QFont.Weight.Normal)
+        if figures:
+            font.setFeature(QFont.Tag("tnum"), 1)
+        return font
+
+    def set_mode(self, mode: Mode) -> None:
+        """Show light or dark colours, or follow the desktop."""
+        self._wanted = mode
+        self._follow()
+
+    def apply(self, app: QApplication) -> None:
+        """Load the fonts and style the whole application; call once, before the first window."""
+        for name in _FONT_FILES:
+            QFontDatabase.addApplicationFontFromData(resources.data(f"fonts/{name}"))
+        app.setStyle("Fusion")
+        app.setFont(self.font())
+        app.styleHints().colorSchemeChanged.connect(self._follow)
+        self._applied = True
+        self._mode = self._shown()
+        self._paint(app)
+
+    def _shown(self) -> Literal["light", "dark"]:
+        if self._wanted != "system":
+            return self._wanted
+        dark = QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark
+        return "dark" if dark else "light"
+
+    def _follow(self) -> None:
+        mode = self._shown()
+        if mode == self._mode:
+            return
+        self._mode = mode
+        app = QApplication.instance()
+        if self._applied and app is not None:
+            self._paint(cast(QApplication, app))
+        self.changed.emit()
+
+    def _paint(self, app: QApplication) -> None:
+        palette = QPalette()
+        for role, name in _PALETTE.items():
+            palette.setColor(role, self.color(name))
+        for role in (QPalette.ColorRole.Text, QPalette.ColorRole.WindowText, QPalette.ColorRole.ButtonText):
+            palette.setColor(QPalette.ColorGroup.Disabled, role, self.color("disabled"))
+        app.setPalette(palette)
+        app.setStyleSheet(style_sheet(self._roles[self._mode], self._file["shape"], self._file["font"]))
+
+
+@cache
+def theme() -> Theme:
+    """The application's one theme."""
+    return Theme()
