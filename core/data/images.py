@@ -1,0 +1,186 @@
+"""Samples from a folder of pictures; sub-folders, if any, are the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.data.checks import free
+from core.data.preprocessing import PictureColumn, PictureInput, Preprocessing, picture_input
+from core.data.samples import Samples
+from core.errors import DataError
+from core.model.layer import Port
+from core.progress import Reporter
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+"""The only decoders used: by content PIL would also choose EPS, which starts another program."""
+LARGEST_PICTURE = 100_000_000
+"""Pixels; a larger picture is skipped before it is decoded."""
+LARGEST_BYTES = 2**30
+"""What the pictures of one folder may take in memory, resized; of more, every so-manieth is taken."""
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file with its class number (-1: the folder has no classes)."""
+
+    path: Path
+    label: int
+
+
+def load_images(
+    folder: Path,
+    inputs: tuple[Port, ...],
+    how: Preprocessing,
+    reporter: Reporter,
+    largest_bytes: int = LARGEST_BYTES,
+) -> Samples:
+    """Every picture of the folder, decoded and resized once; unreadable ones are skipped, counted and named."""
+    where = str(folder)
+    if len(inputs) != 1:
+        raise DataError(
+            f"pictures fill one input and the model has {len(inputs)}", where=where, do="give an .npz with all inputs"
+        )
+    dtype = np.dtype(inputs[0].dtype)
+    wanted = picture_input(inputs[0], how, where=where)
+    entries, classes = list_pictures(folder)
+    if not entries:
+        raise DataError("there are no pictures in this folder", where=where, do=f"give {', '.join(sorted(SUFFIXES))}")
+    size = _size(entries, wanted, how, where)
+    entries, notes = _within(entries, size, 1 if wanted.grey else 3, largest_bytes)
+    pixels, kept, skipped = _decode(entries, size, wanted.grey, how.crop, reporter)
+    if not kept:
+        raise DataError(f"none of the {len(entries)} pictures can be read", where=where, do=_named(skipped, folder))
+    if skipped:
+        count = f"{len(skipped)} of {len(entries)} pictures {'was' if len(skipped) == 1 else 'were'} skipped"
+        notes.append(f"{count} as unreadable: {_named(skipped, folder)}.")
+    shape = inputs[0].shape or ()
+    column = PictureColumn(inputs[0].name, pixels, how, wanted.channels_last, dtype, free(shape[0]))
+    return Samples(
+        inputs,
+        (column,),
+        where,
+        np.arange(len(kept)),
+        np.array([entry.label for entry in kept], np.int64) if classes else None,
+        classes,
+        tuple(entry.path.relative_to(folder).as_posix() for entry in kept),
+        tuple(notes),
+    )
+
+
+def list_pictures(folder: Path) -> tuple[list[Entry], tuple[str, ...]]:
+    """The folder's pictures, and the classes' names when there are sub-folders with pictures.
+
+    Classes are numbered in the order of their names, except that folders named 0, 1, 2 ... keep their numbers.
+    """
+    subfolders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    groups = {sub.name: _pictures_in(sub) for sub in subfolders}
+    groups = {name: pictures for name, pictures in groups.items() if pictures}
+    if not groups:
+        return [Entry(path, -1) for path in _pictures_in(folder)], ()
+    if all(name.isdecimal() for name in groups):
+        numbers = {name: int(name) for name in groups}
+        names = tuple(str(i) for i in range(max(numbers.values()) + 1)) if max(numbers.values()) < 100_000 else ()
+    if not all(name.isdecimal() for name in groups) or not names:
+        names = tuple(sorted(groups))
+        numbers = {name: i for i, name in enumerate(names)}
+    entries = [Entry(path, numbers[name]) for name, paths in groups.items() for path in paths]
+    return entries, names
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
+    )
+
+
+def _size(entries: Sequence[Entry], wanted: PictureInput, how: Preprocessing, where: str) -> tuple[int, int]:
+    """Height and width that all pictures get: what was asked for, else the input's, else the first readable one's."""
+    height, width = how.resize or (wanted.height, wanted.width)
+    for asked, fixed, axis in ((height, wanted.height, "high"), (width, wanted.width, "wide")):
+        if asked and fixed and asked != fixed:
+            raise DataError(f"the input wants pictures {fixed} pixels {axis}, not {asked}", where=where)
+    if height and width:
+        return height, width
+    for entry in entries:
+        try:
+            picture = _open(entry.path)
+        except OSError:
+            continue  # named and counted when the pictures are decoded
+        return height or picture.height, width or picture.width
+    raise DataError(f"none of the {len(entries)} pictures can be read", where=where, do="check the files")
+
+
+def _within(
+    entries: list[Entry], size: tuple[int, int], channels: int, largest_bytes: int
+) -> tuple[list[Entry], list[str]]:
+    """As many pictures as fit into memory, evenly over the list, and a note when not all do."""
+    fitting = max(1, largest_bytes // (size[0] * size[1] * channels))
+    if len(entries) <= fitting:
+        return entries, []
+    picked = np.linspace(0, len(entries) - 1, fitting).round().astype(int)
+    return [entries[i] for i in picked], [
+        f"{fitting} of {len(entries)} pictures are used, evenly over the folder, as all would not fit into memory."
+    ]
+
+
+def _decode(
+    entries: Sequence[Entry], size: tuple[int, int], grey: bool, crop: bool, reporter: Reporter
+) -> tuple[Array, list[Entry], list[Path]]:
+    """Pixels (n, height, width, channels) uint8, the pictures read, and those that could not be."""
+    pixels = np.empty((len(entries), *size, 1 if grey else 3), np.uint8)
+    kept: list[Entry] = []
+    skipped: list[Path] = []
+    for i, entry in enumerate(entries):
+        reporter.report(i / len(entries), f"reading {entry.path.name}")
+        try:
+            pixels[len(kept)] = _pixels(entry.path, size, grey, crop)
+        except (OSError, ValueError, SyntaxError, EOFError, MemoryError):  # what PIL raises for broken files
+            skipped.append(entry.path)
+            continue
+        kept.append(entry)
+    return pixels[: len(kept)], kept, skipped
+
+
+def _pixels(path: Path, size: tuple[int, int], grey: bool, crop: bool) -> Array:
+    from PIL import Image, ImageOps
+
+    mode, target = ("L" if grey else "RGB"), (size[1], size[0])
+    with _open(path) as opened:
+        opened.draft(mode, target)  # JPEG only: decode at a half, quarter or eighth of the size where that is enough
+        picture = ImageOps.exif_transpose(opened).convert(mode)
+    if crop:
+        picture = ImageOps.fit(picture, target, Image.Resampling.BILINEAR)
+    elif picture.size != target:
+        picture = picture.resize(target, Image.Resampling.BILINEAR)
+    return np.asarray(picture, np.uint8).reshape(*size, 1 if grey else 3)
+
+
+def _open(path: Path) -> Image:
+    """The picture, not yet decoded; raises OSError when it is none or too large."""
+    from PIL import Image
+
+    try:
+        picture = Image.open(path, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise OSError(str(error)) from error
+    if picture.width * picture.height > LARGEST_PICTURE:
+        picture.close()
+        raise OSError("too large")
+    return picture
+
+
+def _named(paths: Sequence[Path], folder: Path) -> str:
+    shown = ", ".join(path.relative_to(folder).as_posix() for path in paths[:SHOWN])
+    return shown if len(paths) <= SHOWN else f"{shown} and {len(paths) - SHOWN} more"

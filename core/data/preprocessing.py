@@ -1,0 +1,118 @@
+"""How a picture becomes a model's input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from core.errors import DataError
+from core.model.layer import Port
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The value fed is (pixel * scale - mean) / std per channel, with pixels 0 to 255.
+
+    resize    (height, width) in pixels; None: the input's own size, or the first picture's where the input takes any
+    crop      True keeps the aspect ratio and cuts the middle out; False stretches
+    channels  "auto": colour (RGB) or grey by the input's channel axis
+    layout    "auto": by where the input has its 1 or 3 channels
+    mean, std one value, or one per channel
+    """
+
+    resize: tuple[int, int] | None = None
+    crop: bool = False
+    channels: Literal["auto", "rgb", "bgr", "grey"] = "auto"
+    layout: Literal["auto", "nchw", "nhwc"] = "auto"
+    scale: float = 1.0 / 255.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if any(value == 0 for value in self.std):
+            raise DataError("a standard deviation of 0 cannot be divided by", where="preprocessing")
+        if len(self.mean) not in (1, 3) or len(self.std) not in (1, 3):
+            raise DataError("mean and std take one value or three", where="preprocessing")
+        if self.resize is not None and min(self.resize) < 1:
+            raise DataError(f"pictures cannot be resized to {self.resize[0]} x {self.resize[1]}", where="preprocessing")
+
+
+@dataclass(frozen=True)
+class PictureInput:
+    """What an input asks of pictures: height and width (None: any), grey or colour, which order of axes."""
+
+    height: int | None
+    width: int | None
+    grey: bool
+    channels_last: bool
+
+
+def picture_input(port: Port, how: Preprocessing, *, where: str) -> PictureInput:
+    """Read an input's shape as a picture; raises DataError when it is none."""
+    shape = port.shape
+    if shape is None or len(shape) != 4:
+        axes = "unknown axes" if shape is None else f"{len(shape)} axes"
+        raise DataError(
+            f"input {port.name!r} has {axes}, so it takes no pictures", where=where, do="give an .npz or .npy instead"
+        )
+    if isinstance(shape[0], int) and shape[0] > 1:
+        raise DataError(
+            f"input {port.name!r} takes {shape[0]} pictures a run", where=where, do="give an .npz with one axis more"
+        )
+    last = how.layout == "nhwc" or (how.layout == "auto" and shape[3] in (1, 3) and shape[1] not in (1, 3))
+    height, width, channels = (shape[1], shape[2], shape[3]) if last else (shape[2], shape[3], shape[1])
+    grey = how.channels == "grey" or (how.channels == "auto" and channels == 1)
+    if isinstance(channels, int) and channels > 0 and channels != (1 if grey else 3):
+        raise DataError(
+            f"input {port.name!r} has {channels} channels, and pictures give {1 if grey else 3}",
+            where=where,
+            do="give an .npz or .npy instead",
+        )
+    return PictureInput(_pixels(height), _pixels(width), grey, last)
+
+
+def _pixels(size: int | str | None) -> int | None:
+    return size if isinstance(size, int) and size > 0 else None
+
+
+@dataclass(frozen=True)
+class PictureColumn:
+    """Pictures as bytes (n, height, width, channels), turned into the input's values when they are fed."""
+
+    name: str
+    pixels: Array
+    how: Preprocessing
+    channels_last: bool
+    dtype: np.dtype[Any]
+    batchable: bool
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def feed(self, index: int) -> Array:
+        return self._values(self.pixels[index : index + 1])
+
+    def batch(self, indices: Array) -> Array:
+        return self._values(self.pixels[indices])
+
+    def _values(self, pixels: Array) -> Array:
+        if self.how.channels == "bgr":
+            pixels = pixels[..., ::-1]
+        if self.dtype.kind != "f":  # an input of integers takes the pixels themselves
+            values = pixels.astype(self.dtype)
+        else:
+            mean = np.asarray(self.how.mean, np.float32)
+            values = (pixels.astype(np.float32) * np.float32(self.how.scale) - mean) / np.asarray(
+                self.how.std, np.float32
+            )
+            values = values.astype(self.dtype, copy=False)
+        return np.ascontiguousarray(values if self.channels_last else values.transpose(0, 3, 1, 2))
+
+    def describe(self) -> str:
+        _, height, width, channels = self.pixels.shape
+        kind = "grey" if channels == 1 else "colour"
+        return f"{self.name} {kind} pictures {height} x {width}"

@@ -1,0 +1,129 @@
+"""Samples: data for a model, one sample at a time or in batches, read as late as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from core.errors import DataError
+from core.model.layer import Port
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Column(Protocol):
+    """All samples of one input.
+
+    batchable  True when samples can be joined along axis 0 of the input
+    """
+
+    @property
+    def batchable(self) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+    def feed(self, index: int) -> Array:
+        """What one run takes for sample `index`."""
+        ...
+
+    def batch(self, indices: Array) -> Array:
+        """Samples joined along axis 0; only when batchable."""
+        ...
+
+    def describe(self) -> str:
+        """Shape and type in words: "x float32 3 x 48 x 320"."""
+        ...
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Data that fits a model's inputs.
+
+    columns      one per input, in the order of the inputs
+    source       path that the data came from
+    labels       (n,) integers (classes) or text, or None
+    class_names  names of classes 0, 1, ... when the data names them, else ()
+    names        one name per sample (file names of images), or () when samples have none
+    notes        sentences a person should know (arrays ignored, images skipped)
+    order        rows of the columns that these samples are, (n,) int64
+    """
+
+    inputs: tuple[Port, ...]
+    columns: tuple[Column, ...] = field(repr=False)
+    source: str
+    order: Array = field(repr=False)
+    labels: Array | None = field(default=None, repr=False)
+    class_names: tuple[str, ...] = ()
+    names: tuple[str, ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n(self) -> int:
+        return len(self.order)
+
+    def __len__(self) -> int:
+        return self.n
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(port.name for port in self.inputs)
+
+    @property
+    def batchable(self) -> bool:
+        """Whether every input can take several samples at once."""
+        return all(column.batchable for column in self.columns)
+
+    @property
+    def class_labels(self) -> Array | None:
+        """The labels when they are class numbers, (n,) int64; None when there are none or when they are text."""
+        return self.labels if self.labels is not None and self.labels.dtype.kind == "i" else None
+
+    def feed(self, index: int) -> dict[str, Array]:
+        """Inputs of sample `index` (0 <= index < n) for one run."""
+        if not 0 <= index < self.n:
+            raise DataError(f"there is no sample {index}, only 0 to {self.n - 1}", where=self.source)
+        row = int(self.order[index])
+        return {port.name: column.feed(row) for port, column in zip(self.inputs, self.columns, strict=True)}
+
+    def feeds(self, limit: int | None = None) -> Iterator[dict[str, Array]]:
+        """Inputs of the first `limit` samples (all when None), one run each."""
+        for index in range(self.n if limit is None else min(limit, self.n)):
+            yield self.feed(index)
+
+    def batches(self, size: int) -> Iterator[dict[str, Array]]:
+        """Inputs of up to `size` samples a run; raises DataError when an input cannot be batched."""
+        if not self.batchable:
+            fixed = [p.name for p, c in zip(self.inputs, self.columns, strict=True) if not c.batchable]
+            raise DataError(f"input {fixed[0]!r} takes one sample at a time", where=self.source)
+        for start in range(0, self.n, max(1, size)):
+            rows = self.order[start : start + max(1, size)]
+            yield {port.name: column.batch(rows) for port, column in zip(self.inputs, self.columns, strict=True)}
+
+    def name(self, index: int) -> str:
+        """The sample's name for a person: its file's name, or "sample 7"."""
+        return self.names[index] if self.names else f"sample {int(self.order[index])}"
+
+    def subset(self, n: int, seed: int = 0) -> Samples:
+        """`n` samples drawn without repetition, kept in order; the same seed gives the same samples."""
+        if n >= self.n:
+            return self
+        picked = np.sort(np.random.default_rng(seed).choice(self.n, size=max(1, n), replace=False))
+        return replace(
+            self,
+            order=self.order[picked],
+            labels=None if self.labels is None else self.labels[picked],
+            names=tuple(self.names[i] for i in picked) if self.names else (),
+        )
+
+    def describe(self) -> str:
+        """One line: how many samples of what, and which labels."""
+        count = f"{self.n} sample{'' if self.n == 1 else 's'}"
+        text = f"{count}: {', '.join(column.describe() for column in self.columns)}"
+        if self.labels is None:
+            return f"{text}; no labels"
+        if self.class_labels is None:
+            return f"{text}; text labels"
+        return f"{text}; labels of {len(np.unique(self.labels))} classes"
