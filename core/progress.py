@@ -40,12 +40,26 @@ class Reporter:
     def __init__(self, callback: Callable[[Progress], None] | None = None, cancel: CancelSource | None = None) -> None:
         self._callback = callback
         self._cancel: CancelSource = cancel if cancel is not None else threading.Event()
+        self._lock = threading.Lock()
+        self._done, self._text = 0.0, ""
 
     def report(self, done: float, text: str = "", part: Any = None) -> None:
-        """Tell how far we are; raises Cancelled if the person asked to stop."""
+        """Tell how far we are; raises Cancelled if the person asked to stop.
+
+        A smaller `done` than before counts as no progress, an empty text as no change, so that several threads can report.
+        """
         self.check()
-        if self._callback is not None:
-            self._callback(Progress(min(max(done, 0.0), 1.0), text, part))
+        if self._callback is None:
+            return
+        with self._lock:
+            self._done = max(self._done, min(done, 1.0))
+            self._text = text or self._text
+            progress = Progress(self._done, self._text, part)
+        self._callback(progress)
+
+    def tell(self, part: Any) -> None:
+        """Hand up a partial result; progress stays where it is."""
+        self.report(0.0, part=part)
 
     def check(self) -> None:
         """Raise Cancelled if the person asked to stop."""
@@ -58,12 +72,11 @@ class Reporter:
 
     def part(self, start: float, end: float) -> Reporter:
         """A reporter for the share from `start` to `end` of this one."""
-        parent = self._callback
-        if parent is None:
+        if self._callback is None:
             return Reporter(None, self._cancel)
 
         def forward(progress: Progress) -> None:
-            parent(Progress(start + (end - start) * progress.done, progress.text, progress.part))
+            self.report(start + (end - start) * progress.done, progress.text, progress.part)
 
         return Reporter(forward, self._cancel)
 

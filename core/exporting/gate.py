@@ -1,0 +1,115 @@
+"""The gate: what every export must pass before it takes the target's place.
+
+1 checker   onnx.checker accepts the file (asked only where it accepts the original)
+2 session   stock ONNX Runtime loads it on the CPU
+3 parity    it gives what the original graph with the decoded weights gives
+4 bytes     it is smaller than the original, or the report says why not
+Latency is measured by the caller, with the comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.analysis.runtime import Feed, run, session
+from core.errors import FeatherweightError, GateError
+from core.progress import SILENT, Reporter
+
+PARITY_LIMIT = 1e-4
+"""Largest difference to the simulated result, relative to the largest magnitude of that output. float32 kernels differ by
+about 1e-6 between graphs that are equal on paper; deep networks amplify it. The measured figure is always reported."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: its name, whether it passed, and what was found, in a few words."""
+
+    name: str
+    passed: bool
+    text: str
+
+
+def gate(original: Path, simulated: Path | None, exported: Path, feeds: Sequence[Feed], *, bytes_before: int,
+         bytes_after: int, why_not_smaller: str = "", reporter: Reporter = SILENT) -> tuple[tuple[Check, ...], float | None]:
+    """All checks, and the largest relative difference to the simulated result (None when it could not be run).
+
+    original   the original model file
+    simulated  the original graph with the decoded weights; None when nothing was changed
+    feeds      inputs to compare on; may be empty
+    Raises GateError at the first check that fails.
+    """
+    checks = [_checker(original, exported)]
+    reporter.report(0.2, "Loading the exported file in ONNX Runtime")
+    try:
+        tried = session(exported)
+    except FeatherweightError as error:
+        raise GateError(f"ONNX Runtime does not load the export ({error.what})", do="nothing was written") from error
+    checks.append(Check("session", True, "loads in ONNX Runtime on the CPU"))
+    reporter.report(0.4, "Comparing with the simulated result")
+    difference = None
+    if feeds:
+        difference = _parity(session(simulated or original), tried, feeds, reporter)
+        if not difference <= PARITY_LIMIT:
+            raise GateError(f"the export differs from the simulated result by {difference:.2g} of its range "
+                            f"(allowed: {PARITY_LIMIT:g})", do="nothing was written; please report this model")
+        checks.append(Check("parity", True, f"largest difference {difference:.1e} of the output's range on {len(feeds)} samples"))
+    else:
+        checks.append(Check("parity", True, "not compared: no data, and the model takes no made-up input"))
+    smaller = bytes_after < bytes_before
+    text = f"{bytes_after:,} of {bytes_before:,} bytes" + ("" if smaller else f": not smaller, {why_not_smaller}")
+    checks.append(Check("bytes", smaller, text))
+    return tuple(checks), difference
+
+
+def _checker(original: Path, exported: Path) -> Check:
+    import onnx
+
+    try:
+        onnx.checker.check_model(str(exported))
+        return Check("checker", True, "onnx.checker accepts the file")
+    except Exception as error:  # ValidationError and protobuf's own errors
+        reason = " ".join(str(error).split())[:160]
+    try:
+        onnx.checker.check_model(str(original))
+    except Exception:  # the original does not pass either: no fault of the export
+        return Check("checker", True, "onnx.checker does not accept the original either")
+    raise GateError(f"onnx.checker refuses the export ({reason})", do="nothing was written; please report this model")
+
+
+def _parity(wanted: Any, tried: Any, feeds: Sequence[Feed], reporter: Reporter) -> float:
+    """Largest difference of any output, relative to the largest magnitude of the wanted output. NaN only where both are."""
+    worst = 0.0
+    for number, feed in enumerate(feeds):
+        reporter.report(0.4 + 0.6 * number / len(feeds), "Comparing with the simulated result")
+        for a, b in zip(run(tried, feed), run(wanted, feed), strict=True):
+            worst = max(worst, relative_difference(a, b))
+    return worst
+
+
+def relative_difference(value: Any, wanted: Any) -> float:
+    """max |value - wanted| / max |wanted| of two outputs; inf when shapes, types or NaN positions differ.
+
+    Integer outputs (token ids, arg max) follow from float values and may flip at a tie, so they are not compared; a
+    sequence or map output is compared by equality.
+    """
+    if not isinstance(value, np.ndarray) or not isinstance(wanted, np.ndarray):
+        return 0.0 if repr(value) == repr(wanted) else float("inf")
+    if value.shape != wanted.shape or value.dtype != wanted.dtype:
+        return float("inf")
+    if wanted.dtype.kind != "f":
+        return 0.0
+    if wanted.size == 0:
+        return 0.0
+    a, b = value.astype(np.float64), wanted.astype(np.float64)
+    finite = np.isfinite(b)
+    if not np.array_equal(finite, np.isfinite(a)):
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    scale = float(np.abs(b[finite]).max())
+    return float(np.abs(a[finite] - b[finite]).max()) / (scale or 1.0)

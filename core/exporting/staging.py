@@ -1,0 +1,172 @@
+"""Writing a file so that it is there whole or not at all.
+
+The new file is written beside its target and then takes its place. Where the system allows it (Linux, `O_TMPFILE`) the
+unfinished file has no name, so that not even a killed process leaves anything behind; elsewhere it is a hidden folder
+that is removed on failure and, after a kill, at the next export to that place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.errors import TargetError
+
+_SUFFIX = ".featherweight-part"
+
+
+class Staging:
+    """The unfinished file. `path` can be read by others (the gate) before `commit` gives it the target's name."""
+
+    def __init__(self, target: Path, *, several: bool = False) -> None:
+        """several: more than one file belongs to the target (external data), so a folder is needed."""
+        self.target = target
+        self._fd: int | None = None
+        self._folder: Path | None = None
+        if not several:
+            self._fd = _unnamed_file(target.parent)
+        if self._fd is None:
+            self._folder = target.parent / f".{target.name}.{os.getpid()}{_SUFFIX}"
+            self._folder.mkdir()
+
+    @property
+    def path(self) -> Path:
+        if self._fd is not None:
+            return Path(f"/proc/self/fd/{self._fd}")
+        if self._folder is None:
+            raise ValueError("the staged file is closed")
+        return self._folder / self.target.name
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write the whole content (of a target that is one file)."""
+        if self._fd is None:
+            self.path.write_bytes(data)
+            return
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view[: 1 << 26]):]
+        os.fsync(self._fd)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all files that `commit` will put in place."""
+        if self._fd is not None:
+            return os.fstat(self._fd).st_size
+        return sum(f.stat().st_size for f in self._folder.iterdir()) if self._folder else 0
+
+    def commit(self) -> None:
+        """Put the file (and its external data, first) in the target's place."""
+        if self._fd is not None:
+            _link_and_replace(self._fd, self.target)
+        elif self._folder is not None:
+            for file in sorted(self._folder.iterdir(), key=lambda f: f.name == self.target.name):
+                os.replace(file, self.target.parent / file.name)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+
+@contextlib.contextmanager
+def staged(target: Path, *, several: bool = False) -> Iterator[Staging]:
+    """A Staging beside `target` that is cleaned up whatever happens; operating system errors become TargetError."""
+    stage: Staging | None = None
+    try:
+        clean_leftovers(target.parent)
+        stage = Staging(target, several=several)
+        yield stage
+    except OSError as error:
+        raise target_error(target, error) from error
+    finally:
+        if stage is not None:
+            stage.close()
+
+
+def check_target(target: Path, source: Path | None = None) -> None:
+    """Refuse, before any work, a target that cannot be written or that is the source itself."""
+    folder = target.parent
+    if not folder.is_dir():
+        raise TargetError("the target's folder does not exist", where=str(folder), do="create it or choose another one")
+    if target.is_dir():
+        raise TargetError("the target is a folder", where=str(target), do="give a file name in it")
+    if source is not None and target.exists() and target.samefile(source):
+        raise TargetError("the target is the original model, which is never overwritten", where=str(target),
+                          do="choose another name")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise TargetError("the folder is read-only", where=str(folder), do="choose another one")
+
+
+def target_error(target: Path, error: OSError) -> TargetError:
+    """An operating system error while writing `target`, as a sentence."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TargetError("the disk is full, nothing was written", where=str(target), do="free some space or choose another place")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return TargetError("the place is read-only, nothing was written", where=str(target), do="choose another one")
+    return TargetError(f"cannot write ({error.strerror or error})", where=str(target), do="choose another place")
+
+
+def write_atomic(target: Path, data: bytes) -> None:
+    """Write a small file (recipe, report, session) whole or not at all."""
+    with staged(target) as stage:
+        stage.write(data)
+        stage.commit()
+
+
+def clean_leftovers(folder: Path) -> list[Path]:
+    """Remove unfinished files of runs that no longer live; returns what was removed."""
+    removed = []
+    for path in folder.glob(f".*{_SUFFIX}"):
+        pid = path.name.removesuffix(_SUFFIX).rpartition(".")[2]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _unnamed_file(folder: Path) -> int | None:
+    """A file in `folder` without a name, or None where the system or its file system has no such thing."""
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is None or not os.path.isdir("/proc/self/fd"):
+        return None
+    try:
+        return os.open(folder, flag | os.O_RDWR, 0o666)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
+            return None
+        raise
+
+
+def _link_and_replace(fd: int, target: Path) -> None:
+    """Give the nameless file a name beside the target, then let it take the target's place.
+
+    linkat cannot replace a file, hence two steps. `src_dir_fd` makes Python call linkat with AT_SYMLINK_FOLLOW, which
+    the documentation of open(2) asks for with /proc/self/fd.
+    """
+    directory = os.open(target.parent, os.O_RDONLY)
+    name = f".{target.name}.{os.getpid()}{_SUFFIX}"
+    try:
+        os.link(f"/proc/self/fd/{fd}", name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
+        os.replace(name, target.name, src_dir_fd=directory, dst_dir_fd=directory)
+        os.fsync(directory)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)
+        os.close(directory)
