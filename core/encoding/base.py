@@ -14,10 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Shape = tuple[int, ...]
+
+FLOAT, INT32, BOOL = 1, 6, 9
+"""ONNX element types (onnx.TensorProto.DataType) that Cast goes to."""
 
 
 class Emitter(Protocol):
-    """Where an encoding writes its tensors and nodes (`exporting.writer` for files, `CountingEmitter` for sizes)."""
+    """Where an encoding writes its tensors and nodes; `emitter.GraphEmitter` is the one implementation."""
 
     opset: int
 
@@ -34,34 +38,38 @@ class Emitter(Protocol):
 
 
 class Encoding(ABC):
-    """How one weight is stored. Subclasses are frozen dataclasses, one file each, registered by being imported.
+    """How one weight is stored. Subclasses are frozen dataclasses, one file each.
 
-    shape is the shape that `decode` gives.
+    shape is the shape that `decode` gives. Arrays handed to a constructor are kept, not copied: do not change them.
     """
 
-    shape: tuple[int, ...]
+    shape: Shape
 
     @abstractmethod
     def decode(self) -> Array:
-        """The weight as float32, of `shape`."""
+        """The weight as float32, of `shape`: a fresh array, or a read-only view of what is stored."""
 
     @property
     @abstractmethod
     def nbytes(self) -> int:
-        """Exact bytes of all tensors that this tree stores, without names and nodes."""
+        """Exact bytes of the tensors that hold this weight, without names, nodes and the nodes' small constants."""
 
     @abstractmethod
-    def emit(self, out: Emitter) -> str:
-        """Write the tensors and the nodes that rebuild the weight; returns the name of the rebuilt float32 value."""
+    def emit_as(self, out: Emitter, shape: Shape) -> str:
+        """`emit`, but the value has another `shape` of as many elements (encodings that end in a Reshape do it free)."""
 
     @abstractmethod
     def describe(self) -> str:
         """A few words for tables: "int8 per channel", "90 % zeros · 16 levels"."""
 
+    def emit(self, out: Emitter) -> str:
+        """Write the tensors and the nodes that rebuild the weight; returns the name of the rebuilt float32 value."""
+        return self.emit_as(out, self.shape)
+
     @property
     def min_opset(self) -> int:
         """The lowest default-domain opset whose operators `emit` needs."""
-        return 7
+        return max((child.min_opset for child in self.children), default=7)
 
     @property
     def children(self) -> tuple[Encoding, ...]:
@@ -74,5 +82,17 @@ class Encoding(ABC):
 
     @property
     def n_weights(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return count(self.shape)
 
+
+def count(shape: Shape) -> int:
+    """Number of elements of a tensor of this shape."""
+    total = 1
+    for size in shape:
+        total *= size
+    return total
+
+
+def emit_reshape(out: Emitter, value: str, shape: Shape) -> str:
+    """A Reshape node to a fixed shape."""
+    return out.node("Reshape", [value, out.tensor(np.array(shape, np.int64))])

@@ -1,0 +1,62 @@
+"""Packing of codes of 1 to 7 bits into bytes, in the layout that ONNX operators of opset 11 unpack with few nodes.
+
+Segments: the flattened codes are cut into 8/p contiguous segments (the last padded with zeros), and byte i holds element
+i of every segment, the first segment in the highest bits. So one BitShift to the left by a [8/p, 1] tensor and one to
+the right give all segments one after the other, and the padding lies at the end.
+
+Planes: p must divide 8. Codes of 3, 5, 6 and 7 bits are stored as planes of p = 1, 1, 2 and 1 bits, the lowest first; the
+shift to the right leaves each plane at its own place, and the sum over the planes is the code.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.encoding.base import Array
+
+PLANES = {1: (1, 1), 2: (2, 1), 3: (1, 3), 4: (4, 1), 5: (1, 5), 6: (2, 3), 7: (1, 7)}
+"""bits -> (bits of a plane, number of planes)."""
+
+
+def packed_bytes(size: int, bits: int) -> int:
+    """Bytes that `size` codes of `bits` take."""
+    if bits == 8:
+        return size
+    width, planes = PLANES[bits]
+    return planes * -(-size * width // 8)
+
+
+def pack(codes: Array, bits: int) -> Array:
+    """uint8 of shape (planes, bytes of a plane) from uint8 codes below 2**bits."""
+    width, planes = PLANES[bits]
+    flat = codes.reshape(-1)
+    segments = 8 // width
+    length = -(-flat.size // segments)
+    packed = np.zeros((planes, length), np.uint8)
+    part = np.empty(length, np.uint8)
+    for plane in range(planes):
+        for segment in range(segments):
+            piece = flat[segment * length : (segment + 1) * length]
+            bits_here = np.right_shift(piece, plane * width, out=part[: piece.size])
+            if planes > 1:
+                bits_here &= (1 << width) - 1
+            bits_here <<= 8 - width * (segment + 1)
+            packed[plane, : piece.size] |= bits_here
+    return packed
+
+
+def unpack(packed: Array, bits: int, size: int) -> Array:
+    """The uint8 codes, of shape (size,); the inverse of `pack`."""
+    width, planes = PLANES[bits]
+    segments = 8 // width
+    length = packed.shape[1]
+    codes = np.zeros(size, np.uint8)
+    part = np.empty(length, np.uint8)
+    for plane in range(planes):
+        for segment in range(segments):
+            piece = codes[segment * length : (segment + 1) * length]
+            bits_here = np.left_shift(packed[plane], width * segment, out=part)[: piece.size]
+            bits_here >>= 8 - width
+            bits_here <<= plane * width
+            piece |= bits_here
+    return codes
