@@ -1,0 +1,37 @@
+"""What the session knows of a compression: frozen, with what it was made from, so that it can be told when it is stale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.jobs import CompressOutcome
+    from core.pipeline import LayerResult
+    from core.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished compression.
+
+    recipe, data_path   what it was made from
+    outcome             the job's outcome; its file lies in the session's work folder
+    exported            where the person saved it last, or None
+    """
+
+    recipe: Recipe
+    data_path: Path | None
+    outcome: CompressOutcome
+    exported: Path | None = None
+
+    @cached_property
+    def layers(self) -> dict[str, LayerResult]:
+        return {layer.name: layer for layer in self.outcome.layers}
+
+    @cached_property
+    def live(self) -> dict[str, float]:
+        """Layer name -> SQNR in dB at its own output when it alone is compressed, where it was measured."""
+        return {one.name: one.isolated_sqnr_db for one in self.outcome.live if one.isolated_sqnr_db is not None}

@@ -1,0 +1,293 @@
+"""The only mutable object of the window: holds frozen values and says what changed.
+
+Views read it and call its verbs; they never write its state. Every edit of the recipe is a command on `undo_stack`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QUndoStack
+
+from core.errors import FeatherweightError
+from core.progress import Progress
+from gui.commands import SetRecipe
+from gui.result import Result
+from gui.tasks import Tasks
+
+if TYPE_CHECKING:
+    from core.analysis.statistics import Statistics
+    from core.data.samples import Samples
+    from core.model.model import Model
+    from core.recipe import Recipe, Step
+    from gui.planning import PlannedLayer
+
+OPEN, STATISTICS, DATA, PLAN, COMPRESS, EXPORT = "open", "statistics", "data", "plan", "compress", "export"
+"""Keys of the session's tasks."""
+
+
+class Session(QObject):
+    """What is open and what is known of it.
+
+    modelChanged        another model, or none; everything else was reset before
+    statisticsChanged   (names) statistics of these layers arrived
+    recipeChanged       (names) the steps of these layers changed
+    planChanged         (names) the plan's predicted size and error of these layers arrived, or are gone
+    selectionChanged    other layers are selected
+    dataChanged         samples were loaded or dropped
+    resultChanged       a compression finished, was dropped, or no longer fits what is set (see `result_current`)
+    layerFinished       (LayerResult) while compressing
+    liveError           (name, dB) error of a layer's output, measured while compressing
+    stateChanged        anything that names and buttons show: edited, busy, saved
+    failed              (FeatherweightError) for the message bar
+    said                (text) something finished that is worth a sentence
+    """
+
+    modelChanged = Signal()
+    statisticsChanged = Signal(tuple)
+    recipeChanged = Signal(tuple)
+    planChanged = Signal(tuple)
+    selectionChanged = Signal()
+    dataChanged = Signal()
+    resultChanged = Signal()
+    layerFinished = Signal(object)
+    liveError = Signal(str, float)
+    stateChanged = Signal()
+    failed = Signal(object)
+    said = Signal(str)
+
+    def __init__(self, work_folder: Path, parent: QObject | None = None) -> None:
+        """work_folder: where the compressed file is kept until it is exported; made when needed."""
+        super().__init__(parent)
+        self.tasks = Tasks(self)
+        self.undo_stack = QUndoStack(self)
+        self._work_folder = work_folder
+        self._edits = itertools.count()
+        self._edit = next(self._edits)
+        self._model: Model | None = None
+        self._recipe: Recipe | None = None
+        self._recipe_path: Path | None = None
+        self._selection: tuple[str, ...] = ()
+        self._statistics: dict[str, Statistics] = {}
+        self._plan: dict[str, PlannedLayer] = {}
+        self._predicted_bytes: int | None = None
+        self._samples: Samples | None = None
+        self._data_path: Path | None = None
+        self._result: Result | None = None
+        self.undo_stack.cleanChanged.connect(self.stateChanged)
+        self.tasks.failed.connect(lambda _key, error: self.failed.emit(error))
+
+    # -- what there is ----------------------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> Model | None:
+        return self._model
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The plan; None without a model."""
+        return self._recipe
+
+    @property
+    def recipe_path(self) -> Path | None:
+        """Where the recipe was opened from or saved to last."""
+        return self._recipe_path
+
+    @property
+    def selection(self) -> tuple[str, ...]:
+        """Names of the selected layers, in the table's order; the first is the one that lenses show."""
+        return self._selection
+
+    @property
+    def statistics(self) -> Mapping[str, Statistics]:
+        """Statistics by layer name, as far as they have arrived."""
+        return MappingProxyType(self._statistics)
+
+    @property
+    def plan(self) -> Mapping[str, PlannedLayer]:
+        """What the recipe does to each layer that has steps: predicted bytes, weight error, or why it is skipped."""
+        return MappingProxyType(self._plan)
+
+    @property
+    def predicted_bytes(self) -> int | None:
+        """Size of the file that the recipe would give; None while it is not known."""
+        return self._predicted_bytes
+
+    @property
+    def samples(self) -> Samples | None:
+        return self._samples
+
+    @property
+    def data_path(self) -> Path | None:
+        return self._data_path
+
+    @property
+    def result(self) -> Result | None:
+        """The last compression; check `result_current` before showing it as the plan's."""
+        return self._result
+
+    @property
+    def result_current(self) -> bool:
+        """Whether the result was made from the recipe and the data that are set now."""
+        return (self._result is not None and self._result.recipe == self._recipe
+                and self._result.data_path == self._data_path)
+
+    @property
+    def edited(self) -> bool:
+        """Whether the recipe differs from the one opened or saved last."""
+        return not self.undo_stack.isClean()
+
+    def running(self, key: str) -> bool:
+        return self.tasks.running(key)
+
+    def steps(self, name: str) -> tuple[Step, ...]:
+        """The recipe's steps for a layer."""
+        return self._recipe.steps_for(name) if self._recipe is not None else ()
+
+    # -- model ------------------------------------------------------------------------------------------------------
+
+    def open_model(self, path: str | Path, *, recipe: str | None = None, data: Path | None = None) -> None:
+        """Open a model in the background. The one that is open stays until the new one is there.
+
+        recipe, data   what to load right after it (the sample's data, an autosaved session)
+        """
+        from core.model.readers import open_model
+
+        def opened(model: Model) -> None:
+            self._put_model(model)
+            if recipe is not None:
+                self._take_recipe_text(recipe)
+            if data is not None:
+                self.load_data(data)
+
+        self.tasks.thread(OPEN, open_model, Path(path), title=f"Opening {Path(path).name}", done=opened)
+        self.stateChanged.emit()
+
+    def close_model(self) -> None:
+        """Forget the model and everything about it; running tasks are cancelled."""
+        self.tasks.cancel_all()
+        self._reset(None, None)
+
+    def _put_model(self, model: Model) -> None:
+        from core.recipe import Recipe
+
+        for key in (STATISTICS, DATA, PLAN, COMPRESS, EXPORT):
+            self.tasks.cancel(key)
+        self._reset(model, Recipe(model_name=model.name))
+        if model.layers:
+            self.select((model.layers[0].name,))
+        self._start_statistics(model)
+
+    def _reset(self, model: Model | None, recipe: Recipe | None) -> None:
+        self._model, self._recipe, self._recipe_path = model, recipe, None
+        self._selection, self._samples, self._data_path, self._result = (), None, None, None
+        self._statistics, self._plan, self._predicted_bytes = {}, {}, None
+        self.undo_stack.clear()
+        self.modelChanged.emit()
+        self.selectionChanged.emit()
+        self.dataChanged.emit()
+        self.resultChanged.emit()
+        self.stateChanged.emit()
+
+    def _start_statistics(self, model: Model) -> None:
+        from core.analysis.statistics import all_statistics
+
+        def arrived(progress: Progress) -> None:
+            if progress.part is not None:
+                self._statistics[progress.part.name] = progress.part
+                self.statisticsChanged.emit((progress.part.name,))
+
+        self.tasks.thread(STATISTICS, all_statistics, model, progress=arrived)
+
+    def select(self, names: Iterable[str]) -> None:
+        """Select layers. Names that the model lacks are an error of the caller."""
+        names = tuple(names)
+        if names != self._selection:
+            self._selection = names
+            self.selectionChanged.emit()
+
+    # -- recipe -----------------------------------------------------------------------------------------------------
+
+    def set_steps(self, names: Iterable[str], steps: Iterable[Step] | None, *, text: str = "change steps",
+                  merge_key: str = "") -> None:
+        """Give these layers these steps (None: leave them alone), as one undoable edit.
+
+        merge_key   edits in a row with the same key and the same layers become one, until `finish_edit`
+        """
+        if self._recipe is None:
+            return
+        names = tuple(names)
+        new = None if steps is None else tuple(steps)
+        after = self._recipe.with_steps(dict.fromkeys(names, new))
+        key = f"{self._edit}:{merge_key}:{names}" if merge_key else ""
+        self.set_recipe(after, names, text=text, merge_key=key)
+
+    def finish_edit(self) -> None:
+        """The person let go of a slider: the next edit is a new one even if it is of the same parameter."""
+        self._edit = next(self._edits)
+
+    def set_recipe(self, after: Recipe, names: tuple[str, ...], *, text: str, merge_key: str = "") -> None:
+        """Replace the whole recipe, as one undoable edit; `names` are the layers whose steps differ."""
+        if self._recipe is not None and after != self._recipe:
+            self.undo_stack.push(SetRecipe(self, self._recipe, after, names, text, merge_key))
+
+    def put_recipe(self, recipe: Recipe, names: tuple[str, ...]) -> None:
+        """Only for SetRecipe: hold another recipe and say so."""
+        current = self.result_current
+        self._recipe = recipe
+        self.recipeChanged.emit(names)
+        self._start_plan(names)
+        if current != self.result_current:
+            self.resultChanged.emit()
+        self.stateChanged.emit()
+
+    def save_recipe(self, path: str | Path) -> None:
+        """Write the recipe as YAML; it is the clean state from then on."""
+        if self._recipe is None:
+            return
+        try:
+            self._recipe.save(Path(path))
+        except FeatherweightError as error:
+            self.failed.emit(error)
+            return
+        self._recipe_path = Path(path)
+        self.undo_stack.setClean()
+        self.said.emit(f"Saved the recipe as {Path(path).name}.")
+        self.stateChanged.emit()
+
+    def open_recipe(self, path: str | Path) -> None:
+        """Replace the steps by those of a recipe file; undoable. A recipe that does not fit changes nothing."""
+        from core.recipe import Recipe
+
+        if self._model is None:
+            self.failed.emit(FeatherweightError("a recipe needs a model", where=Path(path).name, do="open its model first"))
+            return
+        try:
+            recipe = Recipe.load(Path(path))
+            self._take_recipe(recipe, f"open {Path(path).name}")
+        except FeatherweightError as error:
+            self.failed.emit(error)
+            return
+        self._recipe_path = Path(path)
+        self.undo_stack.setClean()
+
+    def _take_recipe_text(self, text: str) -> None:
+        from core.recipe import Recipe
+
+        try:
+            self._take_recipe(Recipe.parse(text), "restore the recipe")
+        except FeatherweightError as error:
+            self.failed.emit(error)
+
+    def _take_recipe(self, recipe: Recipe, text: str) -> None:
+        if self._model is None or self._recipe is None:
+            return
+        recipe.check(self._model)
+        names = (layer.name for layer in self._model.layers)
+        differing = tuple(n for n in names if recipe.steps_for(n) != self._recipe.steps_for(n))
+        self.set_recipe(recipe, differing, text=text)
