@@ -8,27 +8,29 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
 
 from core.errors import FeatherweightError
-from core.progress import Progress
 from gui.commands import SetRecipe
+from gui.derived import PREVIEWS, STATISTICS, Derived
 from gui.result import Result
+from gui.runs import COMPRESS, EXPORT, Runs
 from gui.tasks import Tasks
 
 if TYPE_CHECKING:
     from core.analysis.statistics import Statistics
+    from core.analysis.comparison import Comparison
     from core.data.samples import Samples
+    from core.jobs import CompressOutcome
     from core.model.model import Model
     from core.recipe import Recipe, Step
-    from gui.planning import PlannedLayer
+    from core.analysis.preview import LayerPreview
 
-OPEN, STATISTICS, DATA, PLAN, COMPRESS, EXPORT = "open", "statistics", "data", "plan", "compress", "export"
-"""Keys of the session's tasks."""
+OPEN, DATA = "open", "data"
+"""Keys of the session's own tasks."""
 
 
 class Session(QObject):
@@ -37,10 +39,11 @@ class Session(QObject):
     modelChanged        another model, or none; everything else was reset before
     statisticsChanged   (names) statistics of these layers arrived
     recipeChanged       (names) the steps of these layers changed
-    planChanged         (names) the plan's predicted size and error of these layers arrived, or are gone
+    previewsChanged     (names) what the plan does to these layers arrived, or is gone
     selectionChanged    other layers are selected
     dataChanged         samples were loaded or dropped
     resultChanged       a compression finished, was dropped, or no longer fits what is set (see `result_current`)
+    runStarted          compressing begins: what was shown live before is over
     layerFinished       (LayerResult) while compressing
     liveError           (name, dB) error of a layer's output, measured while compressing
     stateChanged        anything that names and buttons show: edited, busy, saved
@@ -51,10 +54,11 @@ class Session(QObject):
     modelChanged = Signal()
     statisticsChanged = Signal(tuple)
     recipeChanged = Signal(tuple)
-    planChanged = Signal(tuple)
+    previewsChanged = Signal(tuple)
     selectionChanged = Signal()
     dataChanged = Signal()
     resultChanged = Signal()
+    runStarted = Signal()
     layerFinished = Signal(object)
     liveError = Signal(str, float)
     stateChanged = Signal()
@@ -66,16 +70,14 @@ class Session(QObject):
         super().__init__(parent)
         self.tasks = Tasks(self)
         self.undo_stack = QUndoStack(self)
-        self._work_folder = work_folder
+        self._runs = Runs(self, work_folder)
         self._edits = itertools.count()
         self._edit = next(self._edits)
         self._model: Model | None = None
         self._recipe: Recipe | None = None
         self._recipe_path: Path | None = None
         self._selection: tuple[str, ...] = ()
-        self._statistics: dict[str, Statistics] = {}
-        self._plan: dict[str, PlannedLayer] = {}
-        self._predicted_bytes: int | None = None
+        self._derived = Derived(self)
         self._samples: Samples | None = None
         self._data_path: Path | None = None
         self._result: Result | None = None
@@ -106,17 +108,17 @@ class Session(QObject):
     @property
     def statistics(self) -> Mapping[str, Statistics]:
         """Statistics by layer name, as far as they have arrived."""
-        return MappingProxyType(self._statistics)
+        return self._derived.statistics
 
     @property
-    def plan(self) -> Mapping[str, PlannedLayer]:
-        """What the recipe does to each layer that has steps: predicted bytes, weight error, or why it is skipped."""
-        return MappingProxyType(self._plan)
+    def previews(self) -> Mapping[str, LayerPreview]:
+        """What the recipe does to each layer that has steps: bytes, weight error, or why it is skipped."""
+        return self._derived.previews
 
     @property
     def predicted_bytes(self) -> int | None:
         """Size of the file that the recipe would give; None while it is not known."""
-        return self._predicted_bytes
+        return self._derived.predicted_bytes
 
     @property
     def samples(self) -> Samples | None:
@@ -136,6 +138,16 @@ class Session(QObject):
         """Whether the result was made from the recipe and the data that are set now."""
         return (self._result is not None and self._result.recipe == self._recipe
                 and self._result.data_path == self._data_path)
+
+    @property
+    def compression(self) -> CompressOutcome | None:
+        """The outcome of the last compression, stale or not."""
+        return self._result.outcome if self._result is not None else None
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """Original against compressed on the data, of the last compression; None without data."""
+        return self._result.outcome.comparison if self._result is not None else None
 
     @property
     def edited(self) -> bool:
@@ -176,33 +188,23 @@ class Session(QObject):
     def _put_model(self, model: Model) -> None:
         from core.recipe import Recipe
 
-        for key in (STATISTICS, DATA, PLAN, COMPRESS, EXPORT):
+        for key in (STATISTICS, DATA, PREVIEWS, COMPRESS, EXPORT):
             self.tasks.cancel(key)
         self._reset(model, Recipe(model_name=model.name))
         if model.layers:
             self.select((model.layers[0].name,))
-        self._start_statistics(model)
+        self._derived.start_statistics(model)
 
     def _reset(self, model: Model | None, recipe: Recipe | None) -> None:
         self._model, self._recipe, self._recipe_path = model, recipe, None
         self._selection, self._samples, self._data_path, self._result = (), None, None, None
-        self._statistics, self._plan, self._predicted_bytes = {}, {}, None
+        self._derived.clear()
         self.undo_stack.clear()
         self.modelChanged.emit()
         self.selectionChanged.emit()
         self.dataChanged.emit()
         self.resultChanged.emit()
         self.stateChanged.emit()
-
-    def _start_statistics(self, model: Model) -> None:
-        from core.analysis.statistics import all_statistics
-
-        def arrived(progress: Progress) -> None:
-            if progress.part is not None:
-                self._statistics[progress.part.name] = progress.part
-                self.statisticsChanged.emit((progress.part.name,))
-
-        self.tasks.thread(STATISTICS, all_statistics, model, progress=arrived)
 
     def select(self, names: Iterable[str]) -> None:
         """Select layers. Names that the model lacks are an error of the caller."""
@@ -241,7 +243,7 @@ class Session(QObject):
         current = self.result_current
         self._recipe = recipe
         self.recipeChanged.emit(names)
-        self._start_plan(names)
+        self._derived.start_previews(names)
         if current != self.result_current:
             self.resultChanged.emit()
         self.stateChanged.emit()
@@ -291,3 +293,52 @@ class Session(QObject):
         names = (layer.name for layer in self._model.layers)
         differing = tuple(n for n in names if recipe.steps_for(n) != self._recipe.steps_for(n))
         self.set_recipe(recipe, differing, text=text)
+
+    # -- data -------------------------------------------------------------------------------------------------------
+
+    def load_data(self, path: str | Path) -> None:
+        """Load samples (.npz, .npy or a folder of images) in the background and check them against the inputs."""
+        if self._model is None:
+            self.failed.emit(FeatherweightError("data needs a model", where=Path(path).name, do="open its model first"))
+            return
+        from core.data.loading import load_samples
+
+        def loaded(samples: Samples) -> None:
+            current = self.result_current
+            self._samples, self._data_path = samples, Path(path)
+            self.dataChanged.emit()
+            if current:
+                self.resultChanged.emit()
+            self.stateChanged.emit()
+
+        self.tasks.thread(DATA, load_samples, Path(path), self._model.inputs, title=f"Loading {Path(path).name}",
+                          done=loaded)
+
+    # -- compress and export ----------------------------------------------------------------------------------------
+
+    def compress(self) -> None:
+        """Compress by the recipe in the worker process; the outcome becomes `result`."""
+        if self._model is not None and self._recipe is not None:
+            self._runs.compress(self._model, self._recipe, self._data_path)
+
+    def export(self, target: str | Path) -> None:
+        """Save the compressed model as `target`: the compressed file as it is, or compress first when that is stale."""
+        if self._model is not None and self._recipe is not None:
+            self._runs.export(self._model, self._recipe, self._data_path, Path(target))
+
+    def put_result(self, result: Result) -> None:
+        """Only for Runs: a compression has finished."""
+        self._result = result
+        self.resultChanged.emit()
+        self.stateChanged.emit()
+
+    def cancel(self) -> None:
+        """Cancel what the status shows: opening, loading, compressing, exporting. Nothing that was there is lost."""
+        for state in self.tasks.states:
+            self.tasks.cancel(state.key)
+        self.stateChanged.emit()
+
+    def close(self) -> None:
+        """End all threads and the worker process, and remove the work folder's file."""
+        self.tasks.close()
+        self._runs.remove_file()

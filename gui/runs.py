@@ -1,0 +1,123 @@
+"""Compressing and exporting on behalf of the session, in the worker process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import FeatherweightError
+from core.progress import Progress, Reporter
+from gui.result import Result
+from gui.units import file_size
+
+if TYPE_CHECKING:
+    from core.jobs import CompressOutcome
+    from core.model.model import Model
+    from core.recipe import Recipe
+    from gui.session import Session
+
+COMPRESS, EXPORT = "compress", "export"
+"""Keys of the tasks."""
+
+
+class Runs:
+    """Starts the compress job and takes its answers.
+
+    Compressing writes into the work folder, through the gate, like every export; exporting a result that still fits is
+    then only a copy, so that the person gets exactly the file that was measured.
+    """
+
+    def __init__(self, session: Session, work_folder: Path) -> None:
+        self._session = session
+        self._folder = work_folder / f"run-{os.getpid()}"
+
+    def compress(self, model: Model, recipe: Recipe, data: Path | None) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        self._start(COMPRESS, model, recipe, data, self._folder / model.name, f"Compressing {model.name}", None)
+
+    def export(self, model: Model, recipe: Recipe, data: Path | None, target: Path) -> None:
+        from core.exporting.staging import check_target
+
+        session, result = self._session, self._session.result
+        try:
+            check_target(target, model.path)
+        except FeatherweightError as error:
+            session.failed.emit(error)
+            return
+        title = f"Exporting {target.name}"
+        if result is None or not session.result_current or not self._single_file(result):
+            self._start(EXPORT, model, recipe, data, target, title, target)
+            return
+        outcome = result.outcome
+
+        def copied(_nothing: None) -> None:
+            self._exported(Result(recipe, data, outcome, target), target)
+
+        session.tasks.thread(EXPORT, _copy, Path(outcome.path), target, title=title, done=copied,
+                             failed=self._failed, cancelled=session.stateChanged.emit)
+        session.stateChanged.emit()
+
+    def _start(self, key: str, model: Model, recipe: Recipe, data: Path | None, target: Path, title: str,
+               exported: Path | None) -> None:
+        from core.jobs import CompressSpec, compress_file
+
+        spec = CompressSpec(str(model.path), recipe.dump(), str(target), str(data) if data else None)
+        self._session.runStarted.emit()
+
+        def done(outcome: CompressOutcome) -> None:
+            result = Result(recipe, data, outcome, exported)
+            if exported is None:
+                self._session.put_result(result)
+            else:
+                self._exported(result, exported)
+
+        self._session.tasks.process(key, compress_file, spec, title=title, done=done, progress=self._hear,
+                                    failed=self._failed, cancelled=self._session.stateChanged.emit)
+        self._session.stateChanged.emit()
+
+    @staticmethod
+    def _single_file(result: Result) -> bool:
+        """Whether the compressed file can be copied under another name: external data is referred to by name."""
+        path = Path(result.outcome.path)
+        return path.is_file() and len(list(path.parent.iterdir())) == 1
+
+    def _hear(self, progress: Progress) -> None:
+        part = progress.part
+        if part is None:
+            return
+        if hasattr(part, "isolated_sqnr_db"):
+            if part.isolated_sqnr_db is not None:
+                self._session.liveError.emit(part.name, part.isolated_sqnr_db)
+        else:
+            self._session.layerFinished.emit(part)
+
+    def _exported(self, result: Result, target: Path) -> None:
+        self._session.put_result(result)
+        report = result.outcome.report
+        self._session.said.emit(f"Exported {target.name}: {file_size(target.stat().st_size)}, "
+                                f"before {file_size(report.bytes_before)}. It passed the gate.")
+
+    def _failed(self, error: FeatherweightError) -> None:
+        self._session.stateChanged.emit()
+        self._session.failed.emit(error)
+
+    def remove_file(self) -> None:
+        """Remove the compressed file that was not exported."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _copy(source: Path, target: Path, reporter: Reporter) -> None:
+    """Copy a file so that the target is there whole or not at all."""
+    import mmap
+
+    from core.exporting.staging import staged
+
+    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        with memoryview(content) as view, staged(target) as stage:
+            stage.write(view)
+            reporter.check()
+            stage.commit()
