@@ -16,8 +16,8 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 Shape = tuple[int, ...]
 
-FLOAT, INT32, BOOL = 1, 6, 9
-"""ONNX element types (onnx.TensorProto.DataType) that Cast goes to."""
+FLOAT, UINT8, INT32, BOOL = 1, 2, 6, 9
+"""ONNX element types (onnx.TensorProto.DataType)."""
 
 
 class Emitter(Protocol):

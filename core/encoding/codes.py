@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from core.encoding.base import FLOAT, Array, Emitter, Encoding, Shape, emit_reshape
+from core.encoding.base import FLOAT, INT32, UINT8, Array, Emitter, Encoding, Shape, emit_reshape
 from core.encoding.packing import PLANES, pack, packed_bytes
 from core.errors import InternalError
 
@@ -18,8 +18,8 @@ class Codes(Encoding):
     values  uint8 below 2**bits, of any shape; int8 when `signed`, which needs 8 bits
     bits    1 to 8: the file holds size * bits / 8 bytes, rounded up
 
-    8 bits are emitted as they are and a Cast; fewer as BitShift, BitShift, (Cast, ReduceSum), Reshape, (Slice), Cast.
-    Operators that unpack: opset 11 (BitShift).
+    8 bits are emitted as they are and a Cast; fewer as BitShift, BitShift, (MatMulInteger), Reshape, (Slice, Reshape),
+    Cast, which needs opset 11.
     """
 
     values: Array = field(repr=False)
@@ -51,35 +51,29 @@ class Codes(Encoding):
         """Emit the codes as values of the ONNX element type `to` (FLOAT or INT32)."""
         if self.bits == 8:
             return out.node("Cast", [out.tensor(self.values.reshape(shape))], to=to)
-        name, is_bytes = self._emit_unpack(out, to)
+        name, dtype = self._emit_unpack(out)
         name = self._emit_trim(out, name, shape)
-        return out.node("Cast", [name], to=to) if is_bytes else name
+        return name if dtype == to else out.node("Cast", [name], to=to)
 
-    def emit_bytes(self, out: Emitter) -> str:
-        """Emit codes of 1, 2, 4 or 8 bits as uint8 of shape (size + padding,); the padding is zero."""
+    def emit_padded(self, out: Emitter) -> str:
+        """Emit the codes as integers (uint8 or int32) of shape (size + padding,); the padding is zero."""
         if self.bits == 8:
             return out.tensor(self.values.reshape(-1))
-        name, is_bytes = self._emit_unpack(out, FLOAT)
-        if not is_bytes:
-            raise InternalError(f"codes of {self.bits} bits do not unpack to bytes")
-        return emit_reshape(out, name, (-1,))
+        return emit_reshape(out, self._emit_unpack(out)[0], (-1,))
 
-    def _emit_unpack(self, out: Emitter, to: int) -> tuple[str, bool]:
-        """Segments of codes, (8 / plane bits, bytes of a plane), as uint8 (True) or, summed from planes, as `to` (False)."""
+    def _emit_unpack(self, out: Emitter) -> tuple[str, int]:
+        """The segments of codes with their padding, and their element type: UINT8, or INT32 when summed from planes."""
         width, planes = PLANES[self.bits]
         packed = pack(self.values, self.bits)
-        left = out.tensor(np.arange(0, 8, width, dtype=np.uint8).reshape(-1, 1))
-        stored = out.tensor(packed[0] if planes == 1 else packed[:, np.newaxis])
-        lifted = out.node("BitShift", [stored, left], direction="LEFT")
-        places = 8 - width * np.arange(1, planes + 1, dtype=np.uint8)
-        right = out.tensor(places if planes == 1 else places.reshape(-1, 1, 1))
-        codes = out.node("BitShift", [lifted, right], direction="RIGHT")
+        left = np.arange(0, 8, width, dtype=np.uint8)
+        stored = out.tensor(packed[0] if planes == 1 else packed)
+        shifts = out.tensor(left.reshape((-1, 1) if planes == 1 else (-1, 1, 1)))
+        lifted = out.node("BitShift", [stored, shifts], direction="LEFT")
+        digits = out.node("BitShift", [lifted, out.tensor(np.array(8 - width, np.uint8))], direction="RIGHT")
         if planes == 1:
-            return codes, True
-        wide = out.node("Cast", [codes], to=to)
-        if out.opset < 13:
-            return out.node("ReduceSum", [wide], axes=(0,), keepdims=0), False
-        return out.node("ReduceSum", [wide, out.tensor(np.zeros(1, np.int64))], keepdims=0), False
+            return digits, UINT8
+        places = out.tensor(np.array([[1 << (width * plane) for plane in range(planes)]], np.uint8))
+        return out.node("MatMulInteger", [places, digits]), INT32
 
     def _emit_trim(self, out: Emitter, name: str, shape: Shape) -> str:
         """Reshape to `shape`, cutting the padding off."""

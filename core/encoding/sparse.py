@@ -109,7 +109,7 @@ class Sparse(Encoding):
 
     def _emit_mask(self, out: Emitter) -> str:
         """int64 (1, kept). The padding of the mask is zero, so it need not be cut off."""
-        return out.node("NonZero", [self.positions.emit_bytes(out)])
+        return out.node("NonZero", [self.positions.emit_padded(out)])
 
     def _emit_gaps(self, out: Emitter) -> str:
         """int32 (kept,)."""
