@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -33,11 +34,17 @@ class SqnrSum:
 
     def add(self, original: Array, changed: Array) -> None:
         """Add two arrays of equal shape; raises InternalError when the shapes differ."""
-        for first, second in _chunk_pairs(original, changed):
-            wide = first.astype(np.float64)
-            self.signal += float(np.dot(wide, wide))
-            wide -= second
-            self.noise += float(np.dot(wide, wide))
+        with np.errstate(invalid="ignore", over="ignore"):  # `db` tells of NaN and infinity
+            for first, second in _chunk_pairs(original, changed):
+                wide = first.astype(np.float64)
+                self.signal += float(np.dot(wide, wide))
+                wide -= second
+                self.noise += float(np.dot(wide, wide))
+
+    def merge(self, other: SqnrSum) -> None:
+        """Add the sums of another."""
+        self.signal += other.signal
+        self.noise += other.noise
 
     @property
     def db(self) -> float:
@@ -73,6 +80,17 @@ def sqnr_db(original: Array | Sequence[Array], changed: Array | Sequence[Array])
     return total.db
 
 
+EQUAL_DB = 200.0
+"""What JSON has for "no difference": beyond what float32 can tell apart, and JSON has no infinity."""
+
+
+def json_number(value: float | None) -> float | None:
+    """A figure as JSON can hold it: infinities as +-EQUAL_DB (only decibels are ever infinite), nan as null."""
+    if value is None or math.isnan(value):
+        return None
+    return max(-EQUAL_DB, min(EQUAL_DB, value)) if math.isinf(value) else value
+
+
 def _chunk_pairs(first: Array, second: Array) -> Iterator[tuple[Array, Array]]:
     """Both arrays in equal flat pieces of about CHUNK elements, without copying contiguous ones."""
     if first.shape != second.shape:
@@ -85,3 +103,81 @@ def _chunk_pairs(first: Array, second: Array) -> Iterator[tuple[Array, Array]]:
     rows = max(1, CHUNK * first.shape[0] // max(first.size, 1))
     for start in range(0, first.shape[0], rows):
         yield first[start : start + rows].reshape(-1), second[start : start + rows].reshape(-1)
+
+
+class Task(StrEnum):
+    """What the first float output of a model says, as far as data can tell."""
+
+    CLASSES = "classes"
+    """Class scores, and the samples have the right classes: accuracy can be measured."""
+    SCORES = "scores"
+    """Class scores without right answers: agreement with the original can be measured."""
+    VALUES = "values"
+    """Anything else: only the error can be measured."""
+
+
+SCORE_WORDS = ("logit", "prob", "softmax", "score", "class", "label")
+
+
+def task_kind(output: Array, name: str, labels: Array | None) -> tuple[Task, str]:
+    """What kind of answer `output` is, and why no accuracy can be measured ("" when it can).
+
+    output  first float output of the original for one sample
+    name    the output's name, which tells class scores from embeddings where the values do not
+    labels  (n,) class numbers or text, or None
+    """
+    scores = output.ndim >= 1 and output.shape[-1] >= 2 and output.size > 0
+    one_answer = scores and output.size == output.shape[-1]
+    if labels is not None and labels.dtype.kind == "i":
+        if one_answer and int(labels.max(initial=0)) < output.shape[-1]:
+            return Task.CLASSES, ""
+        reason = f"the labels go up to class {int(labels.max(initial=0))} and output {name!r} has {_shape(output)}"
+    elif labels is not None:
+        reason = "the labels are text, and how the model spells text is not known"
+    else:
+        reason = "the samples have no labels"
+    named = any(word in name.lower() for word in SCORE_WORDS)
+    return (Task.SCORES if scores and (named or is_distribution(output)) else Task.VALUES), reason
+
+
+def _shape(output: Array) -> str:
+    return "shape " + " x ".join(map(str, output.shape))
+
+
+def is_distribution(values: Array, tolerance: float = 1e-3) -> bool:
+    """Whether every last-axis row is a probability distribution: not negative, sum 1."""
+    if values.ndim == 0 or values.shape[-1] < 2 or values.size == 0:
+        return False
+    return bool(values.min() >= 0.0 and np.all(np.abs(values.sum(-1, dtype=np.float64) - 1.0) <= tolerance))
+
+
+def top_k(scores: Array, k: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Indices and scores of the k highest of a vector, best first; equal scores in index order, NaN last."""
+    flat = np.nan_to_num(scores.reshape(-1).astype(np.float64), nan=-np.inf)
+    best = np.argsort(-flat, kind="stable")[:k]
+    return tuple(int(i) for i in best), tuple(float(scores.reshape(-1)[i]) for i in best)
+
+
+def kl_divergence(original: Array, changed: Array) -> float:
+    """Mean Kullback-Leibler divergence KL(original || changed) of the last-axis rows, in nats.
+
+    Rows that are no distributions are taken as logits (softmax first). Kullback and Leibler, On information and
+    sufficiency, 1951.
+    """
+    first, second = _log_probabilities(original), _log_probabilities(changed)
+    probability = np.exp(first)
+    terms = np.where(probability > 0.0, probability * (first - second), 0.0)
+    return float(terms.sum(-1).mean())
+
+
+SMALLEST = 1e-12
+"""Probabilities below this count as this, so that a zero of the changed model costs much but not infinity."""
+
+
+def _log_probabilities(values: Array) -> Array:
+    wide = values.astype(np.float64)
+    if is_distribution(values):
+        logs: Array = np.log(np.maximum(wide, SMALLEST))
+        return logs
+    shifted = wide - wide.max(-1, keepdims=True)
+    return np.maximum(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)), np.log(SMALLEST))

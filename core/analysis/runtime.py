@@ -67,14 +67,13 @@ def session(model: str | os.PathLike[str] | bytes, *, threads: int = 1, optimize
         raise _load_error(error, where) from error
 
 
-def run(sess: InferenceSession, feed: Feed, outputs: Sequence[str] | None = None, *, where: str = "") -> list[Any]:
+def run(sess: InferenceSession, feed: Feed, outputs: Sequence[str] | None = None, *, where: str = "") -> list[Array]:
     """One run; returns the outputs in the order of `outputs` (all of the model's when None).
 
     Raises DataError when the feed does not fit the inputs, ModelFileError when the model itself fails.
     """
     try:
-        results: list[Any] = sess.run(None if outputs is None else list(outputs), dict(feed))
-        return results
+        return sess.run(None if outputs is None else list(outputs), dict(feed))
     except Exception as error:
         raise _run_error(error, where) from error
 

@@ -33,18 +33,23 @@ class ArrayColumn:
 
     def feed(self, index: int) -> Array:
         part = self.array[index : index + 1] if self.cut else self.array[index]
-        return _plain(part, self.dtype)
+        return self._plain(part)
 
     def batch(self, indices: Array) -> Array:
-        return _plain(self.array[indices], self.dtype)
+        return self._plain(self.array[indices])
+
+    def _plain(self, part: Any) -> Array:
+        """Contiguous, in the machine's byte order, aligned (arrays mapped from a zip archive need not be)."""
+        try:
+            with np.errstate(over="raise"):
+                return np.require(part, self.dtype, ("C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"))
+        except FloatingPointError:
+            raise DataError(
+                f"array {self.name!r} has values too large for {self.dtype}", do=f"scale the data to {self.dtype}"
+            ) from None
 
     def describe(self) -> str:
         return f"{self.name} {self.dtype} {' x '.join(map(str, self.array.shape[1:])) or 'scalar'}"
-
-
-def _plain(part: Any, dtype: np.dtype[Any]) -> Array:
-    """A contiguous array in the machine's byte order, aligned (arrays mapped from a zip archive need not be)."""
-    return np.require(part, dtype, ("C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"))
 
 
 def array_column(port: Port, array: Array, *, where: str) -> ArrayColumn:
