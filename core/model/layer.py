@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """The kind of a layer, as shown and as written in filters (`kind:conv`)."""
+    """The kind of a layer, as shown and as written in filters (`kind:conv`).
+
+    OTHER is a float tensor of two or more real dimensions that enters the graph elsewhere (positions, masks, tables).
+    """
 
     CONV = "Conv"
     DEPTHWISE = "Depthwise"
@@ -16,6 +20,7 @@ class Kind(StrEnum):
     EMBEDDING = "Embedding"
     RECURRENT = "Recurrent"
     NORM = "Norm"
+    OTHER = "Other"
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,13 @@ class Layer:
     dtype         numpy name of the stored type, e.g. "float32"; for an encoded layer its encoding in words
     n_weights     number of elements
     nbytes        bytes of tensor data that this layer occupies in the file now
-    output_axis   axis of `shape` that indexes output channels (rows of an embedding: None), or None
-    input_axis    axis of `shape` that indexes input channels, or None
+    output_axis   axis of `shape` that indexes output channels (an embedding: its rows, one a token; LSTM and GRU: the
+                  gates), or None when there is none or it is unclear
+    input_axis    axis of `shape` that indexes input channels (an embedding: its columns), or None
+    uses          the nodes that read it, heaviest kind first
     groups        Conv groups (1 elsewhere)
     locked        why the layer cannot be compressed (one clause), or "" when it can
+    title         the name to show: `name`, or one made from the node that uses it when the exporter made `name` up
     """
 
     name: str
@@ -62,13 +70,15 @@ class Layer:
     uses: tuple[Use, ...] = field(default=(), repr=False)
     groups: int = 1
     locked: str = ""
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.title:
+            object.__setattr__(self, "title", self.name)
 
     @property
     def n_weights(self) -> int:
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)

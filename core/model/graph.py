@@ -1,0 +1,238 @@
+"""Queries and rewrites of the onnx_ir graph, subgraphs included.
+
+Everything that walks a model does it through here, so that a weight inside an If branch is as good as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from core.errors import InternalError, ModelFileError
+
+_KEY = "featherweight.key"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A graph of the model and where it is.
+
+    graph   the main graph, a subgraph of an If/Loop/Scan node, or the body of a model-local function
+    scope   keys of the nodes around it, outermost first; () for the main graph
+    function  name of the model-local function that it belongs to, or ""
+    """
+
+    graph: ir.Graph | ir.Function
+    scope: tuple[str, ...] = ()
+    function: str = ""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor that the file stores: an initializer or what a Constant node holds.
+
+    name   unique within the model (the value's own name unless two scopes use the same)
+    node   the Constant node, or None for an initializer
+    """
+
+    name: str
+    value: ir.Value
+    tensor: ir.TensorProtocol | None
+    place: Place
+    node: ir.Node | None = None
+    shape: tuple[int, ...] = field(default=())
+
+
+def places(model: ir.Model) -> Iterator[Place]:
+    """All graphs: the main graph first, then subgraphs depth first, then functions with theirs."""
+    yield from _nested(Place(model.graph))
+    for function in model.functions.values():
+        yield from _nested(Place(function, function=function.name))
+
+
+def _nested(place: Place) -> Iterator[Place]:
+    yield place
+    for node in place.graph:
+        for graph in subgraphs(node):
+            yield from _nested(Place(graph, (*place.scope, node_key(node)), place.function))
+
+
+def subgraphs(node: ir.Node) -> list[ir.Graph]:
+    """The graphs in a node's attributes (branches and bodies)."""
+    found: list[ir.Graph] = []
+    for attribute in node.attributes.values():
+        if attribute.is_ref():
+            continue
+        if attribute.type == ir.AttributeType.GRAPH:
+            found.append(attribute.as_graph())
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            found.extend(attribute.as_graphs())
+    return found
+
+
+def node_key(node: ir.Node) -> str:
+    """The node's unique key: its name when no other node has it, else a name made from its first output."""
+    key = node.meta.get(_KEY)
+    if key is not None:
+        return str(key)
+    return node.name or f"{node.op_type}:{node.outputs[0].name if node.outputs else ''}"
+
+
+def assign_keys(model: ir.Model) -> None:
+    """Give every node its key. Done once when a graph is loaded; the same file always gives the same keys."""
+    nodes = [node for graph in _all_graphs(model) for node in graph]
+    names: dict[str, int] = {}
+    for node in nodes:
+        names[node.name or ""] = names.get(node.name or "", 0) + 1
+    taken: set[str] = {name for name, count in names.items() if count == 1}
+    for node in nodes:
+        if node.name and names[node.name] == 1:
+            node.meta[_KEY] = node.name
+            continue
+        output = next((value.name for value in node.outputs if value.name), "")
+        node.meta[_KEY] = _unique(f"{node.name or node.op_type}:{output}", taken)
+
+
+def _all_graphs(model: ir.Model) -> Iterator[ir.Graph | ir.Function]:
+    stack: list[ir.Graph | ir.Function] = [*reversed(list(model.functions.values())), model.graph]
+    while stack:
+        graph = stack.pop()
+        yield graph
+        stack.extend(reversed([inner for node in graph for inner in subgraphs(node)]))
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name}#{number}", number + 1
+    taken.add(candidate)
+    return candidate
+
+
+def constant_tensor(node: ir.Node) -> ir.TensorProtocol | None:
+    """What a Constant node holds, or None (a reference to a function's attribute, a sparse tensor)."""
+    for name, attribute in node.attributes.items():
+        if attribute.is_ref():
+            return None
+        if name == "value":
+            return attribute.as_tensor()
+        if name in ("value_float", "value_floats"):
+            return ir.tensor(np.asarray(attribute.value, np.float32))
+        if name in ("value_int", "value_ints"):
+            return ir.tensor(np.asarray(attribute.value, np.int64))
+    return None
+
+
+def stored_tensors(model: ir.Model) -> dict[str, Stored]:
+    """Every stored tensor by its unique name, in file order. Reads no data."""
+    found: dict[str, Stored] = {}
+    taken: set[str] = set()
+
+    def add(value: ir.Value, tensor: ir.TensorProtocol | None, place: Place, node: ir.Node | None) -> None:
+        name = value.name or "constant"
+        if name in taken and place.scope:
+            name = f"{name}@{place.scope[-1]}"
+        name = _unique(name, taken)
+        shape = tuple(int(size) for size in tensor.shape) if tensor is not None else ()  # type: ignore[call-overload]
+        found[name] = Stored(name, value, tensor, place, node, shape)
+
+    for place in places(model):
+        if isinstance(place.graph, ir.Graph):
+            for value in place.graph.initializers.values():
+                add(value, value.const_value, place, None)
+        for node in place.graph:
+            if node.op_type == "Constant" and node.domain in ("", "ai.onnx") and node.outputs:
+                add(node.outputs[0], constant_tensor(node), place, node)
+    return found
+
+
+def find_constant(model: ir.Model, name: str) -> Stored:
+    """The stored tensor of a layer; InternalError when the graph has none of that name."""
+    stored = stored_tensors(model).get(name)
+    if stored is None:
+        raise InternalError(f"the graph stores no tensor {name!r}")
+    return stored
+
+
+def replace_stored(stored: Stored, nodes: Sequence[ir.Node], initializers: Iterable[ir.Value], new: ir.Value) -> None:
+    """Let `new`, which `nodes` compute from `initializers`, stand for a stored tensor wherever it is used.
+
+    The nodes come where the Constant node was, or first in the graph for an initializer. `new` takes over the name and
+    the declared type and shape of the old value, so that a reader finds the weight under its name again. An initializer
+    that was also a graph input stops being one. Raises InternalError inside a function, which has no initializers.
+    """
+    graph, old = stored.place.graph, stored.value
+    if not isinstance(graph, ir.Graph):
+        raise InternalError(f"{stored.name!r} lies inside the function {stored.place.function!r}")
+    name = old.name
+    if stored.node is not None:
+        graph.insert_before(stored.node, nodes)
+    else:
+        graph.initializers.pop(name)
+        if old in graph.inputs:
+            graph.inputs.remove(old)
+        if len(graph):
+            graph.insert_before(graph[0], nodes)
+        else:
+            graph.extend(nodes)
+    for value in initializers:
+        if value.name not in graph.initializers:
+            graph.register_initializer(value)
+    new.type, new.shape = old.type, old.shape
+    if new.shape is None and stored.tensor is not None:
+        new.type, new.shape = ir.TensorType(stored.tensor.dtype), ir.Shape(stored.shape)
+    old.replace_all_uses_with(new, replace_graph_outputs=True)
+    if stored.node is not None:
+        graph.remove(stored.node)
+    old.name = None
+    new.name = name
+
+
+def remove_unused(model: ir.Model) -> None:
+    """Remove nodes whose outputs nothing reads and initializers that nothing reads, in all graphs."""
+    for place in reversed(list(places(model))):
+        graph = place.graph
+        for node in reversed(list(graph)):
+            if not any(value.uses() or value.is_graph_output() for value in node.outputs):
+                graph.remove(node, safe=True)
+        if isinstance(graph, ir.Graph):
+            for name, value in list(graph.initializers.items()):
+                if not value.uses() and not value.is_graph_output() and not value.is_graph_input():
+                    del graph.initializers[name]
+
+
+def sort_and_check(model: ir.Model, where: str) -> None:
+    """Put nodes in order if they are not; ModelFileError for a cycle or for a value that nothing produces."""
+    known: set[ir.Value] = set()
+    for graph in (model.graph, *model.functions.values()):
+        if not _in_order(graph, known):
+            try:
+                graph.sort()
+            except ValueError:
+                raise ModelFileError("the graph runs in a circle", where=where, do="export the model again") from None
+            if not _in_order(graph, set()):
+                raise ModelFileError("a node reads a value that nothing produces", where=where,
+                                     do="export the model again")
+
+
+def _in_order(graph: ir.Graph | ir.Function, known: set[ir.Value]) -> bool:
+    known.update(graph.inputs)
+    if isinstance(graph, ir.Graph):
+        known.update(graph.initializers.values())
+    for node in graph:
+        if any(value is not None and value not in known for value in node.inputs):
+            return False
+        if not all(_in_order(inner, known) for inner in subgraphs(node)):
+            return False
+        known.update(node.outputs)
+    return all(value in known for value in graph.outputs)
+
+
+def attribute(node: ir.Node, name: str, default: Any) -> Any:
+    """The value of a node's attribute, or the default when it is not given."""
+    found = node.attributes.get(name)
+    return default if found is None or found.is_ref() else found.value

@@ -1,0 +1,93 @@
+"""An opened model: its layers, and its weights and graph on demand."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.errors import FeatherweightError
+from core.model.layer import Layer, LeftOut, Port
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from core.encoding.base import Encoding
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model file, opened without reading its weights. Everything may be called from any thread.
+
+    name        the file's name
+    layers      in the order in which the graph first uses them
+    left_out    stored tensors that are no layers, with the reason
+    opset       version of the default operator domain
+    file_bytes  with external data files
+    notes       sentences a person should know (an unknown operator, no layers)
+    """
+
+    path: Path
+    layers: tuple[Layer, ...]
+    left_out: tuple[LeftOut, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    opset: int
+    ir_version: int
+    producer: str
+    metadata: Mapping[str, str]
+    file_bytes: int
+    notes: tuple[str, ...]
+    _read_weight: Callable[[str], Array] = field(repr=False)
+    _make_graph: Callable[[], ir.Model] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @cached_property
+    def _by_name(self) -> dict[str, Layer]:
+        return {layer.name: layer for layer in self.layers}
+
+    def layer(self, name: str) -> Layer:
+        """The layer of a name; FeatherweightError names those that are nearly called so."""
+        found = self._by_name.get(name)
+        if found is not None:
+            return found
+        near = difflib.get_close_matches(name, list(self._by_name), 3, 0.5)
+        do = f"did you mean {', '.join(map(repr, near))}" if near else f"see the {len(self.layers)} layers' names"
+        raise FeatherweightError(f"there is no layer {name!r}", where=self.name, do=do)
+
+    def weight(self, name: str) -> Array:
+        """The weight as float32 of the layer's shape, read-only where it is a view of the mapped file.
+
+        A tensor stored as float32 is not copied; such a view need not be aligned to 4 bytes. A weight that the file
+        computes (`Layer.locked`) is computed. Raises ModelFileError when its data is damaged.
+        """
+        self.layer(name)
+        return self._read_weight(name)
+
+    def encoding(self, name: str) -> Encoding:
+        """The layer as it is stored (what steps start from); for a locked layer, its decoded values as float32."""
+        from core.encoding import Float
+
+        layer = self.layer(name)
+        return Float(self.weight(name), "float32" if layer.locked else layer.dtype)
+
+    def graph(self) -> ir.Model:
+        """A fresh, independent graph to rewrite; its tensors are views of the mapped file."""
+        return self._make_graph()
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the model file (without external data), in hexadecimal."""
+        with open(self.path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()

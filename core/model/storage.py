@@ -1,0 +1,163 @@
+"""Where tensors lie: the mapped model file and its external data files. Views only; nothing is read until it is used."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.errors import ModelFileError
+from core.model.wire import HERE
+
+if TYPE_CHECKING:
+    import onnx
+    import onnx_ir as ir
+
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+_SUB_BYTE = frozenset({"INT4", "UINT4", "INT2", "UINT2", "FLOAT4E2M1"})
+
+
+class Storage:
+    """The files of one model, mapped read-only. Thread-safe; maps stay valid as long as a view of them lives."""
+
+    def __init__(self, path: Path) -> None:
+        """Map the model file. Raises ModelFileError when it cannot be read."""
+        self.path = path
+        self.folder = Path(os.path.realpath(path)).parent
+        self._lock = threading.Lock()
+        self.data = _map(path)
+        self._maps: dict[str, Bytes] = {HERE: np.frombuffer(self.data, np.uint8)}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the model file and of the external data files that were used so far."""
+        with self._lock:
+            return sum(view.size for view in self._maps.values())
+
+    def view(self, location: str, offset: int, length: int | None, tensor: str) -> Bytes:
+        """The bytes of an external tensor. Raises ModelFileError when they are missing or outside the folder."""
+        with self._lock:
+            whole = self._maps.get(location)
+            if whole is None:
+                whole = self._maps[location] = np.frombuffer(_map(self._resolve(location, tensor)), np.uint8)
+        length = whole.size - offset if length is None else length
+        if offset < 0 or length < 0 or offset + length > whole.size:
+            name = self.path.name if location == HERE else location
+            raise ModelFileError(
+                f"the data of {tensor!r} should lie at bytes {offset:,} to {offset + length:,} of {name}, "
+                f"which has only {whole.size:,}", where=self.path.name, do="get the data file again")
+        return whole[offset : offset + length]
+
+    def _resolve(self, location: str, tensor: str) -> Path:
+        refused = f"the data of {tensor!r} would lie at {location!r}, outside the model's folder"
+        if not location or "\0" in location or os.path.isabs(location) or location.startswith(("/", "\\")) \
+                or (len(location) > 1 and location[1] == ":"):
+            raise ModelFileError(refused, where=self.path.name, do="external data must lie beside the model")
+        target = Path(os.path.realpath(self.folder / location.replace("\\", "/")))
+        if not target.is_relative_to(self.folder):
+            raise ModelFileError(refused, where=self.path.name, do="external data must lie beside the model")
+        if not target.is_file():
+            raise ModelFileError(f"the data file {location!r} is missing", where=self.path.name,
+                                 do=f"put it into the folder {self.folder}")
+        return target
+
+
+def _map(path: Path) -> mmap.mmap:
+    try:
+        with open(path, "rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except ValueError:  # what mmap raises for an empty file
+        raise ModelFileError("the file is empty", where=path.name, do="get the file again") from None
+    except FileNotFoundError:
+        raise ModelFileError("there is no such file", where=str(path), do="check the name and the folder") from None
+    except IsADirectoryError:
+        raise ModelFileError("this is a folder", where=str(path), do="choose the model file inside it") from None
+    except PermissionError:
+        raise ModelFileError("the file may not be read", where=str(path), do="check its permissions") from None
+    except OSError as error:
+        raise ModelFileError(f"the file cannot be read ({error.strerror})", where=str(path)) from error
+
+
+def numbers_in(shape: tuple[int, ...]) -> int:
+    """Number of elements of a shape."""
+    return math.prod(shape)
+
+
+def bits_of(dtype: ir.DataType) -> int:
+    """Bits of one element (4 for INT4)."""
+    return int(dtype.itemsize * 8)
+
+
+def expected_bytes(dtype: ir.DataType, shape: tuple[int, ...]) -> int:
+    """Bytes of a tensor in its raw form; sub-byte types are packed."""
+    return (numbers_in(shape) * bits_of(dtype) + 7) // 8
+
+
+def check_tensor(proto: onnx.TensorProto, where: str) -> None:
+    """Raise ModelFileError unless the type is known, the dimensions make sense and inline data fits the shape."""
+    import onnx
+    import onnx_ir as ir
+
+    name, shape = proto.name or "a constant", tuple(proto.dims)
+    try:
+        dtype = ir.DataType(proto.data_type)
+    except ValueError:
+        raise ModelFileError(f"{name!r} has the unknown element type {proto.data_type}", where=where,
+                             do="export the model again") from None
+    if dtype == ir.DataType.UNDEFINED:
+        raise ModelFileError(f"{name!r} has no element type", where=where, do="export the model again")
+    if any(size < 0 or size >= 2**62 for size in shape):
+        raise ModelFileError(f"{name!r} has the impossible shape {list(shape)}", where=where, do="get the file again")
+    if proto.data_location == onnx.TensorProto.EXTERNAL:
+        return
+    have, need = _inline_size(proto, dtype, shape)
+    if have != need:
+        raise ModelFileError(f"{name!r} holds {have:,} {'bytes' if proto.raw_data else 'values'} of data, but its shape "
+                             f"{list(shape)} needs {need:,}", where=where, do="get the file again")
+
+
+def _inline_size(proto: onnx.TensorProto, dtype: ir.DataType, shape: tuple[int, ...]) -> tuple[int, int]:
+    """(present, needed) bytes or values of a tensor whose data is in the message."""
+    if dtype.name == "STRING":
+        return len(proto.string_data), numbers_in(shape)
+    if proto.raw_data:
+        return len(proto.raw_data), expected_bytes(dtype, shape)
+    count = numbers_in(shape)
+    if dtype.name in ("FLOAT", "COMPLEX64"):
+        return len(proto.float_data), count * (2 if dtype.name == "COMPLEX64" else 1)
+    if dtype.name in ("DOUBLE", "COMPLEX128"):
+        return len(proto.double_data), count * (2 if dtype.name == "COMPLEX128" else 1)
+    if dtype.name == "INT64":
+        return len(proto.int64_data), count
+    if dtype.name in ("UINT64", "UINT32"):
+        return len(proto.uint64_data), count
+    return len(proto.int32_data), expected_bytes(dtype, shape) if dtype.name in _SUB_BYTE else count
+
+
+def mapped_tensor(tensor: ir.ExternalTensor, storage: Storage) -> ir.TensorProtocol:
+    """The external tensor as a view of the mapped file. Raises ModelFileError when its bytes do not fit its shape."""
+    import onnx_ir as ir
+
+    name, dtype = tensor.name or "a constant", tensor.dtype
+    shape = tuple(int(size) for size in tensor.shape)
+    if dtype.name == "STRING":
+        raise ModelFileError(f"{name!r} keeps texts in external data", where=storage.path.name,
+                             do="export the model again")
+    need = expected_bytes(dtype, shape)
+    location, offset = str(tensor.location), int(tensor.offset or 0)
+    length = int(tensor.length) if tensor.length is not None else None
+    # Writers disagree whether a missing or a zero length means "up to the end": read what the shape needs then.
+    data = storage.view(location, offset, length or need, name)
+    if data.size != need:
+        raise ModelFileError(f"{name!r} holds {data.size:,} bytes of data, but its shape {list(shape)} needs {need:,}",
+                             where=storage.path.name, do="get the file again")
+    words = {"name": tensor.name, "doc_string": tensor.doc_string, "metadata_props": dict(tensor.metadata_props)}
+    if bits_of(dtype) < 8:
+        return ir.PackedTensor(data, dtype, shape=shape, **words)
+    return ir.Tensor(data.view(dtype.numpy()).reshape(shape), dtype, **words)

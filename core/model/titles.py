@@ -1,0 +1,54 @@
+"""Names for people: unique layer names, and a title where the exporter made the name up."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Sequence
+
+import onnx_ir as ir
+
+_MADE_UP = re.compile(r"(_?val_\d+|\d+|onnx::\w+?_\d+|const(ant)?[_.]?\d*|_?t\d+|[Cc]onstant_\d+(_output(_\d+)?)?)", re.ASCII)
+_SCOPES = "pkg.torch.onnx.name_scopes"
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """The names, made unique by a number where one occurs twice."""
+    taken: set[str] = set()
+    out = []
+    for name in names:
+        candidate, number = name, 2
+        while candidate in taken:
+            candidate, number = f"{name} ({number})", number + 1
+        taken.add(candidate)
+        out.append(candidate)
+    return out
+
+
+def titles(names: Sequence[str], users: Sequence[Sequence[ir.Node]]) -> list[str]:
+    """What to show for each name: the name, or for a made-up one a title from the first node that gives one."""
+    shown = []
+    for name, nodes in zip(names, users, strict=True):
+        made = next(filter(None, map(_from_node, nodes)), "") if is_made_up(name) else ""
+        shown.append(made or name)
+    return unique_names(shown)
+
+
+def is_made_up(name: str) -> bool:
+    """Whether an exporter made the name up ("val_30", "onnx::MatMul_123", "Constant_7_output")."""
+    return _MADE_UP.fullmatch(name.rsplit("__", 1)[-1]) is not None
+
+
+def _from_node(node: ir.Node) -> str:
+    """A weight's title from its node: torch's module path, else the path in the node's name."""
+    scopes = node.metadata_props.get(_SCOPES, "")
+    try:
+        path = ast.literal_eval(scopes) if scopes and len(scopes) < 4096 else []
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        path = []
+    if isinstance(path, list) and len(path) >= 2 and isinstance(path[-2], str) and path[-2]:
+        return f"{path[-2]}.weight"
+    parts = [part for part in re.split(r"[/]", node.name or "") if part]
+    if len(parts) > 1:
+        return ".".join([*parts[:-1], "weight"])
+    return ""
