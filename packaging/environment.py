@@ -53,9 +53,12 @@ WARM_UP = "import onnxruntime, PySide6.QtWidgets, gui, core.kernels; core.kernel
 
 def fingerprint() -> str:
     """Changes when the environment has to be installed again."""
-    digest = hashlib.sha256(sys.version.encode())
-    for file in (CONSTRAINTS, ROOT / "pyproject.toml"):
-        digest.update(file.read_bytes())
+    import tomllib  # not at the top: an older Python must get as far as being told that it is too old
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    installed = {table: project[table] for table in ("build-system", "project")}
+    digest = hashlib.sha256(json.dumps([sys.version, installed], sort_keys=True).encode())
+    digest.update(CONSTRAINTS.read_bytes())
     return digest.hexdigest()
 
 

@@ -141,10 +141,11 @@ def describe(proto: onnx.ModelProto, test_accuracy: float) -> dict[str, object]:
         "n_parameters": sum(int(np.prod(t.dims)) for t in proto.graph.initializer),
         "classes": [str(digit) for digit in range(10)],
         "input": "image: float32, samples x 1 x 8 x 8, brightness 0 to 1",
-        "split": f"1,797 pictures shuffled with seed {SEED}: the last {N_TEST} for testing, the rest for training; calib is "
-        f"the first {N_CALIB} of the training pictures. Writers are not kept apart, so the accuracy is that for known writers.",
-        "data": "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, "
-        "doi 10.24432/C50P49; the copy shipped by scikit-learn",
+        "split": f"1,797 pictures shuffled with seed {SEED}: the last {N_TEST} for testing, the rest for training; "
+        f"calib is the first {N_CALIB} of the training pictures. Writers are not kept apart, so the accuracy is that "
+        "for known writers.",
+        "data": "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning "
+        "Repository, doi 10.24432/C50P49; the copy shipped by scikit-learn",
         "data_licence": "CC BY 4.0",
         "weights_licence": "Apache-2.0",
         "made_by": "packaging/make_sample.py",
@@ -162,7 +163,8 @@ def main() -> int:
     measured = accuracy(TARGET / "model.onnx", images[-N_TEST:], labels[-N_TEST:])
     info = json.dumps(describe(proto, measured), indent=2)
     (TARGET / "info.json").write_text(info + "\n", encoding="utf-8")
-    print(f"{TARGET}: accuracy {measured:.4f} on {N_TEST} test pictures, {(TARGET / 'model.onnx').stat().st_size:,} bytes")
+    size = (TARGET / "model.onnx").stat().st_size
+    print(f"{TARGET}: accuracy {measured:.4f} on {N_TEST} test pictures, {size:,} bytes")
     return 0
 
 

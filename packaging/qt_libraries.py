@@ -25,7 +25,8 @@ def ensure() -> None:
         return
     command = ["apt-get", "install", "--yes", "--no-install-recommends", *lacking]
     if os.geteuid() != 0:
-        print(f"Qt may need system libraries that are missing. Install them with:\n  sudo {' '.join(command)}", flush=True)
+        print("Qt may need system libraries that are missing. Install them with:", flush=True)
+        print(f"  sudo {' '.join(command)}", flush=True)
         return
     print(f"Installing Qt's system libraries: {' '.join(lacking)}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

@@ -77,7 +77,7 @@ def summary(results: dict[str, tuple[int, float]]) -> int:
     for name, (code, seconds) in results.items():
         nothing = name.startswith("tests") and code == NO_TESTS_RAN
         word = "nothing selected" if nothing else "passed" if code == 0 else f"FAILED (exit code {code})"
-        failed = failed or code != 0 and not nothing
+        failed = failed or (code != 0 and not nothing)
         print(f"{name:28} {word}, {seconds:.0f} s")
     return 1 if failed else 0
 

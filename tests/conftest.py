@@ -25,7 +25,7 @@ def models_dir() -> Path:
     """The folder of the public test models, one folder each; skips when they are not there."""
     folder = Path(os.environ.get("FEATHERWEIGHT_MODELS") or DEFAULT_MODELS)
     if not any(folder.glob("*/meta.json")):
-        pytest.skip(f"no public models in {folder}; packaging/test.py builds them, FEATHERWEIGHT_MODELS names the folder")
+        pytest.skip(f"no models in {folder}; packaging/test.py builds them, FEATHERWEIGHT_MODELS names another folder")
     return folder
 
 

@@ -182,7 +182,8 @@ class TestQtLibraries:
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         qt_libraries.ensure()
         assert len(steps) == 1
-        assert f"sudo apt-get install --yes --no-install-recommends {qt_libraries.PACKAGES[0]}" in capsys.readouterr().out
+        command = f"sudo apt-get install --yes --no-install-recommends {qt_libraries.PACKAGES[0]}"
+        assert command in capsys.readouterr().out
 
 
 def test_scripts_use_nothing_but_the_standard_library() -> None:
