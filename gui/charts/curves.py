@@ -1,0 +1,111 @@
+"""Curves over one axis, with marks: singular values and their energy, energy by frequency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QWidget
+
+from core.encoding.base import Array
+from gui.charts.axis import Axis
+from gui.charts.plot import Plot
+from gui.theme import theme
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line. `role` is its colour; `y` are shares 0..1, shown per cent; `name` is for the read-out."""
+
+    name: str
+    role: str
+    x: Array
+    y: Array
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A dashed upright line with a few words."""
+
+    x: float
+    text: str
+
+
+class CurveChart(Plot):
+    """Lines of shares (0 to 100 %) over a count: ranks, frequencies."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent, y_label="share, %")
+        percent = Axis("left", lambda value, step: f"{100 * value:.0f}")
+        self.plotItem.setAxisItems({"left": percent, "bottom": Axis("bottom")})
+        percent.setWidth(40)
+        self._lines: list[tuple[str, pg.PlotCurveItem]] = []
+        self._marks: list[tuple[pg.InfiniteLine, pg.TextItem]] = []
+        self._curves: tuple[Curve, ...] = ()
+        self._x_name = ""
+        self.retheme()
+
+    def set_curves(self, curves: Sequence[Curve], marks: Sequence[Mark], x_label: str, x_name: str) -> None:
+        """Show the curves. `x_name` is the word for one x in the read-out ("rank")."""
+        self._curves, self._x_name = tuple(curves), x_name
+        self.set_labels(x=x_label)
+        self._remove_items()
+        for curve in curves:
+            line = pg.PlotCurveItem(curve.x, curve.y)
+            self._lines.append((curve.role, line))
+            self.plotItem.addItem(line, ignoreBounds=True)
+        xs = np.concatenate([c.x for c in curves]) if curves else np.array([0.0, 1.0])
+        low, high = float(xs.min()), float(xs.max())
+        pad = 0.02 * (high - low or 1.0)
+        self.plotItem.getViewBox().setRange(xRange=(low - pad, high + pad), yRange=(-0.02, 1.06), padding=0)
+        for mark in marks:
+            self._add_mark(mark, late=mark.x > (low + high) / 2)
+        self._color_items()
+
+    def marks(self) -> tuple[tuple[float, str], ...]:
+        """Position and words of each mark; for tests."""
+        return tuple((float(line.value()), text.toPlainText()) for line, text in self._marks)
+
+    def retheme(self) -> None:
+        super().retheme()
+        self._color_items()
+
+    def _add_mark(self, mark: Mark, late: bool) -> None:
+        line = pg.InfiniteLine(pos=mark.x, angle=90, movable=False)
+        text = pg.TextItem(mark.text, anchor=(1.0 if late else 0.0, 0.0))
+        text.setPos(mark.x, 0.55)
+        self._marks.append((line, text))
+        self.plotItem.addItem(line, ignoreBounds=True)
+        self.plotItem.addItem(text, ignoreBounds=True)
+
+    def _remove_items(self) -> None:
+        for _, item in self._lines:
+            self.plotItem.removeItem(item)
+        for pair in self._marks:
+            for item in pair:
+                self.plotItem.removeItem(item)
+        self._lines, self._marks = [], []
+
+    def _color_items(self) -> None:
+        now = theme()
+        for role, line in self._lines:
+            line.setPen(pg.mkPen(now.color(role), width=1))
+        for mark, text in self._marks:
+            mark.setPen(pg.mkPen(now.color("strong_border"), width=1, style=Qt.PenStyle.DashLine))
+            text.setColor(now.color("muted"))
+            text.fill = pg.mkBrush(now.color("surface"))
+            text.setFont(now.font("tiny", figures=True))
+
+    def stops(self) -> tuple[float, ...]:
+        return tuple(self._curves[0].x.tolist()) if self._curves else ()
+
+    def read_out(self, x: float, y: float) -> tuple[float, str] | None:
+        if not self._curves:
+            return None
+        first = self._curves[0].x
+        index = int(np.argmin(np.abs(first - x)))
+        parts = [f"{c.name} {100 * float(c.y[index]):.1f} %" for c in self._curves if index < len(c.y)]
+        return float(first[index]), f"{self._x_name} {first[index]:,.0f}: " + ", ".join(parts)

@@ -1,0 +1,101 @@
+"""One step of the plan: its method, a menu to change, move or remove it, and the method's form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
+
+from core.methods.registry import by_key
+from core.model.layer import Layer
+from core.recipe import Step
+from gui.charts.card import with_role
+from gui.inspector.form import Form
+from gui.inspector.method_menu import fill_with_methods
+
+
+class StepCard(QFrame):
+    """Shows a step; what the person does comes out as signals, nothing is changed here.
+
+    edited(params, key)      a parameter changed; see Form
+    method_chosen(key)       another method for this place
+    moved(places)            -1 earlier, 1 later
+    removed()
+    """
+
+    edited = Signal(object, str)
+    method_chosen = Signal(str)
+    moved = Signal(int)
+    removed = Signal()
+
+    def __init__(self, step: Step, layers: Sequence[Layer], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.method = by_key(step.method)
+        self._layers = tuple(layers)
+        with_role(self, "card")
+        self._number = QLabel(self)
+        with_role(self._number, "caption")
+        self.menu_button = QToolButton(self)
+        self.menu_button.setText(f"{self.method.title} \u25be")
+        self.menu_button.setToolTip(f"{self.method.summary}\nSource: {self.method.source}")
+        self.menu_button.setAccessibleName(f"Step: {self.method.title}")
+        self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.menu_button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        with_role(self.menu_button, "step")
+        self._up = self._action("Move up", "Alt+Up", lambda: self.moved.emit(-1))
+        self._down = self._action("Move down", "Alt+Down", lambda: self.moved.emit(1))
+        self._remove = self._action("Remove", "Alt+Del", self.removed.emit)
+        self.menu_button.setMenu(self._menu())
+        self._remove_button = QPushButton("\u2715", self)
+        with_role(self._remove_button, "link")
+        self._remove_button.setToolTip("Remove this step")
+        self._remove_button.setAccessibleName(f"Remove {self.method.title}")
+        self._remove_button.clicked.connect(self.removed)
+        self.form = Form(self.method, self)
+        self.form.edited.connect(self.edited)
+        self._lay_out()
+        self.set_step(step)
+
+    def _action(self, text: str, keys: str, do: object) -> QAction:
+        action = QAction(text, self)
+        action.setShortcut(QKeySequence(keys))
+        action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        action.triggered.connect(do)
+        self.addAction(action)
+        return action
+
+    def _menu(self) -> QMenu:
+        menu = QMenu(self)
+        change = menu.addMenu("Change to")
+        fill_with_methods(change, self._layers, self.method_chosen.emit, current=self.method.key)
+        menu.addSeparator()
+        menu.addActions([self._up, self._down])
+        menu.addSeparator()
+        menu.addAction(self._remove)
+        return menu
+
+    def _lay_out(self) -> None:
+        head = QHBoxLayout()
+        head.setSpacing(2)
+        head.addWidget(self._number)
+        head.addWidget(self.menu_button)
+        head.addStretch(1)
+        head.addWidget(self._remove_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(11, 6, 11, 10)
+        layout.setSpacing(5)
+        layout.addLayout(head)
+        layout.addWidget(self.form)
+        self.form.setVisible(bool(self.form.fields))
+
+    def set_step(self, step: Step) -> None:
+        """Show the step's parameters; its method must be the card's."""
+        self.form.set_params(step.params)
+
+    def set_place(self, index: int, count: int) -> None:
+        """Which of how many steps this is, counted from 0."""
+        self._number.setText(f"{index + 1}")
+        self._up.setEnabled(index > 0)
+        self._down.setEnabled(index < count - 1)
