@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import resources
 from core.errors import InternalError
 
 
@@ -34,7 +34,7 @@ class SamplePaths:
 
 def sample_paths() -> SamplePaths:
     """The sample's files, wherever the program is installed; InternalError when they are missing."""
-    folder = Path(str(resources.files("resources"))) / "sample"
+    folder = resources.path("sample")
     paths = SamplePaths(folder / "model.onnx", folder / "test.npz", folder / "calib.npz", folder / "info.json")
     missing = [path.name for path in (paths.model, paths.data, paths.calib, paths.info) if not path.is_file()]
     if missing:

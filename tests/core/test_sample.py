@@ -39,6 +39,6 @@ def test_info_names_source_and_licence(sample: SamplePaths) -> None:
 
 
 def test_missing_file_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.resources, "files", lambda _package: tmp_path)
+    monkeypatch.setattr(module.resources, "path", lambda _name: tmp_path)
     with pytest.raises(InternalError, match=r"the sample lacks model\.onnx, test\.npz, calib\.npz, info\.json"):
         sample_paths()

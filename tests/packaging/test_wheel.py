@@ -38,8 +38,8 @@ def test_every_source_file_is_in_it(wheel: set[str]) -> None:
 
 
 def test_resources_are_in_it(wheel: set[str]) -> None:
-    sample = {f"resources/sample/{name}" for name in ("model.onnx", "test.npz", "calib.npz", "info.json")}
-    assert sample | {"resources/theme.toml"} <= wheel
+    files = (path for path in (ROOT / "resources").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    assert {str(path.relative_to(ROOT)) for path in files} <= wheel
 
 
 def test_licence_and_entry_points_are_in_it(wheel: set[str]) -> None:
