@@ -36,6 +36,10 @@ class Emitter(Protocol):
         """Add a node of the default domain with one output and return the output's name."""
         ...
 
+    def declare(self, name: str, dtype: str, shape: Shape) -> None:
+        """State type and shape of a node's output (value_info), where a runtime cannot infer them."""
+        ...
+
 
 class Encoding(ABC):
     """How one weight is stored. Subclasses are frozen dataclasses, one file each.

@@ -55,12 +55,6 @@ class Codes(Encoding):
         name = self._emit_trim(out, name, shape)
         return name if dtype == to else out.node("Cast", [name], to=to)
 
-    def emit_padded(self, out: Emitter) -> str:
-        """Emit the codes as integers (uint8 or int32) of shape (size + padding,); the padding is zero."""
-        if self.bits == 8:
-            return out.tensor(self.values.reshape(-1))
-        return emit_reshape(out, self._emit_unpack(out)[0], (-1,))
-
     def _emit_unpack(self, out: Emitter) -> tuple[str, int]:
         """The segments of codes with their padding, and their element type: UINT8, or INT32 when summed from planes."""
         width, planes = PLANES[self.bits]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from core.encoding.base import Encoding
-from core.encoding.emitter import EmittedNode, EmittedTensor, GraphEmitter
+from core.encoding.emitter import EmittedInfo, EmittedNode, EmittedTensor, GraphEmitter
 from core.errors import InternalError
 
 
@@ -50,17 +50,21 @@ def emitted_size(encoding: Encoding, opset: int, *, name_length: int = 3, value_
     names = count()
     emitter = GraphEmitter(opset, lambda: f"{next(names):0{name_length}d}")
     emitter.emit(encoding, "v" * value_name_length)
-    return graph_size(emitter.tensors, emitter.nodes)
+    return graph_size(emitter.tensors, emitter.nodes, emitter.infos)
 
 
-def graph_size(tensors: Iterable[EmittedTensor], nodes: Iterable[EmittedNode]) -> EmittedSize:
-    """Bytes that initializers and nodes take as fields of a GraphProto."""
+def graph_size(
+    tensors: Iterable[EmittedTensor], nodes: Iterable[EmittedNode], infos: Iterable[EmittedInfo] = ()
+) -> EmittedSize:
+    """Bytes that initializers, nodes and value_info take as fields of a GraphProto."""
     data = overhead = 0
     for tensor in tensors:
         data += tensor.array.nbytes
         overhead += _message(_tensor(tensor.array, len(tensor.name.encode()))) - tensor.array.nbytes
     for node in nodes:
         overhead += _message(_node(node))
+    for info in infos:
+        overhead += _message(_info(info))
     return EmittedSize(data, overhead)
 
 
@@ -91,6 +95,12 @@ def _node(node: EmittedNode) -> int:
     """NodeProto: input, output, op_type, attribute."""
     names = (*node.inputs, node.output, node.op)
     return sum(_message(len(name.encode())) for name in names) + _attributes(node.attributes)
+
+
+def _info(info: EmittedInfo) -> int:
+    """ValueInfoProto: name, type; TypeProto.Tensor: elem_type (one byte of value), shape; each dimension a message."""
+    dimensions = sum(_message(1 + varint(n)) for n in info.shape)
+    return _message(len(info.name.encode())) + _message(_message(2 + _message(dimensions)))
 
 
 def _attributes(attributes: Mapping[str, Any]) -> int:

@@ -35,13 +35,22 @@ class EmittedNode:
     attributes: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class EmittedInfo:
+    """Type and shape of a node's output that the file must state (value_info). No other output needs its shape stated."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
 class GraphEmitter:
     """Collects the tensors and nodes of many encodings in one scope, nodes in topological order.
 
     opset  default-domain opset of the graph
     fresh  gives a new name, unique in the graph, at every call
 
-    `tensors` and `nodes` hold what was written; `emit` adds one weight. Small constants that several weights need (shift
+    `tensors`, `nodes` and `infos` hold what was written; `emit` adds one weight. Small constants that several weights need (shift
     tables, shapes, scalars) are stored once for all of them.
     """
 
@@ -49,6 +58,7 @@ class GraphEmitter:
         self.opset = opset
         self.tensors: list[EmittedTensor] = []
         self.nodes: list[EmittedNode] = []
+        self.infos: list[EmittedInfo] = []
         self._fresh = fresh
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
@@ -83,6 +93,10 @@ class GraphEmitter:
         output = self._fresh()
         self.nodes.append(EmittedNode(op, tuple(inputs), output, attributes))
         return output
+
+    def declare(self, name: str, dtype: str, shape: tuple[int, ...]) -> None:
+        """State type and shape of a node's output; see `base.Emitter`."""
+        self.infos.append(EmittedInfo(name, dtype, shape))
 
 
 def _key(array: Array, dtype: str) -> tuple[str, tuple[int, ...], bytes]:

@@ -6,27 +6,32 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from core.encoding.base import INT32, BOOL, Array, Emitter, Encoding, Shape, count, emit_reshape
+from core.encoding.base import BOOL, INT32, Array, Emitter, Encoding, Shape, emit_reshape
 from core.encoding.codes import Codes
-from core.encoding.positions import encode_gaps, gap_positions, gap_sizes, mask_positions
+from core.encoding.counting import smallest
 from core.encoding.packing import packed_bytes
+from core.encoding.positions import encode_gaps, gap_positions, gap_sizes, mask_positions
 from core.errors import InternalError
 
 MASK = "mask"
-_FORM_NODES = {MASK: 7}
+_NODES = 512  # bytes: more than the nodes of one form can take above those of another
 
 
 @dataclass(frozen=True, eq=False)
 class Sparse(Encoding):
-    """value = zeros with the kept weights put in their places (ScatterElements).
+    """value = the kept weights in their places, `fill` everywhere else.
 
     values     the kept weights in row-major order, (kept,)
     positions  MASK: 1-bit codes, one for each weight. Gaps: one code for each kept weight and each filler; code c > 0 is a
                kept weight c places after the last, code 0 is no weight but an advance by 2**bits - 1 places
+    form       MASK, or "gaps2" to "gaps8"
     shape      of the weight
     fill       what the weights that are not kept decode to (a zero point, where codes are scaled afterwards)
 
     Use `encode`, which takes the smallest form. Needs opset 11 (ScatterElements, CumSum, BitShift).
+    A mask is emitted as Gather([fill, *values], CumSum(mask) * mask), gaps as ScatterElements of the values to the sums
+    of the gaps. Since version 1.27 ONNX Runtime folds a node only when it knows the output's shape beforehand, so a mask
+    must not go through NonZero, and Compress, which drops the fillers, needs its shape declared.
     Source: gaps after Han, Mao, Dally, "Deep Compression", ICLR 2016.
     """
 
@@ -43,20 +48,15 @@ class Sparse(Encoding):
     @classmethod
     def encode(cls, values: Encoding, mask: Array, fill: float = 0.0) -> Sparse:
         """Store `values`, (kept,), at the places where `mask` (bool, the weight's shape) is true, in the smallest form."""
-        mask = np.asarray(mask, bool)
-        sizes = position_sizes(mask)
-        form = min(sizes, key=lambda name: sizes[name])
-        flat = mask.reshape(-1)
-        if form == MASK:
-            positions = Codes(flat.view(np.uint8), 1)
-        else:
-            bits = int(form.removeprefix("gaps"))
-            positions = Codes(encode_gaps(flat, bits), bits)
-        sparse = cls(values, positions, form, mask.shape, fill)
+        flat = np.ascontiguousarray(mask, bool).reshape(-1)
         kept = int(np.count_nonzero(flat))
-        if values.n_weights != kept:
-            raise InternalError(f"{values.n_weights} values for {kept} kept weights")
-        return sparse
+        if values.shape != (kept,):
+            raise InternalError(f"values of shape {values.shape} for {kept} kept weights")
+        sizes = position_sizes(flat)
+        best = min(sizes.values())
+        forms = [form for form, size in sizes.items() if size < best + _NODES]
+        candidates = [cls(values, _positions(flat, form), form, mask.shape, fill) for form in forms]
+        return candidates[0] if len(candidates) == 1 else smallest(*candidates)
 
     def with_values(self, values: Encoding, fill: float = 0.0) -> Sparse:
         """The same places with other values, (kept,)."""
@@ -97,33 +97,34 @@ class Sparse(Encoding):
         return self.values.nbytes + self.positions.nbytes if self.kept else 0
 
     def emit_as(self, out: Emitter, shape: Shape) -> str:
-        attributes = {"value": np.array([self.fill], np.float32)} if self.fill else {}
         if not self.kept:
-            return out.node("ConstantOfShape", [out.tensor(np.array(shape, np.int64))], **attributes)
-        flat = (1, self.n_weights) if self.form == MASK else (self.n_weights,)
-        blank = out.node("ConstantOfShape", [out.tensor(np.array(flat, np.int64))], **attributes)
-        places = self._emit_mask(out) if self.form == MASK else self._emit_gaps(out)
-        values = self.values.emit_as(out, (*flat[:-1], self.kept))
-        value = out.node("ScatterElements", [blank, places, values], axis=len(flat) - 1)
-        return value if shape == flat else emit_reshape(out, value, shape)
+            return _emit_full(out, shape, self.fill)
+        value = self._emit_by_mask(out) if self.form == MASK else self._emit_by_gaps(out)
+        return value if shape == (self.n_weights,) else emit_reshape(out, value, shape)
 
-    def _emit_mask(self, out: Emitter) -> str:
-        """int64 (1, kept). The padding of the mask is zero, so it need not be cut off."""
-        return out.node("NonZero", [self.positions.emit_padded(out)])
+    def _emit_by_mask(self, out: Emitter) -> str:
+        mask = self.positions.emit_cast(out, (self.n_weights,), INT32)
+        ranks = out.node("CumSum", [mask, out.tensor(np.array(0, np.int64))])
+        ranks = out.node("Mul", [ranks, mask])
+        fill = out.tensor(np.array([self.fill], np.float32))
+        values = out.node("Concat", [fill, self.values.emit(out)], axis=0)
+        return out.node("Gather", [values, ranks])
 
-    def _emit_gaps(self, out: Emitter) -> str:
-        """int32 (kept,)."""
+    def _emit_by_gaps(self, out: Emitter) -> str:
         bits, codes = self.positions.bits, self.positions.values
         gaps = self.positions.emit_cast(out, codes.shape, INT32)
         fillers = codes.size > self.kept
-        kept = ""
+        is_kept = ""
         if fillers:
-            kept = out.node("Cast", [gaps], to=BOOL)
-            gaps = out.node("Where", [kept, gaps, out.tensor(np.array((1 << bits) - 1, np.int32))])
+            is_kept = out.node("Cast", [gaps], to=BOOL)
+            gaps = out.node("Where", [is_kept, gaps, out.tensor(np.array((1 << bits) - 1, np.int32))])
         ends = out.node("CumSum", [gaps, out.tensor(np.array(0, np.int64))])
         if fillers:
-            ends = out.node("Compress", [ends, kept])
-        return out.node("Add", [ends, out.tensor(np.array(-1, np.int32))])
+            ends = out.node("Compress", [ends, is_kept])
+            out.declare(ends, "int32", (self.kept,))
+        places = out.node("Add", [ends, out.tensor(np.array(-1, np.int32))])
+        blank = _emit_full(out, (self.n_weights,), self.fill)
+        return out.node("ScatterElements", [blank, places, self.values.emit(out)], axis=0)
 
     @property
     def min_opset(self) -> int:
@@ -144,6 +145,20 @@ class Sparse(Encoding):
         inner = self.values.describe()
         zeros = f"{100 * self.zeros:.3g} % zeros"
         return zeros if inner == "float32" else f"{zeros} · {inner}"
+
+
+def _positions(flat: Array, form: str) -> Codes:
+    """The codes of a flat mask's places in one form."""
+    if form == MASK:
+        return Codes(flat.view(np.uint8), 1)
+    bits = int(form.removeprefix("gaps"))
+    return Codes(encode_gaps(flat, bits), bits)
+
+
+def _emit_full(out: Emitter, shape: Shape, fill: float) -> str:
+    """A tensor filled with one value."""
+    attributes = {"value": np.array([fill], np.float32)} if fill else {}
+    return out.node("ConstantOfShape", [out.tensor(np.array(shape, np.int64))], **attributes)
 
 
 def position_sizes(mask: Array) -> dict[str, int]:

@@ -12,7 +12,12 @@ import pytest
 from core.encoding import Encoding
 from core.encoding.emitter import GraphEmitter
 
-NUMPY_BITS = {"bfloat16": "BFLOAT16"}
+
+def element_type(dtype: str) -> int:
+    """ONNX's number of an element type."""
+    import onnx
+
+    return onnx.TensorProto.DataType.Value("FLOAT" if dtype == "float32" else dtype.upper())
 
 
 def emit(encodings: Sequence[Encoding], opset: int) -> GraphEmitter:
@@ -31,15 +36,16 @@ def to_graph(emitter: GraphEmitter, nodes: Sequence = (), inputs: Sequence = (),
 
     tensors = []
     for t in emitter.tensors:
-        kind = onnx.TensorProto.DataType.Value(t.dtype.upper() if t.dtype != "float32" else "FLOAT")
-        tensors.append(helper.make_tensor(t.name, kind, t.array.shape, t.array.tobytes(), raw=True))
+        raw = t.array.tobytes()
+        tensors.append(helper.make_tensor(t.name, element_type(t.dtype), t.array.shape, raw, raw=True))
     made = []
     for n in emitter.nodes:
         attributes = {
             k: onnx.numpy_helper.from_array(v) if isinstance(v, np.ndarray) else v for k, v in n.attributes.items()
         }
         made.append(helper.make_node(n.op, n.inputs, [n.output], **attributes))
-    return helper.make_graph([*made, *nodes], "g", inputs, outputs, tensors)
+    infos = [helper.make_tensor_value_info(i.name, element_type(i.dtype), i.shape) for i in emitter.infos]
+    return helper.make_graph([*made, *nodes], "g", inputs, outputs, tensors, value_info=infos)
 
 
 def session(encodings: Sequence[Encoding], opset: int, optimize: bool, dump: Path | None = None):
