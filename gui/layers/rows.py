@@ -1,0 +1,120 @@
+"""What a row of the layers table shows, formatted once: painting thousands of rows then costs only drawing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PySide6.QtCore import QRectF
+
+from core.model.layer import Kind, Layer
+from gui.units import MINUS, count, file_size, number
+
+if TYPE_CHECKING:
+    from core.analysis.statistics import Statistics
+    from gui.session import Session
+
+SPARK_WIDTH, SPARK_HEIGHT, SPARK_BARS = 65, 15, 22
+BADGES = {Kind.CONV: "Conv", Kind.DEPTHWISE: "Conv\N{MIDDLE DOT}dw", Kind.CONV_TRANSPOSE: "ConvT", Kind.LINEAR: "Linear",
+          Kind.EMBEDDING: "Embed", Kind.RECURRENT: "Recur", Kind.NORM: "Norm"}
+GOOD_DB, POOR_DB, WORST_DB, BEST_DB = 30.0, 15.0, 0.0, 50.0
+"""SQNR that counts as good, below which it is bad, and the ends of the error bar."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Texts and shapes of one row.
+
+    bars         rectangles of the histogram, in the cell's own coordinates; () until statistics are there
+    error_share  length of the error bar, 0 to 1 (longer is worse), or None when there is nothing to show
+    error_role   theme role of the bar, also told by the bar's length and the number
+    plan_role    theme role of the plan's text
+    """
+
+    name: str
+    badge: str
+    size: str
+    bars: tuple[QRectF, ...]
+    error: str
+    error_share: float | None
+    error_role: str
+    plan: str
+    plan_role: str
+
+
+def build_row(session: Session, layer: Layer) -> Row:
+    """The row of a layer as the session stands now."""
+    error, measured = error_db(session, layer.name)
+    plan, role = plan_text(session, layer)
+    return Row(layer.name, BADGES[layer.kind], file_size(layer.nbytes), spark_bars(session.statistics.get(layer.name)),
+               *_error_cell(error), plan, role)
+
+
+def error_db(session: Session, name: str) -> tuple[float, bool]:
+    """SQNR of a layer in dB and whether it was measured at its output; the weight's own while it was not.
+
+    NaN when the layer has no steps or nothing is known yet.
+    """
+    if session.result_current and session.result is not None and name in session.result.live:
+        return session.result.live[name], True
+    preview = session.previews.get(name)
+    return (preview.weight_sqnr_db, False) if preview is not None and not preview.skipped else (math.nan, False)
+
+
+def _error_cell(db: float) -> tuple[str, float | None, str]:
+    if math.isnan(db):
+        return "", None, "good"
+    if math.isinf(db):
+        return ("exact", 0.0, "good") if db > 0 else ("lost", 1.0, "bad")
+    share = min(max((BEST_DB - db) / (BEST_DB - WORST_DB), 0.03), 1.0)
+    role = "good" if db >= GOOD_DB else "warn" if db >= POOR_DB else "bad"
+    return f"{db:.0f}".replace("-", MINUS), share, role
+
+
+def plan_text(session: Session, layer: Layer) -> tuple[str, str]:
+    """What happens to a layer, and the theme role that the text is shown in."""
+    if layer.locked:
+        return layer.locked, "faint"
+    steps = session.steps(layer.name)
+    if not steps:
+        return "keep", "faint"
+    preview = session.previews.get(layer.name)
+    if preview is not None and preview.skipped:
+        return f"skipped: {preview.skipped}", "warn"
+    return " \N{MIDDLE DOT} ".join(step.label() for step in steps), "accent"
+
+
+def spark_bars(found: Statistics | None) -> tuple[QRectF, ...]:
+    """The histogram as rectangles of 2 px, 1 px apart; heights by square root, so that tails can be seen."""
+    if found is None:
+        return ()
+    counts = np.asarray(found.histogram.counts, dtype=np.float64)
+    edges = np.linspace(0, counts.size, SPARK_BARS + 1).round().astype(int)[:-1]
+    grouped = np.sqrt(np.add.reduceat(counts, edges)) if counts.size >= SPARK_BARS else np.sqrt(counts)
+    top = grouped.max(initial=0.0)
+    if top <= 0:
+        return ()
+    heights = np.ceil(grouped / top * SPARK_HEIGHT)
+    return tuple(QRectF(3.0 * i, SPARK_HEIGHT - h, 2.0, h) for i, h in enumerate(heights) if h)
+
+
+def tool_tip(session: Session, layer: Layer) -> str:
+    """Everything about a layer, as lines."""
+    shape = "\N{MULTIPLICATION SIGN}".join(map(str, layer.shape)) or "scalar"
+    uses = ", ".join(dict.fromkeys(use.op for use in layer.uses))
+    lines = [layer.name, f"{layer.kind} {shape}, {layer.dtype}, {count(layer.n_weights)} weights, {file_size(layer.nbytes)}"]
+    if uses:
+        lines.append(f"used by {uses}" + (f" ({len(layer.uses)} nodes)" if len(layer.uses) > 1 else ""))
+    lines += _figures(session.statistics.get(layer.name))
+    plan, _role = plan_text(session, layer)
+    return "\n".join([*lines, f"plan: {plan}"])
+
+
+def _figures(s: Any) -> list[str]:
+    if s is None:
+        return ["statistics are being computed"]
+    lines = [f"min {number(s.minimum)}, max {number(s.maximum)}, mean {number(s.mean)}, std {number(s.std)}",
+             f"{100 * s.zeros / max(s.n, 1):.1f} % zeros, {s.outliers:,} outliers"]
+    return [*lines, f"{s.nonfinite:,} weights are NaN or infinite"] if s.nonfinite else lines
