@@ -14,20 +14,32 @@ from typing import Any, ClassVar
 import numpy as np
 
 from core.encoding.base import Encoding
+from core.errors import LayerSkipped
 from core.model.layer import Kind, Layer
 from core.progress import SILENT, Reporter
 
 
 class Memo:
-    """Remembers what is costly to compute of one layer's original weight (sorted magnitudes, SVD), while it is shown."""
+    """Remembers what is costly to compute of a weight (magnitudes, SVD) while that weight is shown.
+
+    One result a name: asking with another array replaces it, so nothing piles up. Arrays count as the same when they
+    are the same memory in the same layout; weights are never changed in place.
+    """
 
     def __init__(self) -> None:
-        self._values: dict[str, Any] = {}
+        self._values: dict[str, tuple[np.ndarray, Any]] = {}
 
-    def get(self, key: str, make: Callable[[], Any]) -> Any:
-        if key not in self._values:
-            self._values[key] = make()
-        return self._values[key]
+    def of(self, name: str, array: np.ndarray, make: Callable[[], Any]) -> Any:
+        """What `make` gives for `array`, computed once."""
+        known = self._values.get(name)
+        if known is None or _place(known[0]) != _place(array):
+            known = (array, make())  # holding the array keeps its memory from being used for another
+            self._values[name] = known
+        return known[1]
+
+
+def _place(array: np.ndarray) -> tuple[Any, ...]:
+    return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,7 @@ class Context:
     """What a method may use besides the encoding.
 
     layer     the layer, with its axes
-    memo      remembered results for this layer's original weight; key them by what they depend on
+    memo      remembered results for this layer's weight; one memo serves one layer, in one thread
     seed      for methods that draw random numbers; the same seed gives the same bytes
     reporter  progress within this layer, and cancelling
     """
@@ -92,8 +104,7 @@ class Method(ABC):
 
 def require_finite(values: np.ndarray, layer: Layer) -> None:
     """Raise LayerSkipped when a weight holds NaN or Inf."""
-    from core.errors import LayerSkipped
-
-    if not np.isfinite(values).all():
-        bad = int(values.size - np.isfinite(values).sum())
-        raise LayerSkipped(f"{bad:,} of {values.size:,} weights are NaN or infinite", where=layer.name)
+    if values.size == 0 or (np.isfinite(values.min()) and np.isfinite(values.max())):  # both carry NaN on
+        return
+    bad = int(values.size - np.count_nonzero(np.isfinite(values)))
+    raise LayerSkipped(f"{bad:,} of {values.size:,} weights are NaN or infinite", where=layer.name)

@@ -1,0 +1,233 @@
+"""Uniform quantization: weights rounded to equally spaced levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from core.encoding import Affine, Codes, Float, LowRank, Sparse
+from core.encoding.base import Array, Encoding, Shape
+from core.errors import LayerSkipped
+from core.methods._groups import Groups
+from core.methods._scales import choose, encode
+from core.methods._structure import chunks, leaf_values, refuse_quantized
+from core.methods.base import Context, Method
+from core.methods.params import param
+from core.model.layer import Kind, Layer
+
+_HALF_FROM = 64  # this many scales repay the node that widens them
+_HALF_RANGE = (float(np.finfo(np.float16).tiny), float(np.finfo(np.float16).max))
+
+
+@dataclass(frozen=True)
+class AffineParams:
+    bits: int = param(
+        8, "Bits", "Bits of each weight. 8 hardly changes a model, 4 often needs care, 1 keeps only the sign.",
+        minimum=1, maximum=8, unit="bits", grid=(8, 6, 5, 4, 3, 2),
+    )
+    granularity: str = param(
+        "channel", "One scale for", "The finer, the smaller the error; each scale takes 4 bytes (blocks: 2).",
+        choices=("tensor", "channel", "block"), choice_titles=("Whole layer", "Each channel", "Blocks of weights"),
+    )
+    block: int = param(
+        32, "Block size", "Weights that share a scale, counted along the input axis.",
+        minimum=8, maximum=256, unit="weights", when={"granularity": ["block"]}, grid=(128, 64, 32),
+    )
+    symmetric: bool = param(
+        True, "Symmetric", "Equal range on both sides of zero. Off: from the smallest to the largest weight, which "
+        "suits lopsided layers and costs a zero point for each scale.", when={"bits": range(2, 9)},
+    )
+    range: str = param(
+        "mse", "Range", "Least squared error narrows the range where cutting outliers off pays; it is never worse than "
+        "the full range.", choices=("mse", "minmax"), choice_titles=("Least squared error", "Full range"),
+        when={"bits": range(2, 9)},
+    )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which weights share a scale: those with the same place on `axes`, in blocks of `block` along `axis`."""
+
+    axes: tuple[int, ...] = ()
+    axis: int | None = None
+    block: int = 0
+
+
+class QuantizeAffine(Method):
+    word = "quantize"
+    scheme = "affine"
+    default = True
+    title = "Quantize"
+    family = "Quantization"
+    summary = (
+        "Rounds weights to 2^bits equally spaced levels. 8 bits per channel is the safe default: a quarter of the "
+        "file at hardly any error."
+    )
+    saves = ("file",)
+    costs = "Same speed and memory: the runtime rebuilds float weights on loading."
+    source = "Jacob et al., \"Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference\", CVPR 2018"
+    Params = AffineParams
+
+    def apply(self, encoding: Encoding, params: AffineParams, context: Context) -> Encoding:
+        refuse_quantized(encoding, "quantize once")
+        if isinstance(encoding, Float):
+            return _dense(leaf_values(encoding, context), _layout(params, context.layer, encoding.shape), params, context)
+        if isinstance(encoding, Sparse) and isinstance(encoding.values, Float):
+            return _sparse(encoding, params, context)
+        if isinstance(encoding, LowRank) and isinstance(encoding.left, Float) and isinstance(encoding.right, Float):
+            left, right = leaf_values(encoding.left, context), leaf_values(encoding.right, context)
+            return replace(
+                encoding,
+                left=_dense(left, _plain_layout(params, outer=0, inner=1), params, context),
+                right=_dense(right, _plain_layout(params, outer=1, inner=0), params, context),
+            )
+        raise LayerSkipped(f"the weight is stored as {encoding.describe()}, which quantize does not handle")
+
+    def label(self, params: AffineParams) -> str:
+        if params.bits == 1:
+            word = "1 bit"
+        else:
+            word = f"{'int' if params.symmetric else 'uint'}{params.bits}"
+        return word + {"tensor": " per tensor", "channel": "", "block": f" block {params.block}"}[params.granularity]
+
+
+def _plain_layout(params: AffineParams, outer: int, inner: int) -> Layout:
+    """The layout of a matrix."""
+    if params.granularity == "tensor":
+        return Layout()
+    return Layout((outer,), inner, params.block) if params.granularity == "block" else Layout((outer,))
+
+
+def _layout(params: AffineParams, layer: Layer, shape: Shape) -> Layout:
+    """Which weights of a layer share a scale.
+
+    Case 1  one axis, or one scale wanted: the whole weight
+    Case 2  channels: the output axis, or the rows of an embedding; directions too where recurrent weights have them
+    Case 3  blocks along the input axis; where a channel's input has several places (kernels), fewer channels make a
+            block, so that it holds about as many weights, and their number divides the axis
+    """
+    if params.granularity == "tensor" or len(shape) < 2:
+        return Layout()
+    output = layer.output_axis if layer.output_axis is not None else 0
+    axes = tuple(sorted({0, output})) if layer.kind is Kind.RECURRENT else (output,)
+    if params.granularity == "channel":
+        return Layout(axes)
+    inner = layer.input_axis if layer.input_axis not in (None, *axes) else _longest_other(shape, axes)
+    others = 1
+    for axis, size in enumerate(shape):
+        others *= size if axis not in (*axes, inner) else 1
+    if others == 1:
+        return Layout(axes, inner, params.block)
+    most = max(1, params.block // others)
+    return Layout(axes, inner, max(size for size in range(1, most + 1) if shape[inner] % size == 0))
+
+
+def _longest_other(shape: Shape, axes: tuple[int, ...]) -> int:
+    return max((axis for axis in range(len(shape)) if axis not in axes), key=lambda axis: shape[axis])
+
+
+def _dense(values: Array, layout: Layout, params: AffineParams, context: Context) -> Affine:
+    """Affine over codes."""
+    codes, scale, zero, half = _quantize(values, layout, params, context)
+    leaf = Codes(codes, params.bits, signed=codes.dtype == np.int8)
+    return Affine(leaf, scale, zero, layout.axis, layout.block, "float16" if half else "float32")
+
+
+def _sparse(encoding: Sparse, params: AffineParams, context: Context) -> Encoding:
+    """Kept weights quantized: with one scale as a list of their own; else in place, where the zeros get the zero code."""
+    if encoding.kept == 0:
+        return encoding
+    layout = _layout(params, context.layer, encoding.shape)
+    if not layout.axes:
+        kept = np.ascontiguousarray(encoding.values.decode())
+        return encoding.with_values(_dense(leaf_values(Float(kept), context), layout, params, context))
+    if not params.symmetric and params.bits > 1:
+        raise LayerSkipped(
+            "a pruned weight has no room for a zero point of each channel", do="choose symmetric, or one scale per layer"
+        )
+    values = leaf_values(Float(encoding.decode()), context)
+    codes, scale, zero, half = _quantize(values, layout, params, context, sparse=True)
+    leaf = Codes(codes[encoding.mask()], params.bits, signed=codes.dtype == np.int8)
+    child = encoding.with_values(leaf, fill=0.0 if zero is None else float(zero.flat[0]))
+    return Affine(child, scale, zero, layout.axis, layout.block, "float16" if half else "float32")
+
+
+def _quantize(
+    values: Array, layout: Layout, params: AffineParams, context: Context, sparse: bool = False
+) -> tuple[Array, Array, Array | None, bool]:
+    """Codes of the shape of values; scales and zero points (None: zero) as Affine takes them; whether scales are float16."""
+    if not layout.axes:
+        return (*_quantize_whole(values, params, context), False)
+    job = _Job(values, params, context, sparse, half=layout.block > 0)
+    scale, offset = job.run(layout)
+    if job.half and (scale.size < _HALF_FROM or scale.min() < _HALF_RANGE[0] or scale.max() > _HALF_RANGE[1]):
+        job = _Job(values, params, context, sparse, half=False)
+        scale, offset = job.run(layout)
+    return job.codes, scale, _zero_point(offset), job.half
+
+
+def _zero_point(offset: Array) -> Array | None:
+    """None for no offset, one number where all are equal."""
+    if (offset == offset.flat[0]).all():
+        return None if offset.flat[0] == 0 else offset.flat[:1].reshape(())
+    return offset
+
+
+def _quantize_whole(values: Array, params: AffineParams, context: Context) -> tuple[Array, Array, Array | None]:
+    """One scale for all weights."""
+    flat = values.reshape(1, -1)
+    pieces = [flat[:, part] for part in chunks(flat.size, context)]
+    scales = choose(pieces, params.bits, params.symmetric, params.range == "mse", context.reporter.check)
+    signed = params.bits == 8 and params.symmetric
+    codes = np.empty(flat.shape, np.int8 if signed else np.uint8)
+    for part in chunks(flat.size, context):
+        codes[:, part] = encode(flat[:, part], scales, params.bits, signed)
+    return codes.reshape(values.shape), scales.scale.reshape(()), _zero_point(scales.offset)
+
+
+class _Job:
+    """Quantizes one weight with a scale for each group, piece by piece."""
+
+    def __init__(self, values: Array, params: AffineParams, context: Context, sparse: bool, half: bool) -> None:
+        self.values, self.params, self.context, self.sparse, self.half = values, params, context, sparse, half
+        self.signed = params.bits == 8 and params.symmetric
+        self.codes = np.empty(values.shape, np.int8 if self.signed else np.uint8)
+
+    def run(self, layout: Layout) -> tuple[Array, Array]:
+        """Fills `codes`; returns scales and offsets, of a shape that Affine takes."""
+        if not layout.block or layout.axis is None:
+            return self._part(self.values, self.codes, layout.axes, (0.0, 1.0))
+        axis, size = layout.axis, self.values.shape[layout.axis]
+        even = size - size % layout.block
+        numbers = []
+        for start, stop in ((0, even), (even, size)):  # whole blocks, then a shorter last one
+            if start == stop:
+                continue
+            cut = (slice(None),) * axis + (slice(start, stop),)
+            length = min(layout.block, stop - start)
+            shape = self.values.shape
+            split = (*shape[:axis], (stop - start) // length, length, *shape[axis + 1 :])
+            axes = tuple(a if a < axis else a + 1 for a in layout.axes)
+            views = (self.values[cut].reshape(split), self.codes[cut].reshape(split))
+            part = self._part(*views, (*axes, axis), (start / size, stop / size))
+            numbers.append([number.squeeze(axis + 1) for number in part])
+        scale, offset = (np.concatenate(part, axis) for part in zip(*numbers, strict=True))
+        return scale, offset
+
+    def _part(self, values: Array, codes: Array, axes: tuple[int, ...], span: tuple[float, float]) -> tuple[Array, Array]:
+        groups = Groups(values.shape, axes)
+        scale, offset = np.empty(groups.scale_shape, np.float32), np.empty(groups.scale_shape, np.float32)
+        reporter, params = self.context.reporter.part(*span), self.params
+        first = values.shape[groups.axes[0]]
+        for piece in groups.pieces():
+            reporter.report(piece.start / first)
+            rows = groups.rows(values, piece)
+            scales = choose([rows], params.bits, params.symmetric, params.range == "mse", reporter.check, self.sparse)
+            if self.half:
+                with np.errstate(over="ignore"):  # too large ones are found by the caller, who then uses float32
+                    scales = scales.with_scale(scales.scale.astype(np.float16).astype(np.float32))
+            groups.put(encode(rows, scales, params.bits, self.signed), codes, piece)
+            groups.put_numbers(scales.scale, scale, piece)
+            groups.put_numbers(scales.offset, offset, piece)
+        return scale, offset
