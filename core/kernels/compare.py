@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from core.kernels import CHUNK, Values, threads
+from core.kernels import CHUNK, threads
 from core.kernels.moments import FLOATS
 
 
@@ -20,16 +20,20 @@ def _squares(original, changed):
     return signal, noise
 
 
-def squares(original: Values, changed: Values) -> tuple[float, float]:
-    """Sum of squares of the original and of the difference, in float64, of two flat float32 arrays of one length."""
-    if original.size != changed.size:
-        raise ValueError(f"{original.size} weights against {changed.size}")
-    starts = range(0, original.size, CHUNK)
+def squares(original: np.ndarray, changed: np.ndarray) -> tuple[float, float]:
+    """Sums of squares of the original and of the difference, in float64, of two arrays of one shape (else ValueError).
+
+    Both are taken as float32. Not to be called in the kernels' thread pool.
+    """
+    if original.shape != changed.shape:
+        raise ValueError(f"weights of shape {original.shape} against {changed.shape}")
+    first, second = (np.ascontiguousarray(array, np.float32).reshape(-1) for array in (original, changed))
+    starts = range(0, first.size, CHUNK)
     if len(starts) <= 1:
-        return _squares(original, changed)
+        return _squares(first, second)
 
     def chunk(start: int) -> tuple[float, float]:
-        return _squares(original[start : start + CHUNK], changed[start : start + CHUNK])
+        return _squares(first[start : start + CHUNK], second[start : start + CHUNK])
 
     parts = list(threads().map(chunk, starts))
     return sum(signal for signal, _ in parts), sum(noise for _, noise in parts)

@@ -92,5 +92,4 @@ def count(values: Values, low: float, high: float, bins: int, *, parallel: bool 
         return _count(part, *numbers, np.int32(bins))
 
     parts = map_chunks(chunk, values) if parallel else [chunk(values)]
-    total: np.ndarray = np.sum(parts, axis=0, dtype=np.int64)
-    return total
+    return np.asarray(np.sum(parts, axis=0, dtype=np.int64))

@@ -61,7 +61,8 @@ def _careful(values, bits, shift):
             continue
         key = _key(bits[i])
         lowest, highest = min(lowest, key), max(highest, key)
-        zeros += np.int64(values[i] == 0)
+        if values[i] == 0:
+            zeros += 1
         distance = np.float64(values[i]) - shift
         total += distance
         squares += distance * distance
@@ -76,13 +77,12 @@ def _moments(values, bits, shift):
         floats, ints = values[start : start + _BLOCK], bits[start : start + _BLOCK]
         low, high, zero = _extremes(ints)
         if high >= _INFINITY_KEY or low <= _MINUS_INFINITY_KEY:
-            low, high, n_zero, bad, part, square = _careful(floats, ints, shift)
+            low, high, zero, bad, part, square = _careful(floats, ints, shift)
             nonfinite += bad
         else:
-            n_zero = zero
             part, square = _sums(floats, shift)
         lowest, highest = min(lowest, low), max(highest, high)
-        zeros += n_zero
+        zeros += zero
         total += part
         squares += square
     return lowest, highest, zeros, nonfinite, total, squares
