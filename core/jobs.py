@@ -10,13 +10,14 @@ import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from core.errors import FeatherweightError
+from core.errors import Cancelled, FeatherweightError
 from core.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
     from core.analysis.comparison import Comparison
+    from core.analysis.latency import LatencyComparison
     from core.analysis.layer_error import LayerError, LayerProbe
     from core.data.samples import Samples
     from core.exporting.report import ExportReport
@@ -61,12 +62,22 @@ class CompressSpec:
 
 @dataclass(frozen=True)
 class CompressOutcome:
-    """What became of it. `layers` carry no encodings; `accumulated` is the error at each layer's output in the whole."""
+    """What became of it.
+
+    path         the file that was written
+    layers       what became of each layer, without encodings
+    comparison   original against compressed on the data; None without data
+    latency      also without data, then on made-up inputs; `latency_on` says on what it was measured
+    live         error at each layer's own output with that layer alone compressed
+    accumulated  error at each layer's output in the whole compressed model
+    """
 
     path: str
     layers: tuple[LayerResult, ...]
     report: ExportReport
     comparison: Comparison | None
+    latency: LatencyComparison | None
+    latency_on: str
     live: tuple[LayerLive, ...]
     accumulated: tuple[LayerError, ...]
     seconds: float
@@ -77,6 +88,7 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
 
     Raises FeatherweightError kinds; the target is written whole or not at all.
     """
+    from core.analysis.comparison import LATENCY_FEEDS, compare_models
     from core.exporting.export import export
     from core.exporting.staging import check_target
     from core.model.readers import open_model
@@ -104,8 +116,64 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
     report = export(model, compression, target, samples, reporter=reporter.part(0.6, 0.75))
     comparison, accumulated = None, ()
     if samples is not None:
-        comparison = _compare(spec, target, samples, reporter.part(0.75, 0.95))
+        comparison = compare_models(model.path, target, samples, reporter=reporter.part(0.75, 0.95), limit=spec.limit)
         accumulated = _accumulated(model, target, samples, reporter.part(0.95, 1.0))
+        latency, latency_on = comparison.latency, f"measured on {min(comparison.n, LATENCY_FEEDS)} samples"
+    else:
+        latency, latency_on = _latency_without_data(model, target, reporter.part(0.75, 1.0))
     reporter.report(1.0, "Done")
-    return CompressOutcome(str(target), report.layers, report, comparison, tuple(live), accumulated,
+    return CompressOutcome(str(target), report.layers, report, comparison, latency, latency_on, tuple(live), accumulated,
                            time.perf_counter() - started)
+
+
+def _samples(path: str | None, model: Model) -> Samples | None:
+    from core.data import load_samples
+
+    return None if path is None else load_samples(path, model.inputs)
+
+
+def _probe(model: Model, samples: Samples, reporter: Reporter) -> LayerProbe | None:
+    """The probe of each layer's own error, or None when the original cannot be taken apart."""
+    from core.analysis.layer_error import LayerProbe
+
+    try:
+        return LayerProbe(model, samples, reporter=reporter)
+    except FeatherweightError as error:
+        if isinstance(error, Cancelled):
+            raise
+        reporter.tell(LayerLive("", None, str(error)))
+        return None
+
+
+def _measure(probe: LayerProbe, result: LayerResult) -> LayerLive:
+    """The error at one layer's own output; a layer that cannot be measured says why."""
+    try:
+        value = probe.error(result.name, result.encoding.decode())
+    except FeatherweightError as error:
+        if isinstance(error, Cancelled):
+            raise
+        return LayerLive(result.name, None, error.what)
+    return LayerLive(result.name, value)
+
+
+def _accumulated(model: Model, target: Path, samples: Samples, reporter: Reporter) -> tuple[LayerError, ...]:
+    """The error at each layer's output in the whole compressed model; () when the graph cannot be taken apart."""
+    from core.analysis.layer_error import accumulated_errors
+
+    try:
+        return accumulated_errors(model.path, target, model, samples, reporter=reporter)
+    except FeatherweightError as error:
+        if isinstance(error, Cancelled):
+            raise
+        return ()
+
+
+def _latency_without_data(model: Model, target: Path, reporter: Reporter) -> tuple[LatencyComparison | None, str]:
+    """Both models' times on made-up inputs, or None where the model takes none."""
+    from core.analysis.latency import compare_latency
+    from core.exporting.export import parity_feeds
+
+    feeds, what = parity_feeds(model, None)
+    if not feeds:
+        return None, "not measured: no data, and the model takes no made-up input"
+    return compare_latency(model.path, target, feeds, reporter=reporter), f"measured on {what}"

@@ -4,32 +4,34 @@ Case 1  Conv -> BatchNormalization: the norm's factor goes into the convolution'
         (Jacob et al., "Quantization and Training of Neural Networks", 2018, section 3.2).
 Case 2  ConvTranspose -> BatchNormalization: the same on the weight's axis 1, when there are no groups.
 Not done when the convolution's result is used elsewhere, is an output, or a tensor that is needed is not constant.
-
-Nodes and tensors that nothing uses any more go as well.
+Case 3  notes that exporters leave on nodes, values and graphs (where in the source code they came from): no runtime reads
+        them. The model's own metadata and description stay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
+from core.encoding.counting import varint
+from core.model.graph import Stored, places, stored_tensors
+
 _AXIS = {"Conv": 0, "ConvTranspose": 1}
-_PARTS = ("scale", "bias", "mean", "variance")
 
 
 @dataclass(frozen=True)
 class Fold:
     """A BatchNormalization that can go into the convolution before it.
 
-    weight   name of the convolution's weight value, as the node sees it
+    weight   name of the convolution's weight, as `graph.stored_tensors` gives it (the layer's name)
     axis     its output axis
     factor   (channels,) float32, to multiply the weight with along `axis`
     bias     (channels,) float32, the convolution's new bias
-    norms    names of the norm's four tensors, which are no longer needed
+    norms    names of the norm's four tensors, which the norm no longer needs
     """
 
     conv: ir.Node
@@ -42,8 +44,9 @@ class Fold:
 
 
 def find_folds(model: ir.Model) -> tuple[Fold, ...]:
-    """All batch norms of the graph and its subgraphs that can be folded."""
-    return tuple(fold for node in model.graph.all_nodes() if (fold := _fold(node)) is not None)
+    """All batch norms of the graph and its subgraphs that can be folded. Changes nothing."""
+    stored = {id(s.value): s for s in stored_tensors(model).values()}
+    return tuple(fold for node in model.graph.all_nodes() if (fold := _fold(node, stored)) is not None)
 
 
 def apply_fold(fold: Fold, name: str) -> None:
@@ -52,8 +55,7 @@ def apply_fold(fold: Fold, name: str) -> None:
     graph = conv.graph
     if not isinstance(graph, ir.Graph):
         raise ValueError("the convolution is not in a graph")
-    bias = ir.Value(name=name, const_value=ir.Tensor(fold.bias, name=name), shape=ir.Shape(fold.bias.shape),
-                    type=ir.TensorType(ir.DataType.FLOAT))
+    bias = ir.Value(name=name, const_value=ir.Tensor(fold.bias, name=name))
     graph.register_initializer(bias)
     conv.resize_inputs(3)
     conv.replace_input_with(2, bias)
@@ -64,19 +66,14 @@ def apply_fold(fold: Fold, name: str) -> None:
     new.name = final_name
 
 
-def constant(value: ir.Value | None) -> ir.TensorProtocol | None:
-    """The tensor that a value always has: an initializer that is no graph input, or a Constant node's; else None."""
-    if value is None:
+def _tensor(value: ir.Value | None, stored: Mapping[int, Stored]) -> ir.TensorProtocol | None:
+    """The tensor that a value always has, or None (computed, or an initializer that a caller may override)."""
+    if value is None or id(value) not in stored or value.is_graph_input():
         return None
-    if value.is_initializer() and not value.is_graph_input():
-        return value.const_value
-    node = value.producer()
-    if node is not None and node.op_type == "Constant" and node.domain == "" and "value" in node.attributes:
-        return node.attributes["value"].as_tensor()
-    return None
+    return stored[id(value)].tensor
 
 
-def _fold(norm: ir.Node) -> Fold | None:
+def _fold(norm: ir.Node, stored: Mapping[int, Stored]) -> Fold | None:
     if norm.op_type != "BatchNormalization" or norm.domain or len(norm.inputs) < 5:
         return None
     conv = _only_producer(norm)
@@ -86,11 +83,11 @@ def _fold(norm: ir.Node) -> Fold | None:
     if conv.op_type == "ConvTranspose" and conv.attributes.get_int("group", 1) != 1:
         return None
     weight = conv.inputs[1]
-    tensors = [constant(v) for v in norm.inputs[1:5]]
-    if weight is None or constant(weight) is None or len(weight.uses()) != 1 or any(t is None for t in tensors):
+    tensors = [_tensor(v, stored) for v in norm.inputs[1:5]]
+    if weight is None or _tensor(weight, stored) is None or len(weight.uses()) != 1 or any(t is None for t in tensors):
         return None
     scale, shift, mean, variance = (np.asarray(t.numpy(), np.float64) for t in tensors if t is not None)
-    old = _bias(conv, mean)
+    old = _bias(conv, mean, stored)
     if old is None:
         return None
     with np.errstate(all="ignore"):
@@ -98,8 +95,8 @@ def _fold(norm: ir.Node) -> Fold | None:
         bias = shift + (old - mean) * factor
     if not (np.isfinite(factor).all() and np.isfinite(bias).all()):
         return None
-    return Fold(conv, norm, str(weight.name), axis, factor.astype(np.float32), bias.astype(np.float32),
-                tuple(str(v.name) for v in norm.inputs[1:5] if v is not None))
+    return Fold(conv, norm, stored[id(weight)].name, axis, factor.astype(np.float32), bias.astype(np.float32),
+                tuple(stored[id(v)].name for v in norm.inputs[1:5]))
 
 
 def _only_producer(norm: ir.Node) -> ir.Node | None:
@@ -113,28 +110,35 @@ def _only_producer(norm: ir.Node) -> ir.Node | None:
     return None if any(o.uses() or o.is_graph_output() for o in norm.outputs[1:]) else conv
 
 
-def _bias(conv: ir.Node, like: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
+def _bias(conv: ir.Node, like: np.ndarray[Any, Any], stored: Mapping[int, Stored]) -> np.ndarray[Any, Any] | None:
     """The convolution's own bias in float64 (zeros when it has none), or None when it is not constant."""
     if len(conv.inputs) < 3 or conv.inputs[2] is None:
         return np.zeros_like(like)
-    tensor = constant(conv.inputs[2])
+    tensor = _tensor(conv.inputs[2], stored)
     return None if tensor is None else np.asarray(tensor.numpy(), np.float64)
 
 
-def remove_unused(model: ir.Model) -> int:
-    """Take out nodes and initializers that nothing uses; returns how many went. Inputs and outputs stay."""
-    removed = 0
-    for graph in _graphs_inside_first(model):
-        for node in reversed(list(graph)):
-            if not any(o.uses() or o.is_graph_output() for o in node.outputs):
-                graph.remove(node, safe=True)
-                removed += 1
-        for name, value in list(graph.initializers.items()):
-            if not value.uses() and not value.is_graph_output() and not value.is_graph_input():
-                del graph.initializers[name]
-                removed += 1
-    return removed
+def strip_notes(model: ir.Model) -> int:
+    """Take exporters' notes off nodes, values and graphs (case 3); returns the bytes that they took in the file."""
+    saved = 0
+    for place in places(model):
+        for node in place.graph:
+            saved += _strip(node) + sum(_strip(value) for value in node.outputs)
+        values = [*place.graph.inputs, *place.graph.outputs]
+        values += place.graph.initializers.values() if isinstance(place.graph, ir.Graph) else []
+        saved += sum(_strip(value) for value in values) + _strip(place.graph)
+    return saved
 
 
-def _graphs_inside_first(model: ir.Model) -> Iterator[ir.Graph]:
-    yield from reversed([model.graph, *model.graph.subgraphs()])
+def _strip(thing: ir.Node | ir.Value | ir.Graph | ir.Function) -> int:
+    size = sum(_field(_field(len(key.encode())) + _field(len(text.encode())), tag=2) for key, text in thing.metadata_props.items())
+    thing.metadata_props.clear()
+    if thing.doc_string:
+        size += _field(len(thing.doc_string.encode()))
+        thing.doc_string = None
+    return size
+
+
+def _field(size: int, tag: int = 1) -> int:
+    """Bytes of a protobuf field whose content has `size` bytes."""
+    return tag + varint(size) + size

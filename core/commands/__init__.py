@@ -1,0 +1,8 @@
+"""The commands of `featherweight-cli`, one file each. A new command is one new file here and its line below."""
+
+from __future__ import annotations
+
+from core.commands import compare, compress, inspect, methods
+from core.commands.base import Command
+
+COMMANDS: tuple[Command, ...] = (inspect.COMMAND, methods.COMMAND, compress.COMMAND, compare.COMMAND)

@@ -1,0 +1,73 @@
+"""What a command is, and how figures read in a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.progress import Reporter
+
+if TYPE_CHECKING:
+    from core.analysis.comparison import Comparison
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    arguments  adds the command's own options to its parser
+    run        does the work; returns the data for --json and the text for a person
+    """
+
+    name: str
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Reporter], tuple[dict[str, Any], str]]
+
+
+def size_text(nbytes: float) -> str:
+    """Bytes for a person: "812 B", "41.3 kB", "10.86 MB" (1 kB = 1,000 B, as on disk labels)."""
+    if nbytes < 1_000:
+        return f"{nbytes:.0f} B"
+    if nbytes < 1_000_000:
+        return f"{nbytes / 1e3:.1f} kB"
+    return f"{nbytes / 1e6:.2f} MB"
+
+
+def db_text(value: float | None) -> str:
+    """A ratio in dB for a person; "exact" when nothing changed."""
+    if value is None:
+        return "not measured"
+    if math.isinf(value):
+        return "exact" if value > 0 else "not finite"
+    return f"{value:.1f} dB"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> str:
+    """A plain table; `right` names the columns that hold numbers."""
+    lines = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))).rstrip()
+        for line in lines
+    )
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """What a comparison measured, a figure a line."""
+    on = f"measured on {comparison.n} samples of {Path(comparison.source).name}"
+    lines = [f"output error: {db_text(comparison.output_sqnr_db)} SQNR ({on})"]
+    if comparison.accuracy_before is not None and comparison.accuracy_after is not None:
+        change = 100 * (comparison.accuracy_after - comparison.accuracy_before)
+        lines.append(f"accuracy: {comparison.accuracy_before:.2%} -> {comparison.accuracy_after:.2%} ({change:+.2f} points; {on})")
+    elif comparison.no_accuracy:
+        lines.append(f"accuracy: not measured, {comparison.no_accuracy}")
+    if comparison.agreement is not None:
+        lines.append(f"same answer as the original: {comparison.agreement:.2%}")
+    if comparison.memory_before is not None and comparison.memory_after is not None:
+        lines.append(f"memory when loaded: {size_text(comparison.memory_before)} -> {size_text(comparison.memory_after)}")
+    return "\n".join([*lines, *comparison.notes])

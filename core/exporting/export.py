@@ -1,0 +1,121 @@
+"""Export: assemble the compressed graph, write it beside the target, pass the gate, and only then put it in place."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from core.encoding import Encoding
+from core.errors import FeatherweightError
+from core.exporting.gate import gate
+from core.exporting.report import ExportReport, Saving
+from core.exporting.sizes import SizeModel
+from core.exporting.staging import Staging, check_target, staged
+from core.exporting.writer import Assembly, assemble, simulate
+from core.data.samples import Samples
+from core.model.model import Model
+from core.pipeline import Compression, LayerResult
+from core.progress import SILENT, Reporter
+
+ONE_FILE_LIMIT = 1_900_000_000
+"""Bytes above which weights go into an external data file (protobuf takes no message of 2 GiB)."""
+PARITY_SAMPLES = 4
+"""Samples that the gate compares on; every one runs through two models."""
+
+
+def export(model: Model, compression: Compression, target: Path, samples: Samples | None = None,
+           reporter: Reporter = SILENT) -> ExportReport:
+    """Write the compressed model to `target`, whole or not at all.
+
+    samples  data for the parity check; without it the gate makes inputs up
+
+    Raises TargetError, GateError, Cancelled. The source file is never touched.
+    """
+    check_target(target, model.path)
+    encodings = {r.name: r.encoding for r in compression.layers if r.encoding is not None}
+    assembly = assemble(model, encodings, reporter.part(0.0, 0.3))
+    written = {name: e for name, e in encodings.items() if name not in assembly.left and name not in assembly.folded}
+    sizes = SizeModel(model)
+    predicted = sizes.predict({name: sizes.emitted(name, e) for name, e in written.items()})
+    several = predicted > ONE_FILE_LIMIT
+    with staged(target, several=several) as stage:
+        _write(assembly.graph, stage, several)
+        reporter.report(0.5, "Checking the export")
+        report = _check(model, written, stage, assembly, sizes, predicted, samples, compression, reporter.part(0.5, 1.0))
+        stage.commit()
+    return report
+
+
+def _write(graph: ir.Model, stage: Staging, several: bool) -> None:
+    if several:
+        ir.save(graph, stage.path, external_data=stage.target.name + ".data")
+        return
+    ir.external_data.load_to_model(graph)
+    stage.write(ir.to_proto(graph).SerializeToString(deterministic=True))
+
+
+def _check(model: Model, written: Mapping[str, Encoding], stage: Staging, assembly: Assembly, sizes: SizeModel, predicted: int,
+           samples: Samples | None, compression: Compression, reporter: Reporter) -> ExportReport:
+    feeds, compared_on = parity_feeds(model, samples)
+    with tempfile.TemporaryDirectory(prefix="featherweight-") as folder:
+        simulated = Path(folder) / "simulated.onnx"
+        if feeds:
+            ir.save(simulate(model, written), simulated, external_data="simulated.data")
+        checks, parity = gate(model.path, simulated if feeds else None, stage.path, feeds, bytes_before=model.file_bytes,
+                              bytes_after=stage.nbytes, why_not_smaller=_why_not_smaller(written), reporter=reporter)
+    return ExportReport(
+        target=str(stage.target), bytes_before=model.file_bytes, bytes_after=stage.nbytes, bytes_predicted=predicted,
+        layers=tuple(_as_written(r, assembly) for r in compression.layers), checks=checks, parity=parity,
+        compared_on=compared_on, savings=_savings(model, assembly, sizes), opset=(model.opset, assembly.opset),
+    )
+
+
+def parity_feeds(model: Model, samples: Samples | None) -> tuple[Sequence[Mapping[str, Any]], str]:
+    """Inputs to compare on and what they are, in words."""
+    if samples is not None:
+        count = min(PARITY_SAMPLES, samples.n)
+        return tuple(samples.feeds(count)), f"{count} samples of {Path(samples.source).name}"
+    from core.analysis.runtime import session
+    from core.data.synthetic import made_up_feeds
+
+    try:
+        feeds = made_up_feeds(session(model.path), model.inputs)
+    except FeatherweightError:  # the original does not load; the gate says so where it matters
+        feeds = ()
+    return feeds, f"{len(feeds)} made-up inputs" if feeds else ""
+
+
+def _why_not_smaller(written: Mapping[str, Encoding]) -> str:
+    if not written:
+        return "no layer was changed"
+    return "what the layers save is less than what rebuilding them takes"
+
+
+def _as_written(result: LayerResult, assembly: Assembly) -> LayerResult:
+    """The layer's result as it is in the file, without its encoding."""
+    if result.name in assembly.left:
+        return dataclasses.replace(result, encoding=None, skipped=assembly.left[result.name], bytes_after=result.bytes_before,
+                                   weight_sqnr_db=float("inf"))
+    if result.name in assembly.folded:
+        text = f"folded into the convolution {assembly.folded[result.name]}"
+        return dataclasses.replace(result, encoding=None, steps=(), skipped=text, bytes_after=0, weight_sqnr_db=float("inf"))
+    return dataclasses.replace(result, encoding=None)
+
+
+def _savings(model: Model, assembly: Assembly, sizes: SizeModel) -> tuple[Saving, ...]:
+    """What clean-up alone saved, by part."""
+    saved = []
+    if sizes.notes:
+        saved.append(Saving("exporter's notes on nodes taken off", sizes.notes))
+    rest = model.file_bytes - sizes.base - sizes.notes
+    norms = len(set(assembly.folded.values()))
+    if norms:
+        saved.append(Saving(f"{norms} batch norms folded into the convolutions before them", rest))
+    elif rest > 0:
+        saved.append(Saving("unused nodes and tensors removed", rest))
+    return tuple(saved)

@@ -1,0 +1,168 @@
+"""From a graph and encodings to the graph of the compressed file.
+
+Steps, in order: raise the opset if an encoding needs it; clean up (notes off, batch norms folded); let each encoding rebuild its weight where the
+tensor was; write low-rank Linear layers as two layers; remove what nothing uses.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from core.encoding import Encoding, Float, LowRank
+from core.encoding.emitter import EmittedNode, EmittedTensor, GraphEmitter
+from core.encoding.scaled import scale_channels
+from core.errors import FeatherweightError
+from core.exporting.cleanup import Fold, apply_fold, find_folds, strip_notes
+from core.exporting.factors import split_linear_uses
+from core.exporting.opset import default_opset, raise_opset
+from core.model.graph import Stored, places, remove_unused, replace_stored, stored_tensors
+from core.model.model import Model
+from core.progress import SILENT, Reporter
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The graph of a compressed file.
+
+    graph    ready to be serialized
+    opset    its default-domain opset
+    left     {layer: reason} of layers that could not be written as planned and stayed as they were
+    folded   {norm tensor: convolution's weight} of batch norms that were folded
+    split    layers that became two layers (fewer multiply-adds)
+    """
+
+    graph: ir.Model
+    opset: int
+    left: Mapping[str, str] = field(default_factory=dict)
+    folded: Mapping[str, str] = field(default_factory=dict)
+    split: tuple[str, ...] = ()
+
+
+def assemble(model: Model, encodings: Mapping[str, Encoding], reporter: Reporter = SILENT) -> Assembly:
+    """The compressed graph. `encodings` names the layers to store in another way; the rest stays as it is."""
+    graph = model.graph()
+    graph, left = _fit_opset(graph, encodings)
+    wanted = {name: encoding for name, encoding in encodings.items() if name not in left}
+    strip_notes(graph)
+    names = _fresh_names(graph)
+    folds = find_folds(graph)
+    for fold in folds:
+        wanted[fold.weight] = scale_channels(wanted.get(fold.weight) or model.encoding(fold.weight), fold.factor, fold.axis)
+        apply_fold(fold, next(names))
+    folded = _forgotten_norms(graph, folds, wanted)
+    split = _emit_all(graph, wanted, names, left, reporter)
+    remove_unused(graph)
+    return Assembly(graph, default_opset(graph), left, folded, split)
+
+
+def simulate(model: Model, encodings: Mapping[str, Encoding]) -> ir.Model:
+    """The original graph with the decoded float32 weights: what the compressed file must give."""
+    graph = model.graph()
+    stored = stored_tensors(graph)
+    for name, encoding in encodings.items():
+        _replace(stored[name], Float(np.ascontiguousarray(encoding.decode())), GraphEmitter(default_opset(graph), iter(()).__next__))
+    return graph
+
+
+def _fit_opset(graph: ir.Model, encodings: Mapping[str, Encoding]) -> tuple[ir.Model, dict[str, str]]:
+    """The graph at the opset that the encodings need, and the layers that must stay because it cannot be raised."""
+    opset = default_opset(graph)
+    needed = max((e.min_opset for e in encodings.values()), default=0)
+    if needed <= opset:
+        return graph, {}
+    try:
+        return raise_opset(graph, needed), {}
+    except FeatherweightError as error:
+        return graph, {name: f"{e.describe()} needs opset {e.min_opset}: {error.what}"
+                       for name, e in encodings.items() if e.min_opset > opset}
+
+
+def _fresh_names(graph: ir.Model) -> Iterator[str]:
+    """Short names that nothing in the model has: w1, w2, ... Short, because each is written several times."""
+    taken = {v.name for place in places(graph) for node in place.graph for v in node.outputs}
+    taken |= {s.value.name for s in stored_tensors(graph).values()} | {v.name for v in graph.graph.inputs}
+    return (name for number in itertools.count(1) if (name := f"w{number}") not in taken)
+
+
+def _forgotten_norms(graph: ir.Model, folds: tuple[Fold, ...], wanted: dict[str, Encoding]) -> dict[str, str]:
+    """The folded norms' tensors that no other node uses; plans for them are dropped."""
+    stored = stored_tensors(graph)
+    gone = {name: fold.weight for fold in folds for name in fold.norms if name in stored and not stored[name].value.uses()}
+    for name in gone:
+        wanted.pop(name, None)
+    return gone
+
+
+def _emit_all(graph: ir.Model, wanted: Mapping[str, Encoding], names: Iterator[str], left: dict[str, str],
+              reporter: Reporter) -> tuple[str, ...]:
+    """Put every encoding in its tensor's place; returns the layers that became two."""
+    stored, split = stored_tensors(graph), []
+    emitters: dict[int, GraphEmitter] = {}
+    for number, (name, encoding) in enumerate(wanted.items()):
+        reporter.report(number / len(wanted), f"Writing {name}")
+        place = stored[name].place
+        if not isinstance(place.graph, ir.Graph):
+            left[name] = f"it lies inside the function {place.function!r}, which cannot hold tensors"
+            continue
+        emitter = emitters.setdefault(id(place.graph), GraphEmitter(default_opset(graph), names.__next__))
+        if isinstance(encoding, LowRank) and split_linear_uses(stored[name], encoding, emitter, _to_ir, names):
+            split.append(name)
+        else:
+            _replace(stored[name], encoding, emitter)
+    return tuple(split)
+
+
+def _replace(stored: Stored, encoding: Encoding, emitter: GraphEmitter) -> None:
+    """Emit one encoding and let it stand for the stored tensor."""
+    tensors, nodes = len(emitter.tensors), len(emitter.nodes)
+    emitter.emit(encoding, str(stored.value.name))
+    values, made = _to_ir(emitter.tensors[tensors:], emitter.nodes[nodes:], stored)
+    new = made[-1].outputs[0] if made else values[emitter.tensors[-1].name]
+    replace_stored(stored, made, values.values(), new)
+    unname(made)
+    if not new.is_graph_output():
+        new.type = new.shape = None
+
+
+def unname(nodes: Iterable[ir.Node]) -> None:
+    """Take off the names that onnx_ir gives to nodes when they enter a graph: some 15 bytes each, and nobody needs them."""
+    for node in nodes:
+        node.name = None
+
+
+def _to_ir(tensors: list[EmittedTensor], nodes: list[EmittedNode], stored: Stored) -> tuple[dict[str, ir.Value], list[ir.Node]]:
+    """Emitted records as onnx_ir values and nodes; shared constants are found among the graph's initializers."""
+    graph = stored.place.graph
+    # A value with a type would be written a second time, as value_info; the tensor says it already.
+    values = {t.name: ir.Value(name=t.name, const_value=_tensor(t)) for t in tensors}
+    known = dict(values)
+    made = []
+    for node in nodes:
+        inputs = [known[name] if name in known else graph.initializers[name] for name in node.inputs]  # type: ignore[union-attr]
+        attributes = [ir.convenience.convert_attribute(key, _attribute(value)) for key, value in node.attributes.items()]
+        output = ir.Value(name=node.output)
+        made.append(ir.Node("", node.op, inputs, attributes, outputs=[output]))
+        known[node.output] = output
+    return values, made
+
+
+def _attribute(value: object) -> object:
+    return ir.Tensor(value) if isinstance(value, np.ndarray) else list(value) if isinstance(value, tuple) else value
+
+
+def _dtype(tensor: EmittedTensor) -> ir.DataType:
+    return ir.DataType[{"float32": "FLOAT", "float64": "DOUBLE"}.get(tensor.dtype, tensor.dtype.upper())]
+
+
+def _tensor(tensor: EmittedTensor) -> ir.Tensor:
+    array = np.ascontiguousarray(tensor.array)
+    if tensor.dtype == "bfloat16":
+        import ml_dtypes
+
+        array = array.view(ml_dtypes.bfloat16)
+    return ir.Tensor(array, dtype=_dtype(tensor), name=tensor.name)
