@@ -93,7 +93,10 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Port:
-    """A graph input or output. A dimension is an int, a symbol's name, or None when unknown."""
+    """A graph input or output. A dimension is an int, a symbol's name, or None when unknown.
+
+    dtype  numpy's name ("float32"), or ONNX's in lower case where numpy has none ("bfloat16", "string")
+    """
 
     name: str
     dtype: str

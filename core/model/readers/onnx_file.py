@@ -184,7 +184,8 @@ def _port(value: ir.Value) -> Port:
     shape = None
     if value.shape is not None:
         shape = tuple(size if isinstance(size, int) else size.value for size in value.shape)
-    return Port(value.name or "", value.dtype.name.lower() if value.dtype is not None else "", shape)
+    dtype = value.dtype.name.lower() if value.dtype is not None else ""
+    return Port(value.name or "", {"float": "float32", "double": "float64"}.get(dtype, dtype), shape)
 
 
 def _notes(graph: ir.Model, found: Found) -> list[str]:
