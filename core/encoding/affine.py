@@ -22,7 +22,8 @@ class Affine(Encoding):
     child        codes, or anything that decodes to them
     scale        float32; size 1 (whole weight), or of the child's rank with the child's size or 1 on every axis
                  (`channels` makes that shape); with blocks, ceil(size / block) on `axis`
-    zero_point   like scale, or None for zero. Whole numbers 0..255 are stored in as few bits as pay
+    zero_point   like scale, or None for zero. Whole numbers 0..255 are stored in as few bits as
+                 pay; one number for all is a constant of the Sub node
     axis, block  the scale changes every `block` elements along `axis`; the last block may be shorter. block 0: no blocks
     scale_dtype  how the scales are stored: "float32" or "float16" (then the scales are the rounded ones)
 
@@ -105,7 +106,8 @@ class Affine(Encoding):
 
     @property
     def nbytes(self) -> int:
-        return self.child.nbytes + sum(part.nbytes for part in self._parts)
+        one_offset = self.stored_zero_point is not None and self.stored_zero_point.shape == ()
+        return self.child.nbytes + sum(part.nbytes for part in (self._parts[:1] if one_offset else self._parts))
 
     def emit_as(self, out: Emitter, shape: Shape) -> str:
         if self._in_blocks and self._even:
@@ -122,6 +124,8 @@ class Affine(Encoding):
 
     def _emit_spread(self, out: Emitter, part: Encoding) -> str:
         """The same as `_spread`, in nodes."""
+        if part is self.stored_zero_point and part.shape == ():
+            return out.constant(part.decode())
         axis = self.axis
         if axis is None or not self._in_blocks or part.shape == ():
             return part.emit(out)
@@ -132,9 +136,9 @@ class Affine(Encoding):
             return part.emit(out)
         repeated = (*part.shape[: axis + 1], self.block, *part.shape[axis + 1 :])
         joined = (*part.shape[:axis], part.shape[axis] * self.block, *part.shape[axis + 1 :])
-        value = out.node("Expand", [part.emit_as(out, split), out.tensor(np.array(repeated, np.int64))])
+        value = out.node("Expand", [part.emit_as(out, split), out.constant(np.array(repeated, np.int64))])
         value = emit_reshape(out, value, joined)
-        start, stop, along = (out.tensor(np.array([n], np.int64)) for n in (0, self.shape[axis], axis))
+        start, stop, along = (out.constant(np.array([n], np.int64)) for n in (0, self.shape[axis], axis))
         return out.node("Slice", [value, start, stop, along])
 
     @property

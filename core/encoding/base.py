@@ -26,18 +26,22 @@ class Emitter(Protocol):
     opset: int
 
     def tensor(self, array: Array, dtype: str | None = None) -> str:
-        """Store a tensor and return its name. Equal small tensors are stored once.
+        """Store a part of the weight and return its name.
 
         dtype: ONNX element type name when numpy has no such type ("bfloat16": the array is uint16 bit patterns).
         """
+        ...
+
+    def constant(self, array: Array) -> str:
+        """Store a small tensor that a node needs (a shape, a shift); equal ones are stored once for all weights."""
         ...
 
     def node(self, op: str, inputs: list[str], **attributes: Any) -> str:
         """Add a node of the default domain with one output and return the output's name."""
         ...
 
-    def declare(self, name: str, dtype: str, shape: Shape) -> None:
-        """State type and shape of a node's output (value_info), where a runtime cannot infer them."""
+    def declare(self, dtype: str, shape: Shape) -> None:
+        """State type and shape of the last node's output (value_info), where a runtime cannot infer them."""
         ...
 
 
@@ -56,7 +60,7 @@ class Encoding(ABC):
     @property
     @abstractmethod
     def nbytes(self) -> int:
-        """Exact bytes of the tensors that hold this weight, without names, nodes and the nodes' small constants."""
+        """Exact bytes of the tensors that hold this weight, without names, nodes and the nodes' constants."""
 
     @abstractmethod
     def emit_as(self, out: Emitter, shape: Shape) -> str:
@@ -99,4 +103,4 @@ def count(shape: Shape) -> int:
 
 def emit_reshape(out: Emitter, value: str, shape: Shape) -> str:
     """A Reshape node to a fixed shape."""
-    return out.node("Reshape", [value, out.tensor(np.array(shape, np.int64))])
+    return out.node("Reshape", [value, out.constant(np.array(shape, np.int64))])

@@ -61,12 +61,12 @@ class Codes(Encoding):
         packed = pack(self.values, self.bits)
         left = np.arange(0, 8, width, dtype=np.uint8)
         stored = out.tensor(packed[0] if planes == 1 else packed)
-        shifts = out.tensor(left.reshape((-1, 1) if planes == 1 else (-1, 1, 1)))
+        shifts = out.constant(left.reshape((-1, 1) if planes == 1 else (-1, 1, 1)))
         lifted = out.node("BitShift", [stored, shifts], direction="LEFT")
-        digits = out.node("BitShift", [lifted, out.tensor(np.array(8 - width, np.uint8))], direction="RIGHT")
+        digits = out.node("BitShift", [lifted, out.constant(np.array(8 - width, np.uint8))], direction="RIGHT")
         if planes == 1:
             return digits, UINT8
-        places = out.tensor(np.array([[1 << (width * plane) for plane in range(planes)]], np.uint8))
+        places = out.constant(np.array([[1 << (width * plane) for plane in range(planes)]], np.uint8))
         return out.node("MatMulInteger", [places, digits]), INT32
 
     def _emit_trim(self, out: Emitter, name: str, shape: Shape) -> str:
@@ -75,7 +75,7 @@ class Codes(Encoding):
         if size * PLANES[self.bits][0] % 8 == 0:
             return emit_reshape(out, name, shape)
         flat = emit_reshape(out, name, (-1,))
-        cut = out.node("Slice", [flat, out.tensor(np.zeros(1, np.int64)), out.tensor(np.array([size], np.int64))])
+        cut = out.node("Slice", [flat, out.constant(np.zeros(1, np.int64)), out.constant(np.array([size], np.int64))])
         return cut if shape == (size,) else emit_reshape(out, cut, shape)
 
     @property
@@ -83,7 +83,7 @@ class Codes(Encoding):
         return 7 if self.bits == 8 else 11
 
     def levels(self) -> Array | None:
-        return np.unique(self.values).astype(np.float32)
+        return np.arange(-128, 128, dtype=np.float32) if self.signed else np.arange(1 << self.bits, dtype=np.float32)
 
     def describe(self) -> str:
-        return f"{'int' if self.signed else 'uint'}{self.bits}"
+        return f"int{self.bits}"

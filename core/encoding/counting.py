@@ -14,58 +14,85 @@ from typing import Any
 
 import numpy as np
 
-from core.encoding.base import Encoding
-from core.encoding.emitter import EmittedInfo, EmittedNode, EmittedTensor, GraphEmitter
+from core.encoding.base import Array, Encoding, Shape
+from core.encoding.emitter import EmittedNode, EmittedTensor, GraphEmitter
 from core.errors import InternalError
+
+
+@dataclass(frozen=True)
+class SharedConstant:
+    """A node's constant, which a graph stores once for all weights. `total` is its bytes in the file, `data` the content."""
+
+    dtype: str
+    shape: Shape
+    content: bytes
+    total: int
+
+    @property
+    def data(self) -> int:
+        return len(self.content)
 
 
 @dataclass(frozen=True)
 class EmittedSize:
     """Bytes in the file.
 
-    data      contents of tensors
-    overhead  everything around them: names, shapes, types, nodes, lengths
+    data       contents of tensors
+    overhead   everything around them: names, shapes, types, nodes, lengths
+    constants  what of both goes to constants that other weights of the same graph share (`size_together`)
     """
 
     data: int
     overhead: int
+    constants: frozenset[SharedConstant] = frozenset()
 
     @property
     def total(self) -> int:
         return self.data + self.overhead
 
     def __add__(self, other: EmittedSize) -> EmittedSize:
-        return EmittedSize(self.data + other.data, self.overhead + other.overhead)
+        return size_together((self, other))
+
+
+def size_together(sizes: Iterable[EmittedSize]) -> EmittedSize:
+    """The size of several weights in one graph, which stores their common constants once."""
+    data = overhead = 0
+    constants: frozenset[SharedConstant] = frozenset()
+    for size in sizes:
+        common = constants & size.constants
+        data += size.data - sum(c.data for c in common)
+        overhead += size.overhead - sum(c.total - c.data for c in common)
+        constants |= size.constants
+    return EmittedSize(data, overhead, constants)
 
 
 def emitted_size(encoding: Encoding, opset: int, *, name_length: int = 3, value_name_length: int = 12) -> EmittedSize:
-    """Bytes that one weight takes in a GraphProto when it is emitted alone.
+    """Bytes that one weight takes in a GraphProto.
 
     name_length        of the names the writer makes up ("w42")
     value_name_length  of the rebuilt value's name, which is the layer's own, in UTF-8 bytes
-
-    Constants that a graph shares among its weights are counted here in full; `graph_size` of one emitter for all weights
-    is exact for a whole graph.
     """
     names = count()
     emitter = GraphEmitter(opset, lambda: f"{next(names):0{name_length}d}")
     emitter.emit(encoding, "v" * value_name_length)
-    return graph_size(emitter.tensors, emitter.nodes, emitter.infos)
+    return graph_size(emitter.tensors, emitter.nodes)
 
 
-def graph_size(
-    tensors: Iterable[EmittedTensor], nodes: Iterable[EmittedNode], infos: Iterable[EmittedInfo] = ()
-) -> EmittedSize:
-    """Bytes that initializers, nodes and value_info take as fields of a GraphProto."""
+def graph_size(tensors: Iterable[EmittedTensor], nodes: Iterable[EmittedNode]) -> EmittedSize:
+    """Bytes that initializers, nodes and declared shapes take as fields of a GraphProto."""
     data = overhead = 0
+    constants = set()
     for tensor in tensors:
+        total = _message(_tensor(tensor.array, len(tensor.name.encode())))
         data += tensor.array.nbytes
-        overhead += _message(_tensor(tensor.array, len(tensor.name.encode()))) - tensor.array.nbytes
+        overhead += total - tensor.array.nbytes
+        if tensor.constant:
+            constants.add(SharedConstant(tensor.dtype, tensor.array.shape, tensor.array.tobytes(), total))
     for node in nodes:
         overhead += _message(_node(node))
-    for info in infos:
-        overhead += _message(_info(info))
-    return EmittedSize(data, overhead)
+        if node.shape is not None:
+            overhead += _message(_info(node.output, node.shape))
+    return EmittedSize(data, overhead, frozenset(constants))
 
 
 def smallest(*encodings: Encoding, opset: int = 13) -> Encoding:
@@ -85,7 +112,7 @@ def _message(size: int, tag: int = 1) -> int:
     return tag + varint(size) + size
 
 
-def _tensor(array: np.ndarray, name: int | None = None) -> int:
+def _tensor(array: Array, name: int | None = None) -> int:
     """TensorProto: dims, data_type, name, raw_data."""
     size = sum(1 + varint(n) for n in array.shape) + 2 + _message(array.nbytes)
     return size if name is None else size + _message(name)
@@ -97,10 +124,10 @@ def _node(node: EmittedNode) -> int:
     return sum(_message(len(name.encode())) for name in names) + _attributes(node.attributes)
 
 
-def _info(info: EmittedInfo) -> int:
+def _info(name: str, shape: Shape) -> int:
     """ValueInfoProto: name, type; TypeProto.Tensor: elem_type (one byte of value), shape; each dimension a message."""
-    dimensions = sum(_message(1 + varint(n)) for n in info.shape)
-    return _message(len(info.name.encode())) + _message(_message(2 + _message(dimensions)))
+    dimensions = sum(_message(1 + varint(n)) for n in shape)
+    return _message(len(name.encode())) + _message(_message(2 + _message(dimensions)))
 
 
 def _attributes(attributes: Mapping[str, Any]) -> int:

@@ -89,7 +89,8 @@ class Sparse(Encoding):
     def decode(self) -> Array:
         value = np.full(self.n_weights, self.fill, np.float32)
         if self.kept:
-            value[self.indices()] = self.values.decode()
+            places = self.positions.values.view(bool).reshape(-1) if self.form == MASK else self.indices()
+            value[places] = self.values.decode()
         return value.reshape(self.shape)
 
     @property
@@ -104,9 +105,9 @@ class Sparse(Encoding):
 
     def _emit_by_mask(self, out: Emitter) -> str:
         mask = self.positions.emit_cast(out, (self.n_weights,), INT32)
-        ranks = out.node("CumSum", [mask, out.tensor(np.array(0, np.int64))])
+        ranks = out.node("CumSum", [mask, out.constant(np.array(0, np.int32))])
         ranks = out.node("Mul", [ranks, mask])
-        fill = out.tensor(np.array([self.fill], np.float32))
+        fill = out.constant(np.array([self.fill], np.float32))
         values = out.node("Concat", [fill, self.values.emit(out)], axis=0)
         return out.node("Gather", [values, ranks])
 
@@ -117,12 +118,12 @@ class Sparse(Encoding):
         is_kept = ""
         if fillers:
             is_kept = out.node("Cast", [gaps], to=BOOL)
-            gaps = out.node("Where", [is_kept, gaps, out.tensor(np.array((1 << bits) - 1, np.int32))])
-        ends = out.node("CumSum", [gaps, out.tensor(np.array(0, np.int64))])
+            gaps = out.node("Where", [is_kept, gaps, out.constant(np.array((1 << bits) - 1, np.int32))])
+        ends = out.node("CumSum", [gaps, out.constant(np.array(0, np.int32))])
         if fillers:
             ends = out.node("Compress", [ends, is_kept])
-            out.declare(ends, "int32", (self.kept,))
-        places = out.node("Add", [ends, out.tensor(np.array(-1, np.int32))])
+            out.declare("int32", (self.kept,))
+        places = out.node("Add", [ends, out.constant(np.array(-1, np.int32))])
         blank = _emit_full(out, (self.n_weights,), self.fill)
         return out.node("ScatterElements", [blank, places, self.values.emit(out)], axis=0)
 
@@ -158,7 +159,7 @@ def _positions(flat: Array, form: str) -> Codes:
 def _emit_full(out: Emitter, shape: Shape, fill: float) -> str:
     """A tensor filled with one value."""
     attributes = {"value": np.array([fill], np.float32)} if fill else {}
-    return out.node("ConstantOfShape", [out.tensor(np.array(shape, np.int64))], **attributes)
+    return out.node("ConstantOfShape", [out.constant(np.array(shape, np.int64))], **attributes)
 
 
 def position_sizes(mask: Array) -> dict[str, int]:

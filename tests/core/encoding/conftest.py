@@ -44,7 +44,9 @@ def to_graph(emitter: GraphEmitter, nodes: Sequence = (), inputs: Sequence = (),
             k: onnx.numpy_helper.from_array(v) if isinstance(v, np.ndarray) else v for k, v in n.attributes.items()
         }
         made.append(helper.make_node(n.op, n.inputs, [n.output], **attributes))
-    infos = [helper.make_tensor_value_info(i.name, element_type(i.dtype), i.shape) for i in emitter.infos]
+    infos = [
+        helper.make_tensor_value_info(n.output, element_type(n.dtype), n.shape) for n in emitter.nodes if n.dtype is not None
+    ]
     return helper.make_graph([*made, *nodes], "g", inputs, outputs, tensors, value_info=infos)
 
 
