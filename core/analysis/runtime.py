@@ -34,12 +34,15 @@ def spare_threads() -> int:
     return max(1, (os.cpu_count() or 2) - 1)
 
 
-def session(model: str | os.PathLike[str] | bytes, *, threads: int = 1, optimize: bool = True) -> InferenceSession:
+def session(
+    model: str | os.PathLike[str] | bytes, *, threads: int = 1, optimize: bool = True, keep_memory: bool = True
+) -> InferenceSession:
     """A session of stock ONNX Runtime on the CPU.
 
-    model     path of the file, or the serialized model
-    threads   threads within an operator; 1 wherever time is measured, so that figures can be compared
-    optimize  False leaves the graph as it is: quicker to load, and every node's output keeps its name
+    model        path of the file, or the serialized model
+    threads      threads within an operator; 1 wherever time is measured, so that figures can be compared
+    optimize     False leaves the graph as it is: quicker to load
+    keep_memory  False gives memory back after each run, for sessions that are many and seldom run
 
     Raises ModelFileError with what onnxruntime found wrong.
     """
@@ -54,6 +57,7 @@ def session(model: str | os.PathLike[str] | bytes, *, threads: int = 1, optimize
     # Idle threads would spin for some milliseconds after each run and take the processor from the other model and
     # from the window; with one thread nothing changes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = keep_memory
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     where = "model in memory" if isinstance(model, bytes) else str(model)
