@@ -107,6 +107,21 @@ def _fits(want: int | str | None, have: int) -> bool:
     return free(want) or want == have
 
 
+def port_dtype(port: Port, *, where: str) -> np.dtype[Any]:
+    """The numpy type of an input; raises DataError for what numpy has no numbers of (bfloat16, strings)."""
+    try:
+        wanted = np.dtype(port.dtype)
+    except TypeError:
+        wanted = np.dtype(object)
+    if wanted.kind not in "fiub":
+        raise DataError(
+            f"input {port.name!r} wants {port.dtype}, which sample data cannot hold",
+            where=where,
+            do="use a model whose inputs are plain numbers",
+        )
+    return wanted
+
+
 def _fitting_dtype(port: Port, array: Array, where: str) -> np.dtype[Any]:
     """The input's type if the array's values can be given in it without loss that matters.
 
@@ -114,16 +129,7 @@ def _fitting_dtype(port: Port, array: Array, where: str) -> np.dtype[Any]:
     3. integers to wider ones (or bool to integers)   4. integers to narrower ones when all values fit
     Anything else changes the meaning: pixels 0-255 given to an input that wants 0-1 would be accepted in silence.
     """
-    try:
-        wanted = np.dtype(port.dtype)
-    except TypeError:
-        wanted = np.dtype(object)
-    if wanted.kind not in "fiub":
-        raise DataError(
-            f"input {port.name!r} wants {port.dtype}, which sample arrays cannot hold",
-            where=where,
-            do="use a model whose inputs are numbers",
-        )
+    wanted = port_dtype(port, where=where)
     given = array.dtype
     if given == wanted or (given.kind == "f" and wanted.kind == "f"):
         return wanted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.data.checks import free
+from core.data.checks import free, port_dtype
 from core.data.preprocessing import PictureColumn, PictureInput, Preprocessing, picture_input
 from core.data.samples import Samples
 from core.errors import DataError
@@ -52,7 +52,7 @@ def load_images(
         raise DataError(
             f"pictures fill one input and the model has {len(inputs)}", where=where, do="give an .npz with all inputs"
         )
-    dtype = np.dtype(inputs[0].dtype)
+    dtype = port_dtype(inputs[0], where=where)
     wanted = picture_input(inputs[0], how, where=where)
     entries, classes = list_pictures(folder)
     if not entries:
@@ -65,17 +65,16 @@ def load_images(
     if skipped:
         count = f"{len(skipped)} of {len(entries)} pictures {'was' if len(skipped) == 1 else 'were'} skipped"
         notes.append(f"{count} as unreadable: {_named(skipped, folder)}.")
-    shape = inputs[0].shape or ()
-    column = PictureColumn(inputs[0].name, pixels, how, wanted.channels_last, dtype, free(shape[0]))
+    batchable = free((inputs[0].shape or (1,))[0])
     return Samples(
         inputs,
-        (column,),
+        (PictureColumn(inputs[0].name, pixels, how, wanted.channels_last, dtype, batchable),),
         where,
         np.arange(len(kept)),
-        np.array([entry.label for entry in kept], np.int64) if classes else None,
-        classes,
-        tuple(entry.path.relative_to(folder).as_posix() for entry in kept),
-        tuple(notes),
+        labels=np.array([entry.label for entry in kept], np.int64) if classes else None,
+        class_names=classes,
+        names=tuple(entry.path.relative_to(folder).as_posix() for entry in kept),
+        notes=tuple(notes),
     )
 
 
@@ -84,19 +83,18 @@ def list_pictures(folder: Path) -> tuple[list[Entry], tuple[str, ...]]:
 
     Classes are numbered in the order of their names, except that folders named 0, 1, 2 ... keep their numbers.
     """
-    subfolders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    try:
+        subfolders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"the folder cannot be read ({error.strerror})", where=str(folder)) from error
     groups = {sub.name: _pictures_in(sub) for sub in subfolders}
     groups = {name: pictures for name, pictures in groups.items() if pictures}
     if not groups:
         return [Entry(path, -1) for path in _pictures_in(folder)], ()
-    if all(name.isdecimal() for name in groups):
-        numbers = {name: int(name) for name in groups}
-        names = tuple(str(i) for i in range(max(numbers.values()) + 1)) if max(numbers.values()) < 100_000 else ()
-    if not all(name.isdecimal() for name in groups) or not names:
-        names = tuple(sorted(groups))
-        numbers = {name: i for i, name in enumerate(names)}
-    entries = [Entry(path, numbers[name]) for name, paths in groups.items() for path in paths]
-    return entries, names
+    numbered = all(name.isdecimal() and len(name) < 6 for name in groups)
+    numbers = {name: int(name) if numbered else i for i, name in enumerate(sorted(groups))}
+    names = tuple(str(i) for i in range(max(numbers.values()) + 1)) if numbered else tuple(sorted(groups))
+    return [Entry(path, numbers[name]) for name, paths in groups.items() for path in paths], names
 
 
 def _pictures_in(folder: Path) -> list[Path]:
@@ -115,10 +113,10 @@ def _size(entries: Sequence[Entry], wanted: PictureInput, how: Preprocessing, wh
         return height, width
     for entry in entries:
         try:
-            picture = _open(entry.path)
+            with _open(entry.path) as picture:
+                return height or picture.height, width or picture.width
         except OSError:
             continue  # named and counted when the pictures are decoded
-        return height or picture.height, width or picture.width
     raise DataError(f"none of the {len(entries)} pictures can be read", where=where, do="check the files")
 
 
