@@ -1,0 +1,57 @@
+"""Whether a regular expression from a recipe can be used without hanging the program: `re` has no time limit."""
+
+from __future__ import annotations
+
+import re
+
+_LONGEST = 200
+_MOST_OPEN = 4  # each open repeat multiplies the worst time by the name's length
+_TOKEN = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\((?:\?(?:[:=!>]|<[=!]|P?<\w+>))?|\)|[*+]|\{\d*,?\d*\}|\||.", re.DOTALL
+)
+
+
+def why_not_safe(pattern: str) -> str:
+    """Why the pattern cannot be used (a clause that follows its name), or "".
+
+    Refused are repeats of a group that itself repeats or chooses, such as (a+)+ or (a|b)*, and more than four open
+    repeats: those are what makes matching take exponential or very long time.
+    """
+    if len(pattern) > _LONGEST:
+        return f"is longer than {_LONGEST} characters"
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        return f"is no regular expression ({error})"
+    if _repeats_a_repeat(pattern):
+        return "repeats a group that repeats or chooses, which can take forever; write it without the outer repeat"
+    opened = sum(1 for token in _TOKEN.findall(pattern) if _is_open(token))
+    return f"has {opened} open repeats (* or +), at most {_MOST_OPEN} are allowed" if opened > _MOST_OPEN else ""
+
+
+def _is_open(token: str) -> bool:
+    """Whether the token repeats often: * + {n,} {,n} or {n,m} with many."""
+    if token in ("*", "+"):
+        return True
+    if not (token.startswith("{") and "," in token):
+        return False
+    upper = token.strip("{}").split(",")[1]
+    return not upper or int(upper) > 8
+
+
+def _repeats_a_repeat(pattern: str) -> bool:
+    risky = [False]  # for each open group: whether what is in it repeats or chooses
+    closed_risky = False
+    for token in _TOKEN.findall(pattern):
+        repeats = token in ("*", "+") or (token.startswith("{") and token != "{")
+        if repeats and closed_risky:
+            return True
+        closed_risky = False
+        if token.startswith("("):
+            risky.append(False)
+        elif token == ")":
+            closed_risky = risky.pop() if len(risky) > 1 else False
+            risky[-1] = risky[-1] or closed_risky
+        elif _is_open(token) or token == "|":
+            risky[-1] = True
+    return False

@@ -1,0 +1,170 @@
+"""A recipe: the steps of every layer of a model, as a value and as a YAML file.
+
+Which steps a layer gets, the first of these that there is:
+1. the entry under the layer's exact name;
+2. the first entry `re:PATTERN`, in the order of the file, whose pattern matches the name from its start (as `re.match`);
+3. the defaults.
+An entry of null (None here) leaves its layers alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import RecipeError
+from core.methods import registry
+from core.methods.params import build
+
+if TYPE_CHECKING:
+    from core.model.model import Model
+
+VERSION = 1
+PATTERN = "re:"
+MAX_BYTES = 4_000_000
+
+
+@dataclass(frozen=True)
+class Step:
+    """A method with its parameters, for one layer.
+
+    method  the method's key, e.g. "prune" or "quantize:codebook"
+    params  the method's parameter object, checked
+    """
+
+    method: str
+    params: Any
+
+    @classmethod
+    def make(cls, method: str, /, **values: Any) -> Step:
+        """A step from a recipe word (with `scheme=` where the word has schemes) or a key, and plain values.
+
+        Raises ParameterError for an unknown method, scheme or parameter and for a value out of range.
+        """
+        word, _, scheme = method.partition(":")
+        found = registry.find(word, values.pop("scheme", None) or scheme or None)
+        return cls(found.key, build(found.Params, values))
+
+    def label(self) -> str:
+        """Two or three words: "int4", "prune 60 %"."""
+        return registry.by_key(self.method).label(self.params)
+
+
+Entry = tuple[str, tuple[Step, ...] | None]
+"""A layer's name or `re:PATTERN`, and its steps; None leaves the layers alone."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All steps of a model.
+
+    defaults      for layers without an entry
+    layers        entries in order; see the module's text for which one counts
+    model_name, model_sha256   the file that the recipe was made for, "" when unknown; it may be used with others
+    """
+
+    defaults: tuple[Step, ...] = ()
+    layers: tuple[Entry, ...] = ()
+    model_name: str = ""
+    model_sha256: str = ""
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recipe:
+        """Read a recipe file. Raises RecipeError listing every problem with its line."""
+        return cls.parse(read_text(path), where=str(path))
+
+    @classmethod
+    def parse(cls, text: str, *, where: str = "recipe") -> Recipe:
+        """A recipe from YAML; `where` names the source in errors. Raises RecipeError listing every problem."""
+        from core.recipe_text import parse
+
+        return parse(text, where)
+
+    def dump(self) -> str:
+        """The recipe as YAML; `parse` gives back an equal recipe."""
+        from core.recipe_text import dump
+
+        return dump(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the YAML file, whole or not at all. Raises TargetError."""
+        from core.exporting.staging import check_target, write_atomic
+
+        check_target(Path(path))
+        write_atomic(Path(path), self.dump().encode())
+
+    def steps_for(self, name: str) -> tuple[Step, ...]:
+        """The steps of a layer; () when it is left alone."""
+        index, patterns = _index(self.layers)
+        if name in index:
+            return index[name] or ()
+        return self._inherited(name, patterns)
+
+    def _inherited(self, name: str, patterns: tuple[tuple[re.Pattern[str], tuple[Step, ...] | None], ...]) -> tuple[Step, ...]:
+        for pattern, steps in patterns:
+            if pattern.match(name):
+                return steps or ()
+        return self.defaults
+
+    def with_steps(self, changes: Mapping[str, Iterable[Step] | None]) -> Recipe:
+        """A recipe in which these layers (exact names) have these steps; None or no steps leaves the layer alone.
+
+        An entry that would say what patterns and defaults say anyway is left out.
+        """
+        entries = dict(self.layers)
+        _, patterns = _index(self.layers)
+        for name, steps in changes.items():
+            new = tuple(steps or ())
+            if new == self._inherited(name, patterns):
+                entries.pop(name, None)
+            else:
+                entries[name] = new or None
+        return replace(self, layers=tuple(entries.items()))
+
+    def check(self, model: Model) -> None:
+        """Raise RecipeError listing every entry that means no layer of the model."""
+        names = [layer.name for layer in model.layers]
+        known = set(names)
+        problems = []
+        for key, _ in self.layers:
+            if key.startswith(PATTERN):
+                pattern = re.compile(key.removeprefix(PATTERN))
+                if not any(pattern.match(name) for name in names):
+                    problems.append(f"{key!r} matches no layer")
+            elif key not in known:
+                near = difflib.get_close_matches(key, names, 3)
+                hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
+                problems.append(f"there is no layer {key!r}{hint}")
+        if problems:
+            raise RecipeError(problems, where=f"recipe for {model.name}", do="mend these entries or take them out")
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a recipe file. Raises RecipeError when it cannot be read or is no text of reasonable size."""
+    where = str(path)
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise RecipeError([f"the recipe cannot be read ({error.strerror or error})"], where=where) from error
+    if len(data) > MAX_BYTES:
+        raise RecipeError([f"the file is larger than {MAX_BYTES // 1_000_000} MB"], where=where, do="give a recipe file")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise RecipeError(["the file is no UTF-8 text"], where=where, do="give a recipe file (YAML)") from None
+
+
+@lru_cache(maxsize=8)
+def _index(
+    layers: tuple[Entry, ...],
+) -> tuple[dict[str, tuple[Step, ...] | None], tuple[tuple[re.Pattern[str], tuple[Step, ...] | None], ...]]:
+    """Entries by exact name, and compiled patterns in order."""
+    exact = {key: steps for key, steps in layers if not key.startswith(PATTERN)}
+    patterns = tuple((re.compile(key.removeprefix(PATTERN)), steps) for key, steps in layers if key.startswith(PATTERN))
+    return exact, patterns
