@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
-from core.errors import ModelFileError
+from core.errors import FeatherweightError, ModelFileError
 from core.model.graph import Stored
 from core.model.wire import LARGE
 
@@ -18,15 +19,17 @@ if TYPE_CHECKING:
 
     from core.model.origins import Origins
 
+_LOG = logging.getLogger(__name__)
+
 MAX_WEIGHTS = 2**31
 """A computed weight with more numbers than this is refused: a damaged shape must not ask for all memory."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Shape and ONNX element type name of a computed weight; () and "" when they cannot be known."""
+    """Shape and ONNX element type name of a constant computation; None and "" where they cannot be known."""
 
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
     dtype: str
 
     @property
@@ -35,22 +38,25 @@ class Result:
 
 
 def infer(origins: Origins, root: ir.Value) -> Result:
-    """Shape and type of a constant computation by shape inference; large tensors are not read for it."""
+    """Shape and type of a constant computation by shape inference; large tensors are not read for it.
+
+    What the file declares for the value stands in where inference does not get through (an unknown operator, operators
+    that do not fit together: computing the value says so then).
+    """
     import onnx
 
-    proto = _model(origins, root, with_data=False)
+    shape = tuple(root.shape.numpy()) if root.shape is not None and root.shape.is_static() else None
+    dtype = root.dtype.name if root.dtype is not None else ""
     try:
-        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except Exception as error:  # the C++ side raises several kinds
-        raise ModelFileError(f"the operators that rebuild {root.name!r} do not fit together ({_first_line(error)})",
-                             do="export the model again") from error
+        inferred = onnx.shape_inference.infer_shapes(_model(origins, root, with_data=False), data_prop=True)
+    except (onnx.shape_inference.InferenceError, FeatherweightError, RuntimeError, TypeError, ValueError) as error:
+        _LOG.info("%r: shape inference failed (%s)", root.name, first_line(error))
+        return Result(shape, dtype)
     info = inferred.graph.output[0].type.tensor_type
-    sizes = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in info.shape.dim]
-    declared = root.shape
-    if (not info.HasField("shape") or -1 in sizes) and declared is not None:
-        sizes = [size if isinstance(size, int) else -1 for size in declared]
-    dtype = ir.DataType(info.elem_type).name if info.elem_type else (root.dtype.name if root.dtype else "")
-    return Result(() if any(size < 0 for size in sizes) else tuple(sizes), dtype)
+    sizes = tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in info.shape.dim)
+    if info.HasField("shape") and all(size >= 0 for size in sizes):
+        shape = sizes
+    return Result(shape, ir.DataType(info.elem_type).name if info.elem_type else dtype)
 
 
 def evaluate(origins: Origins, root: ir.Value) -> np.ndarray[Any, np.dtype[Any]]:
@@ -60,9 +66,10 @@ def evaluate(origins: Origins, root: ir.Value) -> np.ndarray[Any, np.dtype[Any]]
     """
     import onnxruntime as ort
 
-    result = infer(origins, root)
-    if math.prod(result.shape) > MAX_WEIGHTS:
-        raise ModelFileError(f"{root.name!r} would have the shape {list(result.shape)}", do="get the file again")
+    shape = infer(origins, root).shape
+    if shape is None or math.prod(shape) > MAX_WEIGHTS:
+        raise ModelFileError(f"{root.name!r} cannot be rebuilt: its shape is unknown or impossible",
+                             do="get the file again")
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
@@ -72,8 +79,11 @@ def evaluate(origins: Origins, root: ir.Value) -> np.ndarray[Any, np.dtype[Any]]
                                        providers=["CPUExecutionProvider"])
         values = session.run(None, {})[0]
     except Exception as error:  # the runtime raises several kinds, all from C++
-        raise ModelFileError(f"{root.name!r} cannot be rebuilt from what the file stores ({_first_line(error)})",
+        raise ModelFileError(f"{root.name!r} cannot be rebuilt from what the file stores ({first_line(error)})",
                              do="get the file again") from error
+    if values.shape != shape:
+        raise ModelFileError(f"{root.name!r} is rebuilt as {list(values.shape)} and not as {list(shape)}",
+                             do="get the file again")
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
@@ -118,5 +128,6 @@ def _add_leaf(graph: onnx.GraphProto, leaf: Stored, name: str, with_data: bool) 
         graph.input.append(onnx.helper.make_tensor_value_info(name, int(leaf.tensor.dtype), list(leaf.shape)))
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of a library's message, to stand inside a sentence of ours."""
     return str(error).strip().split("\n")[0][:200].rstrip(".")

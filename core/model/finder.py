@@ -1,32 +1,41 @@
-"""Finding the layers of a graph: every weight tensor with the nodes that use it, and the reason for what is left out."""
+"""Finding the layers of a graph: every weight with the nodes that use it, and the reason for what is left out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 
 from core.model.evaluate import Result, infer
-from core.model.graph import Place, Stored, node_key, places, stored_tensors
+from core.model.graph import Place, Stored, node_key, places
 from core.model.layer import Kind, Layer, LeftOut, Use
-from core.model.origins import Origin, Origins, Source
-from core.model.roles import WEIGHT_ORDER, Role, role
+from core.model.origins import Origins
+from core.model.roles import WEIGHT_ORDER, Role, is_bias, role
 from core.model.storage import bits_of, numbers_in
-from core.model.titles import titles, unique_names
+from core.model.titles import is_made_up, is_ours, titles, unique_names
 
 _OTHER_WEIGHTS = 64
 """A float tensor that enters elsewhere is a layer from this many weights on, when it has two real dimensions."""
 
 
-@dataclass
-class _Seen:
-    """One weight while its uses are collected."""
+@dataclass(frozen=True)
+class _Use:
+    """A use while it is collected; `axes` as in `origins.Source`."""
 
+    use: Use
+    node: ir.Node
+    role: Role
+    axes: tuple[int | None, ...]
+
+
+@dataclass
+class _Weight:
+    """A weight while its uses are collected. value: what it is at the end of what rebuilds it, or the stored tensor."""
+
+    value: ir.Value
     shape: tuple[int, ...]
-    stored: Stored | None = None
-    root: ir.Value | None = None
-    uses: list[tuple[Use, Role, tuple[int | None, ...], ir.Node]] = field(default_factory=list)
+    uses: list[_Use] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -46,95 +55,124 @@ def find(model: ir.Model) -> Found:
     """The layers of a loaded graph. Reads no weights."""
     everywhere = [place for place in places(model) if not place.function]
     origins = Origins(model, everywhere)
-    seen = _collect(everywhere, origins)
-    used = {weight.stored.value for weight in seen if weight.stored is not None}
-    names = unique_names(weight.stored.name if weight.stored is not None else str(weight.root.name)  # type: ignore
-                         for weight in seen)
-    shown = titles(names, [[node for _, _, _, node in weight.uses] for weight in seen])
-    layers: list[Layer] = []
-    weights: dict[str, Stored | ir.Value] = {}
-    for weight, name, title in zip(seen, names, shown, strict=True):
-        layers.append(_layer(weight, title, name, origins, used))
-        weights[name] = weight.stored if weight.stored is not None else weight.root  # type: ignore[assignment]
-    return Found(tuple(layers), tuple(_left_out(origins, model, used)), weights, origins)
+    found = [weight for weight in _Collector(origins).collect(everywhere) if weight.uses]
+    used = {weight.value for weight in found}
+    stored = [origins.stored.get(weight.value) for weight in found]
+    free = unique_names((str(weight.value.name) for weight, tensor in zip(found, stored, strict=True) if not tensor),
+                        taken={tensor.name for tensor in origins.stored.values()})
+    computed = iter(free)
+    names = [tensor.name if tensor else next(computed) for tensor in stored]
+    shown = titles(names, [[use.node for use in weight.uses] for weight in found])
+    layers = [_layer(weight, name, title, origins, used)
+              for weight, name, title in zip(found, names, shown, strict=True)]
+    weights = {name: tensor or weight.value for name, weight, tensor in zip(names, found, stored, strict=True)}
+    return Found(tuple(layers), tuple(_left_out(origins, used)), weights, origins)
 
 
-def _collect(everywhere: Iterable[Place], origins: Origins) -> list[_Seen]:
+class _Collector:
     """Every weight with its uses. A node that itself computes from constants alone uses no weight; it makes one."""
-    seen: dict[ir.Value, _Seen] = {}
-    for place in everywhere:
-        for node in place.graph:
-            if origins.is_constant(node):
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+        self._weights: dict[ir.Value, _Weight] = {}
+        self._computed: dict[ir.Value, list[tuple[Use, ir.Node, tuple[ir.Value, ...]]]] = {}
+
+    def collect(self, everywhere: Iterable[Place]) -> list[_Weight]:
+        for place in everywhere:
+            for node in place.graph:
+                if not self._origins.is_constant(node):
+                    self._visit(node, place)
+        for root, uses in self._computed.items():
+            self._finish(root, uses)
+        return list(self._weights.values())
+
+    def _visit(self, node: ir.Node, place: Place) -> None:
+        for index, value in enumerate(node.inputs):
+            origin = self._origins.of(value) if value is not None else None
+            if origin is None:
                 continue
-            for index, value in enumerate(node.inputs):
-                origin = origins.of(value) if value is not None else None
-                if origin is None:
-                    continue
-                for source in origin.sources:
-                    found = role(node, index, origin.shape) or _other(source)
-                    if found is not None:
-                        entry = seen.setdefault(source.stored.value, _Seen(source.stored.shape, source.stored))
-                        use = Use(node_key(node), node.op_type, index, source.via, place.scope)
-                        entry.uses.append((use, found, source.axes, node))
-                via = () if origin.root is value else ("...",)
-                _collect_encoded(seen, Use(node_key(node), node.op_type, index, via, place.scope), node, origin, origins)
-    return list(seen.values())
+            for source in origin.sources:
+                found = role(node, index, origin.shape) or _other(node, index, source.stored.shape)
+                if found is not None:
+                    use = Use(node_key(node), node.op_type, index, source.via, place.scope)
+                    self._add(source.stored.value, source.stored.shape, _Use(use, node, found, source.axes))
+            if origin.chain and self._may_be_weight(node, index, origin.chain[0]):
+                root = origin.chain[0]
+                self._weights.setdefault(root, _Weight(root, ()))  # keeps the order of first use
+                use = Use(node_key(node), node.op_type, index, (), place.scope)
+                self._computed.setdefault(root, []).append((use, node, origin.chain))
+
+    def _add(self, value: ir.Value, shape: tuple[int, ...], use: _Use) -> None:
+        self._weights.setdefault(value, _Weight(value, shape)).uses.append(use)
+
+    def _may_be_weight(self, node: ir.Node, index: int, root: ir.Value) -> bool:
+        found = role(node, index, None)
+        if root in self._origins.stored:  # an integer tensor as it is: a weight only to a quantized operator
+            return found is not None and found.quantized
+        if found is not None:
+            return True
+        leaves = self._origins.leaves(root)
+        return any(numbers_in(leaf.shape) >= _OTHER_WEIGHTS // 4 for leaf in leaves)
+
+    def _finish(self, root: ir.Value, uses: list[tuple[Use, ir.Node, tuple[ir.Value, ...]]]) -> None:
+        """Make one weight of a computed value and its uses: its name, its shape, the axes."""
+        stored = self._origins.stored.get(root)
+        value = root if stored is not None else _readable([chain for _, _, chain in uses])
+        result = Result(stored.shape, "") if stored is not None else infer(self._origins, value)
+        if result.shape is None or (stored is None and not result.is_float):
+            return  # its leaves are listed among what is left out
+        weight = self._weights[root]
+        weight.value, weight.shape = value, result.shape
+        for use, node, chain in uses:
+            rest = chain[chain.index(value):]
+            axes, shape = self._origins.follow(rest, result.shape)
+            found = role(node, use.input, shape) or _other(node, use.input, result.shape)
+            if found is not None:
+                via = tuple(str(v.producer().op_type) for v in rest[1:])  # type: ignore[union-attr]
+                weight.uses.append(_Use(replace(use, via=via), node, found, axes))
 
 
-def _collect_encoded(seen: dict[ir.Value, _Seen], use: Use, node: ir.Node, origin: Origin, origins: Origins) -> None:
-    """Note the use of a weight that is computed from constants, or that a quantized operator takes as it is stored."""
-    root = origin.root
-    if root is None:
-        return
-    found = role(node, use.input, origin.shape)
-    stored = origins.stored.get(root)
-    if found is None or (stored is not None and not found.quantized):
-        return
-    if root not in seen:
-        result = Result(stored.shape, "") if stored is not None else infer(origins, root)
-        if found.kind == Kind.EMBEDDING and not found.quantized and not result.is_float:
-            return  # a table of integers
-        seen[root] = _Seen(result.shape, stored=stored, root=root)
-    shape = seen[root].shape
-    axes = tuple(range(len(shape))) if not use.via else ()
-    found = role(node, use.input, shape) if not use.via else found
-    if found is not None:
-        seen[root].uses.append((use, found, axes, node))
+def _readable(chains: Sequence[tuple[ir.Value, ...]]) -> ir.Value:
+    """The value that a computed weight is named after: the first that all uses share and whose name tells something."""
+    shared = [values[0] for values in zip(*chains, strict=False) if len(set(values)) == 1]
+    told = [value for value in shared if not is_made_up(str(value.name))]
+    kept = [value for value in shared if not is_ours(str(value.name))]
+    return (told or kept or shared)[0]
 
 
-def _other(source: Source) -> Role | None:
+def _other(node: ir.Node, index: int, shape: tuple[int, ...]) -> Role | None:
     """The role of a float tensor that enters a node which is not known to take weights there."""
-    shape = source.stored.shape
+    if is_bias(node, index):
+        return None
     real = sum(size > 1 for size in shape)
     return Role(Kind.OTHER) if real >= 2 and numbers_in(shape) >= _OTHER_WEIGHTS else None
 
 
-def _layer(weight: _Seen, title: str, name: str, origins: Origins, shared: set[ir.Value]) -> Layer:
+def _layer(weight: _Weight, name: str, title: str, origins: Origins, used: set[ir.Value]) -> Layer:
     """The layer of a weight; its uses sorted by how heavy their kind is, its axes those of the heaviest."""
-    uses = sorted(weight.uses, key=lambda use: WEIGHT_ORDER.index(use[1].kind))
-    _, first, axes, _ = uses[0]
+    uses = sorted(weight.uses, key=lambda use: WEIGHT_ORDER.index(use.role.kind))
+    first = uses[0]
 
     def stored_axis(axis: int | None) -> int | None:
-        return axes[axis] if axis is not None and -len(axes) <= axis < len(axes) else None
+        return first.axes[axis] if axis is not None and axis < len(first.axes) else None
 
-    dtype, nbytes, locked = _description(weight, first, origins, shared)
-    return Layer(name=name, kind=first.kind, shape=weight.shape, dtype=dtype, nbytes=nbytes,
-                 output_axis=stored_axis(first.output_axis), input_axis=stored_axis(first.input_axis),
-                 uses=tuple(use for use, _, _, _ in uses), groups=first.groups, locked=locked, title=title)
+    dtype, nbytes, locked = _description(weight, first.role, origins, used)
+    return Layer(name=name, kind=first.role.kind, shape=weight.shape, dtype=dtype, nbytes=nbytes,
+                 output_axis=stored_axis(first.role.output_axis), input_axis=stored_axis(first.role.input_axis),
+                 uses=tuple(use.use for use in uses), groups=first.role.groups, locked=locked, title=title)
 
 
-def _description(weight: _Seen, first: Role, origins: Origins, shared: set[ir.Value]) -> tuple[str, int, str]:
-    """(dtype or encoding in words, bytes, why locked); small leaves that several weights share count once."""
-    if weight.root is None and weight.stored is not None:
-        return dtype_name(weight.stored), stored_bytes(weight.stored), ""
-    if weight.stored is not None:
-        kind = dtype_name(weight.stored)
-        shared.add(weight.stored.value)
-        return kind, stored_bytes(weight.stored), f"already quantized ({kind})"
-    leaves = [leaf for leaf in origins.leaves(weight.root) if leaf.value not in shared]  # type: ignore[arg-type]
-    shared.update(leaf.value for leaf in leaves)
-    words = encoding_words(origins, weight.root)  # type: ignore[arg-type]
-    return words, sum(map(stored_bytes, leaves)), f"already compressed: {words}"
+def _description(weight: _Weight, role: Role, origins: Origins, used: set[ir.Value]) -> tuple[str, int, str]:
+    """(dtype or encoding in words, bytes, why locked); a leaf that several weights share counts once."""
+    stored = origins.stored.get(weight.value)
+    if stored is not None:
+        dtype = dtype_name(stored)
+        return dtype, stored_bytes(stored), f"already quantized ({dtype})" if role.quantized else ""
+    leaves = [leaf for leaf in origins.leaves(weight.value) if leaf.value not in used]
+    used.update(leaf.value for leaf in leaves)
+    words, nbytes = encoding_words(origins, weight.value), sum(map(stored_bytes, leaves))
+    smaller = nbytes < 4 * numbers_in(weight.shape)
+    return words, nbytes, f"already compressed: {words}" if smaller else f"computed by the file: {words}"
 
 
 def encoding_words(origins: Origins, root: ir.Value) -> str:
@@ -163,10 +201,10 @@ def stored_bytes(stored: Stored) -> int:
     return (numbers_in(stored.shape) * bits_of(stored.tensor.dtype) + 7) // 8
 
 
-def _left_out(origins: Origins, model: ir.Model, used: set[ir.Value]) -> list[LeftOut]:
+def _left_out(origins: Origins, used: set[ir.Value]) -> list[LeftOut]:
     """Everything stored that belongs to no layer, with the reason."""
     return [LeftOut(stored.name, stored_bytes(stored), dtype_name(stored), _reason(stored, origins))
-            for stored in stored_tensors(model).values() if stored.value not in used]
+            for stored in origins.stored.values() if stored.value not in used]
 
 
 def _reason(stored: Stored, origins: Origins) -> str:
@@ -186,5 +224,6 @@ def _reason(stored: Stored, origins: Origins) -> str:
     if all(origins.is_constant(use.node) for use in stored.value.uses()):
         return "part of a constant computation"
     if sum(size > 1 for size in stored.shape) <= 1:
-        return "bias"
+        factor = all(use.node.op_type in ("Mul", "Div") for use in stored.value.uses())
+        return "scale" if factor else "bias"
     return "fewer than 64 numbers"

@@ -137,7 +137,7 @@ def stored_tensors(model: ir.Model) -> dict[str, Stored]:
         if name in taken and place.scope:
             name = f"{name}@{place.scope[-1]}"
         name = _unique(name, taken)
-        shape = tuple(int(size) for size in tensor.shape) if tensor is not None else ()  # type: ignore[call-overload]
+        shape = tuple(tensor.shape.numpy()) if tensor is not None else ()
         found[name] = Stored(name, value, tensor, place, node, shape)
 
     for place in places(model):
@@ -161,14 +161,20 @@ def find_constant(model: ir.Model, name: str) -> Stored:
 def replace_stored(stored: Stored, nodes: Sequence[ir.Node], initializers: Iterable[ir.Value], new: ir.Value) -> None:
     """Let `new`, which `nodes` compute from `initializers`, stand for a stored tensor wherever it is used.
 
+    `new` is float32; where the graph computes in another float type a Cast to it is added.
     The nodes come where the Constant node was, or first in the graph for an initializer. `new` takes over the name and
     the declared type and shape of the old value, so that a reader finds the weight under its name again. An initializer
     that was also a graph input stops being one. Raises InternalError inside a function, which has no initializers.
     """
     graph, old = stored.place.graph, stored.value
+    keeps_name = not new.uses() and not new.is_graph_output()  # else it already stands for another tensor
     if not isinstance(graph, ir.Graph):
         raise InternalError(f"{stored.name!r} lies inside the function {stored.place.function!r}")
-    name = old.name
+    name = str(old.name)
+    if _needs_cast(stored):
+        new.name = f"{name}:float32"
+        cast = ir.Node("", "Cast", [new], [ir.AttrInt64("to", int(stored.tensor.dtype))])  # type: ignore[union-attr]
+        nodes, new = [*nodes, cast], cast.outputs[0]
     if stored.node is not None:
         graph.insert_before(stored.node, nodes)
     else:
@@ -182,14 +188,21 @@ def replace_stored(stored: Stored, nodes: Sequence[ir.Node], initializers: Itera
     for value in initializers:
         if value.name not in graph.initializers:
             graph.register_initializer(value)
-    new.type, new.shape = old.type, old.shape
-    if new.shape is None and stored.tensor is not None:
-        new.type, new.shape = ir.TensorType(stored.tensor.dtype), ir.Shape(stored.shape)
+    if stored.tensor is not None:
+        new.type, new.shape = old.type or ir.TensorType(stored.tensor.dtype), ir.Shape(stored.shape)
     old.replace_all_uses_with(new, replace_graph_outputs=True)
     if stored.node is not None:
         graph.remove(stored.node)
     old.name = None
-    new.name = name
+    if keeps_name:
+        new.name = name
+
+
+def _needs_cast(stored: Stored) -> bool:
+    """Whether something expects the stored 16- or 64-bit float type; a Cast takes the rebuilt float32 as well."""
+    if stored.tensor is None or stored.tensor.dtype == ir.DataType.FLOAT:
+        return False
+    return stored.value.is_graph_output() or any(use.node.op_type != "Cast" for use in stored.value.uses())
 
 
 def remove_unused(model: ir.Model) -> None:
@@ -208,7 +221,8 @@ def remove_unused(model: ir.Model) -> None:
 def sort_and_check(model: ir.Model, where: str) -> None:
     """Put nodes in order if they are not; ModelFileError for a cycle or for a value that nothing produces."""
     known: set[ir.Value] = set()
-    for graph in (model.graph, *model.functions.values()):
+    graphs: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for graph in graphs:
         if not _in_order(graph, known):
             try:
                 graph.sort()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from core.encoding.base import Encoding
+    from core.encoding.floats import FloatType
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -80,7 +81,8 @@ class Model:
         from core.encoding import Float
 
         layer = self.layer(name)
-        return Float(self.weight(name), "float32" if layer.locked else layer.dtype)
+        kept = {"float16": "float16", "bfloat16": "bfloat16"}.get(layer.dtype, "float32")
+        return Float(self.weight(name), cast("FloatType", "float32" if layer.locked else kept))
 
     def graph(self) -> ir.Model:
         """A fresh, independent graph to rewrite; its tensors are views of the mapped file."""

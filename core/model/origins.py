@@ -1,14 +1,14 @@
 """Where the value at a node's input comes from: a stored tensor behind a plain chain, or a constant computation.
 
 Plain operators only move or select numbers or change their float type, so the stored tensor is still the weight.
-Anything else that is computed from constants alone (dequantizing, unpacking, a table lookup, a product of factors) makes
-one encoded weight, whatever the operators are.
+Anything else that is computed from constants alone (dequantizing, unpacking, a table lookup, a product of factors)
+makes one encoded weight, whatever the operators are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -20,6 +20,8 @@ _MOVES = frozenset({"Transpose", "Reshape", "Identity", "Cast", "Squeeze", "Unsq
 _RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial",
                      "Bernoulli", "Dropout"})
 _FLOATS = frozenset({"FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE"})
+
+Shape = tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,15 @@ class Source:
 class Origin:
     """What a constant value is.
 
-    shape    of the value, or None when unknown without computing it
+    shape    of the value, or None when it cannot be known without computing it
     sources  stored float tensors behind it when the chain is plain, else ()
-    root     the value that a constant computation ends in (plain operators after it are left away), else None
+    chain    for a computed value: the value that the computation proper ends in, what plain operators make of it, and
+             last the value itself; begins with an integer tensor when plain operators move only that. Else ()
     """
 
-    shape: tuple[int, ...] | None
+    shape: Shape
     sources: tuple[Source, ...] = ()
-    root: ir.Value | None = None
+    chain: tuple[ir.Value, ...] = ()
 
 
 class Origins:
@@ -103,25 +106,38 @@ class Origins:
         inputs = [value for value in node.inputs if value is not None]
         if not inputs or node.op_type in _RANDOM or subgraphs(node) or any(v not in self._of for v in inputs):
             return
-        for position, output in enumerate(node.outputs):
-            self._of[output] = self._origin(node, output, position)
+        for output in node.outputs:
+            self._of[output] = self._origin(node, output)
 
-    def _origin(self, node: ir.Node, output: ir.Value, position: int) -> Origin:
+    def follow(self, chain: Sequence[ir.Value], shape: tuple[int, ...]) -> tuple[tuple[int | None, ...], Shape]:
+        """(axes, shape) of the last value of a plain chain, whose first value has `shape`; see `Source.axes`."""
+        axes: tuple[int | None, ...] = tuple(range(len(shape)))
+        now: Shape = shape
+        for value in chain[1:]:
+            node = value.producer()
+            if node is None or now is None:
+                return (), None
+            after = self._moved_shape(node, now, _static(value.shape))
+            axes, now = _moved_axes(node, axes, now, after, self), after
+        return axes, now
+
+    def _origin(self, node: ir.Node, output: ir.Value) -> Origin:
         declared = _static(output.shape)
+        data = [value for value in node.inputs if value is not None]
+        if node.op_type != "Concat":
+            data = data[:1]
         plain = node.domain in ("", "ai.onnx") and node.op_type in _MOVES and node.inputs[0] is not None
-        if not plain:
-            return Origin(declared, root=output)
-        data = [v for v in node.inputs if v is not None] if node.op_type == "Concat" else [node.inputs[0]]
-        origins = [self._of[v] for v in data]
-        if all(o.sources for o in origins) and not _ends_float(node):
-            shape = self._moved_shape(node, origins, declared)
+        origins = [self._of[value] for value in data]
+        if not plain or _ends_float(node):
+            return Origin(declared, chain=(output,))
+        if all(origin.sources for origin in origins):
+            shape = self._moved_shape(node, origins[0].shape, declared)
             return Origin(shape, _through(node, origins, shape, self))
-        if len(origins) == 1 and origins[0].root is not None and not _ends_float(node):
-            return Origin(self._moved_shape(node, origins, declared), root=origins[0].root)
-        return Origin(declared, root=output)
+        if len(origins) == 1 and not (node.op_type in ("Cast", "CastLike") and origins[0].chain[0] in self.stored):
+            return Origin(self._moved_shape(node, origins[0].shape, declared), chain=(*origins[0].chain, output))
+        return Origin(declared, chain=(output,))
 
-    def _moved_shape(self, node: ir.Node, origins: list[Origin], declared: tuple[int, ...] | None) -> Shape:
-        before = origins[0].shape
+    def _moved_shape(self, node: ir.Node, before: Shape, declared: Shape) -> Shape:
         if node.op_type in ("Identity", "Cast", "CastLike"):
             return before
         if before is None:
@@ -170,13 +186,10 @@ class Origins:
         return [int(number) for number in stored.tensor.numpy().reshape(-1)]
 
 
-Shape = tuple[int, ...] | None
-
-
 def _stored_origin(stored: Stored) -> Origin:
     if stored.tensor is not None and stored.tensor.dtype.name in _FLOATS:
         return Origin(stored.shape, (Source(stored, tuple(range(len(stored.shape)))),))
-    return Origin(stored.shape, root=stored.value)
+    return Origin(stored.shape, chain=(stored.value,))
 
 
 def _ends_float(node: ir.Node) -> bool:
@@ -243,4 +256,4 @@ def permutation(node: ir.Node, rank: int) -> list[int]:
 def _static(shape: ir.Shape | None) -> Shape:
     if shape is None or any(not isinstance(size, int) for size in shape):
         return None
-    return tuple(int(size) for size in shape)  # type: ignore[call-overload]
+    return tuple(shape.numpy())

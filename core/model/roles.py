@@ -40,9 +40,9 @@ def role(node: ir.Node, index: int, shape: Shape) -> Role | None:
     return rule(node, index, shape) if rule else None
 
 
-def is_known(node: ir.Node) -> bool:
-    """Whether a node outside the default domain is one that this table knows."""
-    return (node.domain, node.op_type) in _RULES
+def is_bias(node: ir.Node, index: int) -> bool:
+    """Whether the input is a bias or state of two dimensions, which is no weight."""
+    return node.op_type in ("LSTM", "GRU", "RNN") and index > 2
 
 
 def _at(*indices: int, make: Callable[[ir.Node, Shape, int], Role | None]) -> Rule:

@@ -1,10 +1,11 @@
-"""Where tensors lie: the mapped model file and its external data files. Views only; nothing is read until it is used."""
+"""Where tensors lie: the mapped model file and its external data files. Views only; nothing is read early."""
 
 from __future__ import annotations
 
 import math
 import mmap
 import os
+import stat
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +29,10 @@ class Storage:
 
     def __init__(self, path: Path) -> None:
         """Map the model file. Raises ModelFileError when it cannot be read."""
+        self.data = _map(path)
         self.path = path
         self.folder = Path(os.path.realpath(path)).parent
         self._lock = threading.Lock()
-        self.data = _map(path)
         self._maps: dict[str, Bytes] = {HERE: np.frombuffer(self.data, np.uint8)}
 
     @property
@@ -69,19 +70,24 @@ class Storage:
 
 
 def _map(path: Path) -> mmap.mmap:
+    """Map a file read-only; ModelFileError says why it cannot be read."""
     try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise ModelFileError("this is a folder", where=str(path), do="choose the model file inside it")
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise ModelFileError("this is not a regular file", where=str(path), do="choose an .onnx file")
+        if status.st_size == 0:
+            raise ModelFileError("the file is empty", where=path.name, do="get the file again")
         with open(path, "rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except ValueError:  # what mmap raises for an empty file
-        raise ModelFileError("the file is empty", where=path.name, do="get the file again") from None
     except FileNotFoundError:
         raise ModelFileError("there is no such file", where=str(path), do="check the name and the folder") from None
-    except IsADirectoryError:
-        raise ModelFileError("this is a folder", where=str(path), do="choose the model file inside it") from None
     except PermissionError:
         raise ModelFileError("the file may not be read", where=str(path), do="check its permissions") from None
-    except OSError as error:
-        raise ModelFileError(f"the file cannot be read ({error.strerror})", where=str(path)) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ModelFileError(f"the file cannot be read ({why})", where=str(path), do="check the name") from error
 
 
 def numbers_in(shape: tuple[int, ...]) -> int:
@@ -118,8 +124,9 @@ def check_tensor(proto: onnx.TensorProto, where: str) -> None:
         return
     have, need = _inline_size(proto, dtype, shape)
     if have != need:
-        raise ModelFileError(f"{name!r} holds {have:,} {'bytes' if proto.raw_data else 'values'} of data, but its shape "
-                             f"{list(shape)} needs {need:,}", where=where, do="get the file again")
+        unit = "bytes" if proto.raw_data else "values"
+        raise ModelFileError(f"{name!r} holds {have:,} {unit} of data, but its shape {list(shape)} needs {need:,}",
+                             where=where, do="get the file again")
 
 
 def _inline_size(proto: onnx.TensorProto, dtype: ir.DataType, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -145,7 +152,7 @@ def mapped_tensor(tensor: ir.ExternalTensor, storage: Storage) -> ir.TensorProto
     import onnx_ir as ir
 
     name, dtype = tensor.name or "a constant", tensor.dtype
-    shape = tuple(int(size) for size in tensor.shape)
+    shape = tuple(tensor.shape.numpy())
     if dtype.name == "STRING":
         raise ModelFileError(f"{name!r} keeps texts in external data", where=storage.path.name,
                              do="export the model again")
@@ -157,7 +164,8 @@ def mapped_tensor(tensor: ir.ExternalTensor, storage: Storage) -> ir.TensorProto
     if data.size != need:
         raise ModelFileError(f"{name!r} holds {data.size:,} bytes of data, but its shape {list(shape)} needs {need:,}",
                              where=storage.path.name, do="get the file again")
-    words = {"name": tensor.name, "doc_string": tensor.doc_string, "metadata_props": dict(tensor.metadata_props)}
     if bits_of(dtype) < 8:
-        return ir.PackedTensor(data, dtype, shape=shape, **words)
-    return ir.Tensor(data.view(dtype.numpy()).reshape(shape), dtype, **words)
+        return ir.PackedTensor(data, dtype, shape=shape, name=tensor.name, doc_string=tensor.doc_string,
+                               metadata_props=dict(tensor.metadata_props))
+    return ir.Tensor(data.view(dtype.numpy()).reshape(shape), dtype, name=tensor.name, doc_string=tensor.doc_string,
+                     metadata_props=dict(tensor.metadata_props))

@@ -8,13 +8,17 @@ from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
-_MADE_UP = re.compile(r"(_?val_\d+|\d+|onnx::\w+?_\d+|const(ant)?[_.]?\d*|_?t\d+|[Cc]onstant_\d+(_output(_\d+)?)?)", re.ASCII)
+_MADE_UP = re.compile(
+    r"_?val_\d+|\d+|onnx::\w+?_\d+|const(ant)?[_.]?\d*|_?t\d+|w\d+|constant_\d+(_output(_\d+)?)?|const_fold_opt\w*",
+    re.ASCII | re.IGNORECASE)
+_OURS = re.compile(r"w\d+", re.ASCII)  # what the exporter calls the values in between
+_BRANCH = re.compile(r"If_\d+_(else|then)_branch__(?:Inline_\d+__)?(.+)", re.ASCII)
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
-def unique_names(names: Iterable[str]) -> list[str]:
-    """The names, made unique by a number where one occurs twice."""
-    taken: set[str] = set()
+def unique_names(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
+    """The names, made unique by a number where one occurs twice or is taken."""
+    taken = set(taken)
     out = []
     for name in names:
         candidate, number = name, 2
@@ -30,13 +34,20 @@ def titles(names: Sequence[str], users: Sequence[Sequence[ir.Node]]) -> list[str
     shown = []
     for name, nodes in zip(names, users, strict=True):
         made = next(filter(None, map(_from_node, nodes)), "") if is_made_up(name) else ""
-        shown.append(made or name)
+        branch = _BRANCH.fullmatch(name)
+        shown.append(made or (f"{branch[2]} ({branch[1]})" if branch else name))
     return unique_names(shown)
 
 
 def is_made_up(name: str) -> bool:
-    """Whether an exporter made the name up ("val_30", "onnx::MatMul_123", "Constant_7_output")."""
-    return _MADE_UP.fullmatch(name.rsplit("__", 1)[-1]) is not None
+    """Whether an exporter made the name up ("val_30", "onnx::MatMul_123", "a/Const_7:0")."""
+    last = name.rsplit("/", 1)[-1].rsplit("__", 1)[-1].removesuffix(":0")
+    return _MADE_UP.fullmatch(last) is not None
+
+
+def is_ours(name: str) -> bool:
+    """Whether the name is one that our exporter gives to values between stored tensors and a weight."""
+    return _OURS.fullmatch(name) is not None
 
 
 def _from_node(node: ir.Node) -> str:
@@ -48,7 +59,7 @@ def _from_node(node: ir.Node) -> str:
         path = []
     if isinstance(path, list) and len(path) >= 2 and isinstance(path[-2], str) and path[-2]:
         return f"{path[-2]}.weight"
-    parts = [part for part in re.split(r"[/]", node.name or "") if part]
+    parts = [part for part in (node.name or "").split("/") if part]
     if len(parts) > 1:
         return ".".join([*parts[:-1], "weight"])
     return ""

@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from core.errors import ModelFileError
 from core.model.model import Model
 from core.progress import SILENT, Reporter
 
@@ -20,9 +19,7 @@ def open_model(path: str | os.PathLike[str], reporter: Reporter = SILENT) -> Mod
     Raises ModelFileError, in one sentence, for a file that is no model, is damaged or cannot be used; Cancelled.
     """
     path = Path(path)
-    if path.is_dir():
-        raise ModelFileError("this is a folder", where=str(path), do="choose the model file inside it")
-    return _reader(path).read(path, reporter)  # type: ignore[no-any-return]
+    return _reader(path).read(path, reporter)
 
 
 def suffixes() -> tuple[str, ...]:

@@ -134,8 +134,11 @@ def _check(proto: onnx.ModelProto, where: str) -> None:
 
 
 def _check_graph(graph: onnx.GraphProto, where: str) -> None:
+    """Check the tensors of a graph and its subgraphs, and make its sparse tensors ordinary nodes."""
+    from core.model.sparse import expand_sparse
     from core.model.storage import check_tensor
 
+    expand_sparse(graph, where)
     for tensor in graph.initializer:
         check_tensor(tensor, where)
     _check_nodes(graph.node, where)
@@ -193,9 +196,8 @@ def _notes(graph: ir.Model, found: Found) -> list[str]:
     import onnx
 
     from core.model.graph import places
-    from core.model.roles import is_known
 
-    notes = []
+    notes: list[str] = []
     newest = onnx.defs.onnx_opset_version()
     opset = graph.graph.opset_imports.get("", 0)
     if opset > newest:
@@ -203,7 +205,7 @@ def _notes(graph: ir.Model, found: Found) -> list[str]:
     nodes = [node for place in places(graph) for node in place.graph]
     local = {(function.domain, function.name) for function in graph.functions.values()}
     unknown = {f"{node.domain}.{node.op_type}" if node.domain else node.op_type for node in nodes
-               if (node.domain, node.op_type) not in local and not is_known(node) and not _has_schema(node)}
+               if (node.domain, node.op_type) not in local and not _is_standard(node)}
     if unknown:
         notes.append(f"Unknown operators: {', '.join(sorted(unknown))}; weights that they use are shown as Other.")
     if not found.layers:
@@ -211,9 +213,12 @@ def _notes(graph: ir.Model, found: Found) -> list[str]:
     return notes
 
 
-def _has_schema(node: ir.Node) -> bool:
+def _is_standard(node: ir.Node) -> bool:
+    """Whether stock ONNX Runtime may know the operator: one of ONNX's, or one in ONNX Runtime's own domains."""
     import onnx
 
+    if node.domain.startswith("com.microsoft"):
+        return True
     return onnx.defs.has(node.op_type, domain="" if node.domain == "ai.onnx" else node.domain)
 
 
@@ -228,9 +233,7 @@ def _weight(found: Found, name: str, where: str) -> np.ndarray[Any, np.dtype[Any
         if source.tensor is None:
             raise ModelFileError(f"{name!r} is no plain tensor", do="export the model again")
         values = source.tensor.numpy()
-        if values.dtype == np.float32:
-            return values
-        return values.astype(np.float32)
+        return values if values.dtype == np.float32 else values.astype(np.float32)
     except FeatherweightError as error:
         error.where = error.where or where
         raise
