@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ _OVERSAMPLE = 16
 _ROWS = 2048
 _POINTS = 129
 _RINGS = 256
+_BUCKETS = 1 << 15  # positive float32 by exponent and 7 bits of mantissa
+_PIECE = 1 << 19
 _CONV_KINDS = frozenset({Kind.CONV, Kind.DEPTHWISE, Kind.CONV_TRANSPOSE})
 
 
@@ -148,24 +151,31 @@ def _lowest(power: Array, axes: tuple[int, ...], kept: Floats) -> Floats:
     """Energy of the coefficients within a growing distance of the constant, each axis scaled to 0..1."""
     others = tuple(i for i in range(power.ndim) if i not in axes)
     energy = power.sum(axis=others, dtype=np.float64) if others else power
-    distance = np.zeros((1,) * energy.ndim, np.float32)
-    for axis, size in enumerate(energy.shape):
-        along = (np.arange(size, dtype=np.float32) / max(size - 1, 1)) ** 2
-        distance = distance + along.reshape([-1 if i == axis else 1 for i in range(energy.ndim)])
-    ring = np.sqrt(distance, out=distance)
-    ring *= np.float32((_RINGS - 1) / np.sqrt(energy.ndim))
-    index = ring.astype(np.int16).reshape(-1)
-    counts = np.bincount(index, minlength=_RINGS)
-    shares = np.bincount(index, weights=energy.reshape(-1), minlength=_RINGS)
+    along = [np.square(np.arange(size, dtype=np.float32) / max(size - 1, 1)) for size in energy.shape]
+    counts, shares = np.zeros(_RINGS), np.zeros(_RINGS)
+    step = max(1, _PIECE * energy.shape[0] // energy.size)
+    for start in range(0, energy.shape[0], step):
+        rows = slice(start, start + step)
+        distance = functools.reduce(np.add.outer, [along[0][rows], *along[1:]])
+        ring = (np.sqrt(distance) * np.float32((_RINGS - 1) / np.sqrt(energy.ndim))).astype(np.intp).reshape(-1)
+        counts += np.bincount(ring, minlength=_RINGS)
+        shares += np.bincount(ring, weights=energy[rows].reshape(-1), minlength=_RINGS)
     return _curve(np.cumsum(counts), np.cumsum(shares), kept)
 
 
 def _largest(power: Array, kept: Floats) -> Floats:
-    ordered = np.sort(power, axis=None)[::-1]
-    return _curve(np.arange(1, ordered.size + 1), np.cumsum(ordered, dtype=np.float64), kept)
+    """Energy of the largest coefficients. They are ordered by their upper 15 bits, so to 1 %, instead of sorted."""
+    counts, shares = np.zeros(_BUCKETS), np.zeros(_BUCKETS)
+    flat = power.reshape(-1)
+    for start in range(0, flat.size, _PIECE):
+        piece = flat[start : start + _PIECE]
+        bucket = (piece.view(np.uint32) >> np.uint32(16)).astype(np.intp)
+        counts += np.bincount(bucket, minlength=_BUCKETS)
+        shares += np.bincount(bucket, weights=piece, minlength=_BUCKETS)
+    return _curve(np.cumsum(counts[::-1]), np.cumsum(shares[::-1]), kept)
 
 
-def _curve(counts: Array, energies: Array, kept: Floats) -> Floats:
-    """A running sum of energies at the wanted shares of the count, straight between the points; starts at (0, 0)."""
+def _curve(counts: Floats, energies: Floats, kept: Floats) -> Floats:
+    """Running sums of energy at the wanted shares of the count, straight between the points, from (0, 0)."""
     found: Floats = np.interp(kept, np.append(0.0, counts / counts[-1]), np.append(0.0, energies / energies[-1]))
     return found

@@ -3,13 +3,12 @@
 Outliers are Tukey's far-out values (Exploratory Data Analysis, 1977): more than three interquartile ranges below the
 first or above the third quartile of the weights that are not zero, which for a normal distribution is 4.7 standard
 deviations. Unlike a limit in standard deviations, one huge weight does not move it. The quartiles come from an evenly
-spread sample of 4,096 weights; given the limits, the count is exact.
+spread sample of 2,048 weights; given the limits, the count is exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 FENCE = 3.0
 """Interquartile ranges beyond the quartiles at which a weight counts as an outlier."""
 
-_SAMPLE = 4096
-_LARGE = 1 << 20
+_SAMPLE = 2048
+_SMALL, _LARGE = 1 << 14, 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,23 +103,16 @@ def all_statistics(
 
 
 def _each(model: Model) -> Iterator[tuple[Layer, Statistics]]:
-    """A large layer is spread over the threads; the small ones then go a layer to a thread."""
+    """Large layers are spread over the threads one by one, middling ones go a layer to a thread; meanwhile the caller
+    does the small ones, for which handing over would take longer than the work."""
     from core.kernels import threads
 
+    middling = [layer for layer in model.layers if _SMALL < layer.n_weights <= _LARGE]
     for layer in model.layers:
         if layer.n_weights > _LARGE:
             yield layer, statistics(model.weight(layer.name))
-    waiting: dict[Future[Statistics], Layer] = {}
-    try:
-        for layer in model.layers:
-            if layer.n_weights <= _LARGE:
-                waiting[threads().submit(_of_layer, model, layer.name)] = layer
-        for future in as_completed(waiting):
-            yield waiting[future], future.result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def _of_layer(model: Model, name: str) -> Statistics:
-    return statistics(model.weight(name), parallel=False)
+    running = threads().map(lambda layer: statistics(model.weight(layer.name), parallel=False), middling)
+    for layer in model.layers:
+        if layer.n_weights <= _SMALL:
+            yield layer, statistics(model.weight(layer.name), parallel=False)
+    yield from zip(middling, running, strict=True)  # closing this cancels what has not begun
