@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from core.analysis.runtime import Feed, run, session
-from core.errors import FeatherweightError, InternalError, ModelFileError
+from core.errors import DataError, FeatherweightError, InternalError, ModelFileError
 from core.progress import SILENT, Reporter
 
 MODULE = "core.analysis.memory"
@@ -32,7 +32,7 @@ def session_memory(
     """Bytes by which a process's resident memory grows when it loads the model and runs it once, one thread.
 
     Raises ModelFileError when the model cannot be loaded, cannot be run, takes longer than `timeout` seconds or brings
-    the process down.
+    the process down; DataError when the feed does not fit.
     """
     with tempfile.TemporaryDirectory(prefix="featherweight-") as folder:
         data = Path(folder) / "feed.npz"
@@ -81,7 +81,8 @@ def _result(code: int, out: bytes, err: bytes, where: str) -> int:
         last = err.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
         raise InternalError(f"measuring memory failed: {last[0]}", where=where) from None
     if "what" in answer:
-        raise ModelFileError(answer["what"], where=answer["where"] or where, do=answer["do"])
+        kind = DataError if answer["kind"] == DataError.__name__ else ModelFileError
+        raise kind(answer["what"], where=answer["where"] or where, do=answer["do"])
     return int(answer["bytes"])
 
 
@@ -108,7 +109,7 @@ def main(arguments: list[str]) -> int:
     try:
         answer: dict[str, Any] = {"bytes": _measure(*arguments)}
     except FeatherweightError as error:
-        answer = {"what": error.what, "where": error.where, "do": error.do}
+        answer = {"kind": type(error).__name__, "what": error.what, "where": error.where, "do": error.do}
     sys.stdout.write(json.dumps(answer))
     return 0
 

@@ -143,7 +143,7 @@ def test_different_counts_are_told(tmp_path: Path) -> None:
 
 def test_a_fixed_batch_asks_for_an_axis_more(tmp_path: Path) -> None:
     path = npz(tmp_path, x=np.ones((8, 3), np.float32))
-    with pytest.raises(DataError, match="takes 4 samples a run .* one axis more: n x 4 x 3"):
+    with pytest.raises(DataError, match=r"takes 4 samples a run .* one axis more: n x 4 x 3"):
         load_samples(path, (Port("x", "float32", (4, 3)),))
 
 

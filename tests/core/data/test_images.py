@@ -102,7 +102,7 @@ def test_folders_without_readable_pictures(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no pictures in this folder"):
         load_samples(tmp_path, COLOUR)
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(DataError, match="none of the 1 pictures can be read; a.png"):
+    with pytest.raises(DataError, match=r"none of the 1 pictures can be read; a\.png"):
         load_samples(tmp_path, COLOUR)
 
 
