@@ -24,11 +24,11 @@ class Affine(Encoding):
                  (`channels` makes that shape); with blocks, ceil(size / block) on `axis`
     zero_point   like scale, or None for zero. Whole numbers 0..255 are stored in as few bits as
                  pay; one number for all is a constant of the Sub node
-    axis, block  the scale changes every `block` elements along `axis`; the last block may be shorter. block 0: no blocks
+    axis, block  the scale changes every `block` elements along `axis`, the last block may be shorter; 0: no blocks
     scale_dtype  how the scales are stored: "float32" or "float16" (then the scales are the rounded ones)
 
-    Emitted as (Sub,) Mul on what the child gives; blocks that divide the axis add two Reshapes, others repeat the scales
-    (Expand, Reshape, Slice).
+    Emitted as (Sub,) Mul on what the child gives; blocks that divide the axis add two Reshapes, others repeat the
+    scales (Expand, Reshape, Slice).
     """
 
     child: Encoding
@@ -93,7 +93,7 @@ class Affine(Encoding):
         return np.asarray(value).reshape(self.shape)
 
     def _spread(self, part: Encoding) -> Array:
-        """Scales or zero points in a shape that broadcasts with the child (in its blocked shape where blocks are even)."""
+        """Scales or zero points in a shape that broadcasts with the child (where blocks are even: in blocked shape)."""
         values = part.decode()
         if self.axis is None or not self._in_blocks or values.ndim == 0:
             return values
@@ -176,14 +176,14 @@ def _size_along(part: Encoding, axis: int | None) -> int:
 
 def _compact(zero_point: Array) -> Encoding:
     """The encoding of a float32 zero point with the fewest bytes, nodes included."""
-    plain = Float(zero_point)
     if zero_point.size and (zero_point == zero_point.flat[0]).all():
         return Float(zero_point.flat[:1].reshape(()))
-    whole = zero_point.astype(np.uint8) if zero_point.size and 0 <= zero_point.min() and zero_point.max() <= 255 else None
-    if whole is None or (whole != zero_point).any():
+    plain = Float(zero_point)
+    if not zero_point.size or zero_point.min() < 0 or zero_point.max() > 255:
         return plain
-    wide = Codes(whole, 8)
+    whole = zero_point.astype(np.uint8)
+    if (whole != zero_point).any():
+        return plain
     bits = max(1, int(whole.max()).bit_length())
-    narrow = Codes(whole, bits)
-    small, small_cost = (wide, _NODE) if wide.nbytes <= narrow.nbytes + 4 * _NODE else (narrow, 5 * _NODE)
-    return small if small.nbytes + small_cost < plain.nbytes else plain
+    choices = [(plain, 0), (Codes(whole, 8), _NODE), (Codes(whole, bits), 5 * _NODE)]
+    return min(choices, key=lambda choice: choice[0].nbytes + choice[1])[0]

@@ -64,7 +64,7 @@ class Encoding(ABC):
 
     @abstractmethod
     def emit_as(self, out: Emitter, shape: Shape) -> str:
-        """`emit`, but the value has another `shape` of as many elements (encodings that end in a Reshape do it free)."""
+        """`emit`, but the value has another `shape` of as many elements: free for encodings that end in a Reshape."""
 
     @abstractmethod
     def describe(self) -> str:

@@ -83,7 +83,9 @@ class Codes(Encoding):
         return 7 if self.bits == 8 else 11
 
     def levels(self) -> Array | None:
-        return np.arange(-128, 128, dtype=np.float32) if self.signed else np.arange(1 << self.bits, dtype=np.float32)
+        used = np.zeros(256, bool)
+        used[self.values.view(np.uint8)] = True
+        return np.sort(np.flatnonzero(used).astype(np.uint8).view(self.values.dtype)).astype(np.float32)
 
     def describe(self) -> str:
         return f"int{self.bits}"

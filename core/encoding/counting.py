@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,10 +18,15 @@ from core.encoding.base import Array, Encoding, Shape
 from core.encoding.emitter import EmittedNode, EmittedTensor, GraphEmitter
 from core.errors import InternalError
 
+E = TypeVar("E", bound=Encoding)
+
 
 @dataclass(frozen=True)
 class SharedConstant:
-    """A node's constant, which a graph stores once for all weights. `total` is its bytes in the file, `data` the content."""
+    """A node's constant, which a graph stores once for all weights.
+
+    total  its bytes in the file, of which `data` are the content
+    """
 
     dtype: str
     shape: Shape
@@ -95,7 +100,7 @@ def graph_size(tensors: Iterable[EmittedTensor], nodes: Iterable[EmittedNode]) -
     return EmittedSize(data, overhead, frozenset(constants))
 
 
-def smallest(*encodings: Encoding, opset: int = 13) -> Encoding:
+def smallest(*encodings: E, opset: int = 13) -> E:
     """The encoding that takes the fewest bytes in a file, nodes included; the first of equals."""
     if not encodings:
         raise InternalError("there is no encoding to choose from")

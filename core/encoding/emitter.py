@@ -29,8 +29,8 @@ class EmittedNode:
     """A node of the default domain with one output.
 
     attributes    int, float, str, tuple of int, or an array for a tensor attribute (ConstantOfShape's value)
-    dtype, shape  of the output, where the file must state them (value_info) because a runtime cannot infer them; no other
-                  output needs them stated
+    dtype, shape  of the output, where the file must state them (value_info) because a runtime cannot infer them; no
+                  other output needs them stated
     """
 
     op: str
@@ -47,8 +47,8 @@ class GraphEmitter:
     opset  default-domain opset of the graph
     fresh  gives a new name, unique in the graph, at every call
 
-    `tensors` and `nodes` hold what was written, in order: what one `emit` adds is a slice, and its nodes use nothing but
-    its own tensors and earlier constants.
+    `tensors` and `nodes` hold what was written, in order: what one `emit` adds is a slice, and its nodes use nothing
+    but its own tensors and earlier constants.
     """
 
     def __init__(self, opset: int, fresh: Callable[[], str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import InitVar, dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -19,30 +20,25 @@ _LARGEST = {"float16": 65504.0, "bfloat16": 3.3895314e38}
 class Float(Encoding):
     """A leaf of floating point numbers.
 
-    values  float32 of any shape; kept as a view for "float32", else rounded to nearest even and stored in 16 bits
-            (`stored`: float16, or the uint16 bit patterns of bfloat16)
+    values  float32 of any shape (given to the constructor, not kept)
     dtype   "float32", "float16" or "bfloat16" (needs opset 13)
+    stored  the values for "float32", else rounded to nearest even: float16, or bfloat16 as uint16 bit patterns
 
     Raises LayerSkipped when a finite value is too large for the type: it would silently become infinite.
     """
 
-    values: Array = field(repr=False)
+    values: InitVar[Array]
     dtype: FloatType = "float32"
     shape: Shape = field(init=False)
     stored: Array = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        values = np.asarray(self.values)
+    def __post_init__(self, values: Array) -> None:
         if values.dtype != np.float32:
             raise InternalError(f"Float takes float32 values, not {values.dtype}")
-        rounded = {"float32": np.asarray, "float16": to_float16, "bfloat16": to_bfloat16}
-        if self.dtype not in rounded:
+        if self.dtype != "float32" and self.dtype not in _ROUND:
             raise InternalError(f"there is no Float type {self.dtype!r}")
-        stored = rounded[self.dtype](values)
         object.__setattr__(self, "shape", values.shape)
-        object.__setattr__(self, "stored", stored)
-        # The float32 original of a 16-bit leaf must not stay alive through this object.
-        object.__setattr__(self, "values", stored)
+        object.__setattr__(self, "stored", values if self.dtype == "float32" else _ROUND[self.dtype](values))
 
     def decode(self) -> Array:
         if self.dtype == "float16":
@@ -107,3 +103,6 @@ def _refuse_overflow(values: Array, infinite: Array, dtype: str) -> None:
         raise LayerSkipped(
             f"{too_large:,} of {values.size:,} weights are too large for {dtype} (at most {_LARGEST[dtype]:g})"
         )
+
+
+_ROUND: dict[str, Callable[[Array], Array]] = {"float16": to_float16, "bfloat16": to_bfloat16}

@@ -1,12 +1,12 @@
 """Packing of codes of 1 to 7 bits into bytes, in the layout that ONNX operators of opset 11 unpack with few nodes.
 
-Segments: the flattened codes are cut into 8/p contiguous segments (the last padded with zeros), and byte i holds element
-i of every segment, the first segment in the highest bits. So one BitShift to the left by a [8/p, 1] tensor and one to
-the right give all segments one after the other, and the padding lies at the end.
+Segments: the flattened codes are cut into 8/p contiguous segments (the last padded with zeros), and byte i holds
+element i of every segment, the first segment in the highest bits. So one BitShift to the left by a [8/p, 1] tensor and
+one to the right give all segments one after the other, and the padding lies at the end.
 
-Planes: p must divide 8. Codes of 3, 5, 6 and 7 bits are stored as planes of p = 1, 1, 2 and 1 bits, the lowest first, and
-a product with the places' values (1, 2, 4, ... or 1, 4, 16) puts them together. MatMulInteger does that on bytes; ReduceSum
-or MatMul in float take two to three times as long to load and four times the memory.
+Planes: p must divide 8. Codes of 3, 5, 6 and 7 bits are stored as planes of p = 1, 1, 2 and 1 bits, the lowest first,
+and a product with the places' values (1, 2, 4, ... or 1, 4, 16) puts them together. MatMulInteger does that on bytes;
+ReduceSum or MatMul in float take two to four times as long to load and four times the memory.
 """
 
 from __future__ import annotations

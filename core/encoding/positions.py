@@ -59,6 +59,5 @@ def gap_positions(codes: Array, bits: int) -> Array:
     """Places of the kept weights; the inverse of `encode_gaps`."""
     kept = codes != 0
     steps = np.where(kept, codes, np.uint8((1 << bits) - 1))
-    ends = np.cumsum(steps, dtype=np.int32 if codes.size < 2**23 else np.int64)
-    ends -= 1
-    return ends[kept]
+    ends: Array = np.cumsum(steps, dtype=np.int32 if codes.size < 2**23 else np.int64)[kept]
+    return np.subtract(ends, 1, out=ends)

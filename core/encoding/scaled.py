@@ -54,7 +54,7 @@ class Scaled(Encoding):
 
 
 def scale_channels(encoding: Encoding, factor: Array, axis: int) -> Encoding:
-    """`encoding` times `factor`, (channels,), along `axis`, at no more bytes where its own numbers can take the factor in.
+    """`encoding` times `factor`, (channels,), along `axis`; free where its own numbers can take the factor in.
 
     Case 1  float32: the numbers themselves
     Case 2  one scale for each channel of the same axis, in float32: the scales
@@ -76,4 +76,5 @@ def absorbs_factor(encoding: Encoding, axis: int) -> bool:
     if not isinstance(encoding, Affine) or encoding.block or encoding.scale_dtype != "float32":
         return False
     shape = encoding.stored_scale.shape
-    return len(shape) == len(encoding.shape) and all(n == (encoding.shape[i] if i == axis else 1) for i, n in enumerate(shape))
+    per_channel = tuple(size if i == axis else 1 for i, size in enumerate(encoding.shape))
+    return shape == per_channel

@@ -22,16 +22,17 @@ class Sparse(Encoding):
     """value = the kept weights in their places, `fill` everywhere else.
 
     values     the kept weights in row-major order, (kept,)
-    positions  MASK: 1-bit codes, one for each weight. Gaps: one code for each kept weight and each filler; code c > 0 is a
-               kept weight c places after the last, code 0 is no weight but an advance by 2**bits - 1 places
+    positions  MASK: 1-bit codes, one for each weight. Gaps: one code for each kept weight and each filler; code c > 0
+               is a kept weight c places after the last, code 0 is no weight but an advance by 2**bits - 1 places
     form       MASK, or "gaps2" to "gaps8"
     shape      of the weight
     fill       what the weights that are not kept decode to (a zero point, where codes are scaled afterwards)
 
     Use `encode`, which takes the smallest form. Needs opset 11 (ScatterElements, CumSum, BitShift).
-    A mask is emitted as Gather([fill, *values], CumSum(mask) * mask), gaps as ScatterElements of the values to the sums
-    of the gaps. Since version 1.27 ONNX Runtime folds a node only when it knows the output's shape beforehand, so a mask
-    must not go through NonZero, and Compress, which drops the fillers, needs its shape declared.
+    A mask is emitted as Gather([fill, *values], CumSum(mask) * mask), gaps as ScatterElements of the values to the
+    sums of the gaps. Since version 1.27 ONNX Runtime folds a node only when it knows the output's shape beforehand
+    (onnxruntime#28055), so a mask must not go through NonZero, and Compress, which drops the fillers, needs its shape
+    declared.
     Source: gaps after Han, Mao, Dally, "Deep Compression", ICLR 2016.
     """
 
@@ -47,7 +48,7 @@ class Sparse(Encoding):
 
     @classmethod
     def encode(cls, values: Encoding, mask: Array, fill: float = 0.0) -> Sparse:
-        """Store `values`, (kept,), at the places where `mask` (bool, the weight's shape) is true, in the smallest form."""
+        """The smallest form that stores `values`, (kept,), where `mask` (bool, of the weight's shape) is true."""
         flat = np.ascontiguousarray(mask, bool).reshape(-1)
         kept = int(np.count_nonzero(flat))
         if values.shape != (kept,):
