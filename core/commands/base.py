@@ -1,14 +1,14 @@
-"""What a command is, and how figures read in a terminal."""
+"""What a command is, and how tables and comparisons read in a terminal."""
 
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.figures import db_text, size_text
 from core.progress import Reporter
 
 if TYPE_CHECKING:
@@ -27,24 +27,6 @@ class Command:
     help: str
     arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace, Reporter], tuple[dict[str, Any], str]]
-
-
-def size_text(nbytes: float) -> str:
-    """Bytes for a person: "812 B", "41.3 kB", "10.86 MB" (1 kB = 1,000 B, as on disk labels)."""
-    if nbytes < 1_000:
-        return f"{nbytes:.0f} B"
-    if nbytes < 1_000_000:
-        return f"{nbytes / 1e3:.1f} kB"
-    return f"{nbytes / 1e6:.2f} MB"
-
-
-def db_text(value: float | None) -> str:
-    """A ratio in dB for a person; "exact" when nothing changed."""
-    if value is None:
-        return "not measured"
-    if math.isinf(value):
-        return "exact" if value > 0 else "not finite"
-    return f"{value:.1f} dB"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> str:

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from core.commands.base import Command, comparison_text, size_text
+from core.commands.base import Command, comparison_text
+from core.figures import size_text
 from core.progress import Reporter
 
 

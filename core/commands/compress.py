@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from core.commands.base import Command, comparison_text, db_text, size_text, table
+from core.commands.base import Command, comparison_text, table
+from core.figures import db_text, size_text
 from core.progress import Reporter
 
 if TYPE_CHECKING:

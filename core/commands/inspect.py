@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from core.commands.base import Command, size_text, table
+from core.commands.base import Command, table
+from core.figures import size_text
 from core.progress import Reporter
 
 

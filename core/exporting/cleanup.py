@@ -4,7 +4,8 @@ Case 1  Conv -> BatchNormalization: the norm's factor goes into the convolution'
         (Jacob et al., "Quantization and Training of Neural Networks", 2018, section 3.2).
 Case 2  ConvTranspose -> BatchNormalization: the same on the weight's axis 1, when there are no groups.
 Not done when the convolution's result is used elsewhere, is an output, or a tensor that is needed is not constant.
-Case 3  notes that exporters leave on nodes, values and graphs (where in the source code they came from): no runtime reads
+Case 3  types that are stated twice: of stored tensors, which say theirs themselves.
+Case 4  notes that exporters leave on nodes, values and graphs (where in the source code they came from): no runtime reads
         them. The model's own metadata and description stay.
 """
 
@@ -119,7 +120,7 @@ def _bias(conv: ir.Node, like: np.ndarray[Any, Any], stored: Mapping[int, Stored
 
 
 def strip_notes(model: ir.Model) -> int:
-    """Take exporters' notes off nodes, values and graphs (case 3); returns the bytes that they took in the file."""
+    """Take exporters' notes off nodes, values and graphs (case 4); returns the bytes that they took in the file."""
     saved = 0
     for place in places(model):
         for node in place.graph:
@@ -128,6 +129,13 @@ def strip_notes(model: ir.Model) -> int:
         values += place.graph.initializers.values() if isinstance(place.graph, ir.Graph) else []
         saved += sum(_strip(value) for value in values) + _strip(place.graph)
     return saved
+
+
+def forget_types(model: ir.Model) -> None:
+    """Take off what value_info repeats of stored tensors (case 3)."""
+    for stored in stored_tensors(model).values():
+        if stored.tensor is not None and not stored.value.is_graph_input() and not stored.value.is_graph_output():
+            stored.value.type = stored.value.shape = None
 
 
 def _strip(thing: ir.Node | ir.Value | ir.Graph | ir.Function) -> int:

@@ -117,5 +117,5 @@ def _savings(model: Model, assembly: Assembly, sizes: SizeModel) -> tuple[Saving
     if norms:
         saved.append(Saving(f"{norms} batch norms folded into the convolutions before them", rest))
     elif rest > 0:
-        saved.append(Saving("unused nodes and tensors removed", rest))
+        saved.append(Saving("unused tensors and repeated types removed", rest))
     return tuple(saved)

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
 from core.encoding import Encoding
-from core.encoding.counting import EmittedSize, emitted_size, varint
-from core.encoding.scaled import absorbs_factor
-from core.exporting.cleanup import apply_fold, find_folds, strip_notes
+from core.encoding.counting import EmittedSize, graph_size, varint
+from core.encoding.emitter import GraphEmitter
+from core.encoding.scaled import scale_channels
+from core.exporting.cleanup import apply_fold, find_folds, forget_types, strip_notes
 from core.exporting.opset import default_opset
 from core.model.graph import Stored, remove_unused, stored_tensors
 from core.model.model import Model
 
 _LIGHT = 1024
 """Bytes above which a tensor's content is counted instead of serialized."""
-_FACTOR_NODE = 90
-"""Bytes around a folded norm's factor where the weight cannot take it in: a tensor's header and a Mul."""
+
+
+Constant = tuple[str, tuple[int, ...], bytes, int]
+
+
+@dataclass(frozen=True)
+class LayerSize:
+    """Bytes that one layer adds to a file.
+
+    own     its tensors and nodes
+    shared  small constants that it needs and that its graph holds once for all layers; the last element is their size
+    scope   which graph (If branches have their own constants)
+    """
+
+    own: EmittedSize
+    shared: frozenset[Constant]
+    scope: tuple[str, ...] = ()
 
 
 class SizeModel:
@@ -31,6 +49,7 @@ class SizeModel:
     def __init__(self, model: Model) -> None:
         graph = model.graph()
         self.notes = strip_notes(graph)
+        forget_types(graph)
         folds = find_folds(graph)
         for number, fold in enumerate(folds):
             apply_fold(fold, f"w{number}")
@@ -39,20 +58,30 @@ class SizeModel:
         self.opset = default_opset(graph)
         self._axes = {fold.weight: (fold.axis, len(fold.bias)) for fold in folds}
         self._entries = {name: _entry(s) for name, s in stored.items() if s.tensor is not None}
+        self._typical = 10 if len(stored) < 30 else 100  # a made-up name's number: as long as most will be
+        self._scopes = {name: s.place.scope for name, s in stored.items()}
         self._name_lengths = {name: len(str(s.value.name).encode()) for name, s in stored.items()}
         self.base = _serialized(graph, stored)
 
-    def emitted(self, name: str, encoding: Encoding) -> EmittedSize:
+    def emitted(self, name: str, encoding: Encoding) -> LayerSize:
         """Bytes of one layer in the file when it is stored as `encoding`."""
-        size = emitted_size(encoding, max(self.opset, encoding.min_opset), value_name_length=self._name_lengths.get(name, 12))
         axis, channels = self._axes.get(name, (0, 0))
-        if channels and not absorbs_factor(encoding, axis):
-            size += EmittedSize(4 * channels, _FACTOR_NODE)
-        return size
+        if channels:
+            encoding = scale_channels(encoding, np.ones(channels, np.float32), axis)
+        numbers = itertools.count(self._typical)
+        emitter = GraphEmitter(max(self.opset, encoding.min_opset), lambda: f"w{next(numbers)}")
+        emitter.emit(encoding, "v" * self._name_lengths.get(name, 12))
+        shared = frozenset((t.dtype, t.array.shape, t.array.tobytes(), graph_size([t], ()).total)
+                           for t in emitter.tensors if t.constant)
+        return LayerSize(graph_size((t for t in emitter.tensors if not t.constant), emitter.nodes), shared,
+                         self._scopes.get(name, ()))
 
-    def predict(self, sizes: Mapping[str, EmittedSize]) -> int:
+    def predict(self, sizes: Mapping[str, LayerSize]) -> int:
         """Bytes of the file when the named layers take `sizes` and the rest stays as it is."""
-        return self.base + sum(size.total - self._entries[name] for name, size in sizes.items() if name in self._entries)
+        known = {name: size for name, size in sizes.items() if name in self._entries}
+        constants = {(size.scope, constant) for size in known.values() for constant in size.shared}
+        return (self.base + sum(size.own.total - self._entries[name] for name, size in known.items())
+                + sum(constant[-1] for _, constant in constants))
 
 
 def predict_bytes(model: Model, encodings: Mapping[str, Encoding]) -> int:
@@ -89,7 +118,8 @@ def _serialized(graph: ir.Model, stored: Mapping[str, Stored]) -> int:
             continue
         light = ir.Tensor(np.zeros((0,), np.float32), name=s.tensor.name)
         extra += _tensor_bytes(s.tensor, 0) - _tensor_bytes(light, 0)
-        extra += 2 * (varint(s.tensor.nbytes) - 1)  # the lengths of the messages around it grow as well
+        around = 1 if s.node is None else 3  # the lengths of the messages around it grow as well
+        extra += around * (varint(s.tensor.nbytes) - 1)
         if s.node is None:
             s.value.const_value = light
         else:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from core.encoding import Encoding, Float, LowRank
+from core.encoding import Encoding, LowRank
 from core.encoding.emitter import EmittedNode, EmittedTensor, GraphEmitter
 from core.encoding.scaled import scale_channels
 from core.errors import FeatherweightError
-from core.exporting.cleanup import Fold, apply_fold, find_folds, strip_notes
+from core.exporting.cleanup import Fold, apply_fold, find_folds, forget_types, strip_notes
 from core.exporting.factors import split_linear_uses
 from core.exporting.opset import default_opset, raise_opset
 from core.model.graph import Stored, places, remove_unused, replace_stored, stored_tensors
@@ -49,6 +49,7 @@ def assemble(model: Model, encodings: Mapping[str, Encoding], reporter: Reporter
     graph, left = _fit_opset(graph, encodings)
     wanted = {name: encoding for name, encoding in encodings.items() if name not in left}
     strip_notes(graph)
+    forget_types(graph)
     names = _fresh_names(graph)
     folds = find_folds(graph)
     for fold in folds:
@@ -65,8 +66,20 @@ def simulate(model: Model, encodings: Mapping[str, Encoding]) -> ir.Model:
     graph = model.graph()
     stored = stored_tensors(graph)
     for name, encoding in encodings.items():
-        _replace(stored[name], Float(np.ascontiguousarray(encoding.decode())), GraphEmitter(default_opset(graph), iter(()).__next__))
+        tensor = _decoded_later(encoding, stored[name])
+        value = ir.Value(name=name, const_value=tensor)
+        replace_stored(stored[name], [], [value], value)
     return graph
+
+
+def _decoded_later(encoding: Encoding, stored: Stored) -> ir.LazyTensor:
+    """The decoded weight in the type that the graph stores, made when it is written: one at a time, not all in memory."""
+    dtype = stored.tensor.dtype if stored.tensor is not None else ir.DataType.FLOAT
+
+    def decode() -> ir.Tensor:
+        return ir.Tensor(np.ascontiguousarray(encoding.decode()).astype(dtype.numpy(), copy=False), dtype=dtype)
+
+    return ir.LazyTensor(decode, dtype=dtype, shape=ir.Shape(encoding.shape), name=str(stored.value.name))
 
 
 def _fit_opset(graph: ir.Model, encodings: Mapping[str, Encoding]) -> tuple[ir.Model, dict[str, str]]:
@@ -113,20 +126,32 @@ def _emit_all(graph: ir.Model, wanted: Mapping[str, Encoding], names: Iterator[s
         if isinstance(encoding, LowRank) and split_linear_uses(stored[name], encoding, emitter, _to_ir, names):
             split.append(name)
         else:
-            _replace(stored[name], encoding, emitter)
+            _replace(stored[name], encoding, emitter, names)
     return tuple(split)
 
 
-def _replace(stored: Stored, encoding: Encoding, emitter: GraphEmitter) -> None:
+def _replace(stored: Stored, encoding: Encoding, emitter: GraphEmitter, names: Iterator[str]) -> None:
     """Emit one encoding and let it stand for the stored tensor."""
     tensors, nodes = len(emitter.tensors), len(emitter.nodes)
-    emitter.emit(encoding, str(stored.value.name))
+    _emit_as_stored(stored, encoding, emitter, names)
     values, made = _to_ir(emitter.tensors[tensors:], emitter.nodes[nodes:], stored)
     new = made[-1].outputs[0] if made else values[emitter.tensors[-1].name]
+    declared = new.type, new.shape
     replace_stored(stored, made, values.values(), new)
     unname(made)
-    if not new.is_graph_output():
-        new.type = new.shape = None
+    if not new.is_graph_output():  # what a runtime can infer need not be stated: some 60 bytes a layer
+        new.type, new.shape = declared
+
+
+def _emit_as_stored(stored: Stored, encoding: Encoding, emitter: GraphEmitter, names: Iterator[str]) -> None:
+    """Emit the weight under the tensor's name, cast back to the tensor's type where that is not float32."""
+    name = str(stored.value.name)
+    if stored.tensor is None or stored.tensor.dtype == ir.DataType.FLOAT:
+        emitter.emit(encoding, name)
+        return
+    wide = next(names)
+    emitter.emit(encoding, wide)
+    emitter.nodes.append(EmittedNode("Cast", (wide,), name, {"to": int(stored.tensor.dtype)}))
 
 
 def unname(nodes: Iterable[ir.Node]) -> None:
@@ -146,6 +171,8 @@ def _to_ir(tensors: list[EmittedTensor], nodes: list[EmittedNode], stored: Store
         inputs = [known[name] if name in known else graph.initializers[name] for name in node.inputs]  # type: ignore[union-attr]
         attributes = [ir.convenience.convert_attribute(key, _attribute(value)) for key, value in node.attributes.items()]
         output = ir.Value(name=node.output)
+        if node.dtype is not None and node.shape is not None:
+            output.type, output.shape = ir.TensorType(_element_type(node.dtype)), ir.Shape(node.shape)
         made.append(ir.Node("", node.op, inputs, attributes, outputs=[output]))
         known[node.output] = output
     return values, made
@@ -155,8 +182,8 @@ def _attribute(value: object) -> object:
     return ir.Tensor(value) if isinstance(value, np.ndarray) else list(value) if isinstance(value, tuple) else value
 
 
-def _dtype(tensor: EmittedTensor) -> ir.DataType:
-    return ir.DataType[{"float32": "FLOAT", "float64": "DOUBLE"}.get(tensor.dtype, tensor.dtype.upper())]
+def _element_type(dtype: str) -> ir.DataType:
+    return ir.DataType[{"float32": "FLOAT", "float64": "DOUBLE"}.get(dtype, dtype.upper())]
 
 
 def _tensor(tensor: EmittedTensor) -> ir.Tensor:
@@ -165,4 +192,4 @@ def _tensor(tensor: EmittedTensor) -> ir.Tensor:
         import ml_dtypes
 
         array = array.view(ml_dtypes.bfloat16)
-    return ir.Tensor(array, dtype=_dtype(tensor), name=tensor.name)
+    return ir.Tensor(array, dtype=_element_type(tensor.dtype), name=tensor.name)

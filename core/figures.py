@@ -1,0 +1,23 @@
+"""How figures read, wherever a person sees them: with a unit, and no more digits than they carry."""
+
+from __future__ import annotations
+
+import math
+
+
+def size_text(nbytes: float) -> str:
+    """Bytes for a person: "812 B", "41.3 kB", "10.86 MB" (1 kB = 1,000 B, as on disk labels)."""
+    if nbytes < 1_000:
+        return f"{nbytes:.0f} B"
+    if nbytes < 1_000_000:
+        return f"{nbytes / 1e3:.1f} kB"
+    return f"{nbytes / 1e6:.2f} MB"
+
+
+def db_text(value: float | None) -> str:
+    """A ratio in dB for a person; "exact" when nothing changed."""
+    if value is None:
+        return "not measured"
+    if math.isinf(value):
+        return "exact" if value > 0 else "not finite"
+    return f"{value:.1f} dB"

@@ -1,0 +1,111 @@
+"""Files are there whole or not at all, whatever happens on the way."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from core.errors import TargetError
+from core.exporting import staging
+from core.exporting.staging import check_target, clean_leftovers, staged, write_atomic
+
+
+@pytest.fixture(params=["unnamed", "folder"])
+def way(request, monkeypatch):
+    """Both ways of staging: a file without a name, and the hidden folder where there is no such thing."""
+    if request.param == "folder":
+        monkeypatch.setattr(staging, "_unnamed_file", lambda folder: None)
+    elif staging._unnamed_file(Path("/tmp")) is None:
+        pytest.skip("this system has no files without a name")
+    return request.param
+
+
+def test_a_committed_file_has_its_whole_content(tmp_path, way):
+    target = tmp_path / "a.bin"
+    with staged(target) as stage:
+        stage.write(b"x" * 1000)
+        assert stage.nbytes == 1000
+        assert stage.path.read_bytes() == b"x" * 1000
+        assert not target.exists()
+        stage.commit()
+    assert target.read_bytes() == b"x" * 1000
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_file_replaces_the_older_one(tmp_path, way):
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+    write_atomic(target, b"new")
+    assert target.read_bytes() == b"new"
+
+
+def test_nothing_is_left_when_it_was_not_committed(tmp_path, way):
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+    with pytest.raises(RuntimeError), staged(target) as stage:
+        stage.write(b"half")
+        raise RuntimeError
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path, way, monkeypatch):
+    target = tmp_path / "a.bin"
+
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(staging.Staging, "write", full)
+    with pytest.raises(TargetError, match="disk is full") as caught:
+        write_atomic(target, b"x")
+    assert str(target) in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_source_is_never_a_target(tmp_path):
+    source = tmp_path / "model.onnx"
+    source.write_bytes(b"x")
+    (tmp_path / "link.onnx").symlink_to(source)
+    for target in (source, tmp_path / "link.onnx", tmp_path / "." / "model.onnx"):
+        with pytest.raises(TargetError, match="original model"):
+            check_target(target, source)
+
+
+def test_a_missing_folder_and_a_folder_as_target_are_refused(tmp_path):
+    with pytest.raises(TargetError, match="does not exist"):
+        check_target(tmp_path / "no" / "a.onnx")
+    with pytest.raises(TargetError, match="is a folder"):
+        check_target(tmp_path)
+
+
+def test_leftovers_of_dead_runs_are_removed_and_those_of_living_ones_stay(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for pid in (dead.pid, os.getpid()):
+        (tmp_path / f".a.onnx.{pid}.featherweight-part").mkdir()
+    assert [p.name for p in clean_leftovers(tmp_path)] == [f".a.onnx.{dead.pid}.featherweight-part"]
+    assert os.listdir(tmp_path) == [f".a.onnx.{os.getpid()}.featherweight-part"]
+
+
+def test_a_killed_process_leaves_no_partial_file(tmp_path):
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+    script = textwrap.dedent(f"""
+        import os, signal
+        from pathlib import Path
+        from core.exporting.staging import staged
+        with staged(Path({str(target)!r})) as stage:
+            stage.write(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    root = Path(staging.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
+    assert done.returncode == -signal.SIGKILL
+    clean_leftovers(tmp_path)
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
