@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyqtgraph as pg
@@ -38,6 +38,7 @@ class ErrorBars(Plot):
         self._db: Array = np.zeros(0)
         self._budget: float | None = None
         self._selected: frozenset[int] = frozenset()
+        self._reasons: dict[str, str] = {}
         none = np.zeros(0)
         kinds = ("fine", "over", "exact", "pending", "selected")
         self._bars = {k: pg.BarGraphItem(x0=none, x1=none, y0=none, y1=none, pen=None) for k in kinds}
@@ -50,16 +51,24 @@ class ErrorBars(Plot):
         self.setAccessibleName("Error at each layer's output")
         self.retheme()
 
-    def set_bars(self, names: Sequence[str], db: Array, budget: float | None, selected: Sequence[int] = ()) -> None:
+    def set_bars(
+        self,
+        names: Sequence[str],
+        db: Array,
+        budget: float | None,
+        selected: Sequence[int] = (),
+        reasons: Mapping[str, str] | None = None,
+    ) -> None:
         """Show the layers.
 
         names     one per bar
         db        shape (n,): dB; NaN while not known, inf where nothing changed
         budget    dB that no layer should go below, or None
         selected  indices of the layers selected elsewhere
+        reasons   why a layer has no value, by name, for the read-out
         """
         self._names, self._db, self._budget = tuple(names), np.asarray(db, np.float64), budget
-        self._selected = frozenset(selected)
+        self._selected, self._reasons = frozenset(selected), dict(reasons or {})
         self._draw()
 
     def kinds(self) -> tuple[str, ...]:
@@ -127,7 +136,8 @@ class ErrorBars(Plot):
         if not 0 <= index < len(self._names):
             return None
         value = self._db[index]
-        words = {"pending": "not measured yet", "exact": "same as the original"}
+        waiting = self._reasons.get(self._names[index], "not measured yet")
+        words = {"pending": waiting, "exact": "same as the original"}
         text = words.get(self._kind(value)) or f"{value:.1f} dB"
         if self._kind(value) == "over":
             text += ", over budget"

@@ -65,7 +65,9 @@ class HistogramChart(Plot):
             self._log = on
             self._draw()
 
-    def set_histograms(self, before: Histogram | None, after: Histogram | None = None, levels: Array | None = None) -> None:
+    def set_histograms(
+        self, before: Histogram | None, after: Histogram | None = None, levels: Array | None = None
+    ) -> None:
         """Show the distributions; `levels` are the distinct values after compression, or None."""
         self._before, self._after, self._levels = before, after, levels
         self._draw()
@@ -154,7 +156,7 @@ class HistogramChart(Plot):
             self._left_axis.setTicks(None)
             return
         shift = float(-np.log10(_FLOOR))
-        powers = range(0, int(np.floor(top - shift)) + 1)
+        powers = range(int(np.floor(top - shift)) + 1)
         self._left_axis.setTicks([[(p + shift, _power(p)) for p in powers]])
 
     # -- read-out ----------------------------------------------------------------------------------------------------

@@ -132,7 +132,8 @@ class ScoreBars(QWidget):
         painter.setFont(now.font("small", figures=True))
         metrics = QFontMetricsF(painter.font())
         name_width = min(max(metrics.horizontalAdvance(p.name) for p in self._pairs) + 10, 0.4 * self.width())
-        score_width = max(metrics.horizontalAdvance(t) for p in self._pairs for t in (_score(p.before), _score(p.after)))
+        words = [_score(score) for p in self._pairs for score in (p.before, p.after)]
+        score_width = max(metrics.horizontalAdvance(text) for text in words)
         full = self.width() - name_width - score_width - 8
         scores = [abs(s) for p in self._pairs for s in (p.before, p.after) if s is not None]
         top = max([1.0, *scores])
@@ -147,8 +148,8 @@ class ScoreBars(QWidget):
                 bar = QRectF(name_width, middle - self._BAR / 2, max(length, 1.0), self._BAR)
                 painter.fillRect(bar, now.color(role))
                 painter.setPen(now.color("muted"))
-                words = QRectF(bar.right() + 5, middle - 8, score_width + 4, 16)
-                painter.drawText(words, Qt.AlignmentFlag.AlignVCenter, _score(score))
+                place = QRectF(bar.right() + 5, middle - 8, score_width + 4, 16)
+                painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, _score(score))
         painter.end()
 
 

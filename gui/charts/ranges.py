@@ -14,7 +14,7 @@ from gui.charts.plot import Plot
 from gui.theme import theme
 
 _PIXELS_A_BAR = 3
-"""When there is less room than this for a channel, neighbours in the sorted order share a bar with their joint range."""
+"""When there is less room than this for a channel, neighbours in the order share a bar with their joint range."""
 
 
 class RangeChart(Plot):

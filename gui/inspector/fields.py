@@ -1,14 +1,15 @@
 """One widget per kind of parameter. All of them are made from a `Spec` and from nothing else.
 
-A field shows a value (`set_value`) and tells when the person changed it (`edited`). Setting a value never emits, so that
-state flows one way: session -> field when it changes, field -> session when the person acts.
+A field shows a value (`set_value`) and tells when the person changed it (`edited`). Setting a value never emits, so
+that state flows one way: session -> field when it changes, field -> session when the person acts.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
-from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QElapsedTimer, QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
@@ -27,10 +28,14 @@ from PySide6.QtWidgets import (
 )
 
 from core.methods.params import Spec
+from gui.charts.card import with_role
 from gui.inspector.scale import Scale
 
 _SEGMENT_CHARACTERS = 22
 _UNBOUNDED = 1_000_000_000.0
+_KEY_PAUSE_MS = 700
+"""Key presses on a slider that follow each other faster than this are one gesture, like a drag."""
+_gestures = itertools.count(1)
 
 
 class Field(QWidget):
@@ -45,10 +50,9 @@ class Field(QWidget):
     def __init__(self, spec: Spec, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.spec = spec
-        self._gesture = 0
         self.setToolTip(spec.description)
         self.title = QLabel(spec.title, self)
-        self.title.setObjectName("fieldTitle")
+        with_role(self.title, "caption")
 
     def set_value(self, value: Any) -> None:
         """Show a value without telling anyone."""
@@ -82,8 +86,7 @@ class Field(QWidget):
         return row
 
     def _next_gesture(self) -> int:
-        self._gesture += 1
-        return self._gesture
+        return next(_gestures)
 
 
 class _Slider(QSlider):
@@ -101,7 +104,7 @@ class _Number(QDoubleSpinBox):
         self.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
         self.setKeyboardTracking(False)
         self.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.setFrame(False)
+        with_role(self, "number")
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 
     def textFromValue(self, value: float) -> str:
@@ -121,6 +124,8 @@ class NumberField(Field):
         self._factor = 100.0 if spec.percent else 1.0
         self._scale = Scale.of(spec)
         self._value: float = spec.default if spec.default is not None else spec.minimum or 0
+        self._gesture = 0
+        self._since_change = QElapsedTimer()
         self.number = self._make_number()
         self.slider: QSlider | None = self._make_slider(self._scale) if self._scale else None
         layout = QVBoxLayout(self)
@@ -152,7 +157,7 @@ class NumberField(Field):
         slider.setSingleStep(scale.step)
         slider.setPageStep(scale.page)
         slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        slider.sliderPressed.connect(self._next_gesture)
+        slider.sliderPressed.connect(self._begin_gesture)
         slider.valueChanged.connect(self._slid)
         return slider
 
@@ -173,8 +178,14 @@ class NumberField(Field):
     def _slid(self, position: int) -> None:
         if self._scale is None or self.slider is None:
             return
-        gesture = self._gesture if self.slider.isSliderDown() else self._next_gesture()
-        self._take(self._scale.value(position), gesture)
+        resting = not self._since_change.isValid() or self._since_change.elapsed() > _KEY_PAUSE_MS
+        if resting and not self.slider.isSliderDown():
+            self._begin_gesture()
+        self._since_change.start()
+        self._take(self._scale.value(position), self._gesture)
+
+    def _begin_gesture(self) -> None:
+        self._gesture = self._next_gesture()
 
     def _typed(self, shown: float) -> None:
         value = round(shown / self._factor, 12)
@@ -195,7 +206,6 @@ class SegmentsField(Field):
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
         strip = QWidget(self)
-        strip.setObjectName("segments")
         row = QHBoxLayout(strip)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
@@ -212,7 +222,7 @@ class SegmentsField(Field):
 
     def _make_button(self, index: int, title: str, parent: QWidget) -> QToolButton:
         button = QToolButton(parent)
-        button.setObjectName("segment")
+        with_role(button, "segment")
         button.setText(title)
         button.setCheckable(True)
         button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -239,6 +249,7 @@ class ComboField(Field):
     def __init__(self, spec: Spec, parent: QWidget | None = None) -> None:
         super().__init__(spec, parent)
         self.combo = _Combo(self)
+        with_role(self.combo, "flat")
         self.combo.addItems(list(titles(spec)))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""The form of one step: a field for each declared parameter, in order, and nothing that the declaration does not say."""
+"""The form of one step: a field for each declared parameter, in order, and nothing else."""
 
 from __future__ import annotations
 
@@ -56,4 +56,5 @@ class Form(QWidget):
 
     def _show_active(self) -> None:
         for field in self.fields.values():
-            field.setVisible(field.spec.active(self._values))
+            no_choice = len(field.spec.choices) == 1
+            field.setVisible(field.spec.active(self._values) and not no_choice)

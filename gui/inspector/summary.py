@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.methods.registry import by_key
 from core.model.layer import Layer
 from core.model.model import Model
 from core.recipe import Recipe, Step
@@ -91,4 +90,27 @@ def share_words(share: float) -> str:
 
 def plan_words(steps: Sequence[Step]) -> str:
     """Steps as the plan column writes them: "prune 60 % + int4", "keep"."""
-    return " + ".join(by_key(step.method).label(step.params) for step in steps) or "keep"
+    return " + ".join(step.label() for step in steps) or "keep"
+
+
+def similar(summary: Summary, layers: Sequence[Layer]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Sets of layers that the selection's steps could go to, the closest first: words and names, selection included.
+
+    1. same kind and shape, 2. same kind, 3. all that can be compressed. Sets that add nothing to the one before are
+    left out.
+    """
+    kinds = {layer.kind for layer in summary.layers}
+    shapes = {layer.shape for layer in summary.layers}
+    kind_words = " and ".join(sorted(kinds))
+    free = [layer for layer in layers if not layer.locked]
+    wanted = (
+        (f"{kind_words} layers of this shape", [x for x in free if x.kind in kinds and x.shape in shapes]),
+        (f"All {kind_words} layers", [x for x in free if x.kind in kinds]),
+        ("All layers", free),
+    )
+    out, before = [], len(summary.layers)
+    for words, found in wanted:
+        if len(found) > before:
+            out.append((words, tuple(layer.name for layer in found)))
+            before = len(found)
+    return tuple(out)

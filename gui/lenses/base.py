@@ -35,7 +35,7 @@ class Lens(QWidget):
 
 @cache
 def all_lenses() -> tuple[type[Lens], ...]:
-    """The lenses of this folder in the order of their tabs. A duplicate or a missing attribute is an error at import."""
+    """The lenses of this folder in the order of their tabs. A duplicate or a missing attribute is an error."""
     found: dict[str, type[Lens]] = {}
     for info in pkgutil.iter_modules(gui.lenses.__path__):
         module = importlib.import_module(f"gui.lenses.{info.name}")

@@ -1,0 +1,145 @@
+"""What the layer costs now: size, error, zeros, levels, and how each figure is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
+
+from core.model.layer import Layer
+from gui.charts.card import restyle, with_role
+from gui.inspector.live import Shown
+from gui.inspector.summary import Summary, share_words
+from gui.session import Session
+from gui.units import decibels, file_size
+
+_ARROW = "\u2192"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the box. `tip` says how the figure is known."""
+
+    title: str
+    value: str
+    tip: str = ""
+    role: str = ""
+
+
+def one_layer(shown: Shown, session: Session) -> tuple[tuple[Row, ...], str]:
+    """The lines for one layer, and why its steps do nothing ("" when they do)."""
+    preview = shown.preview
+    if preview is None:
+        return (), shown.problem
+    rows = [
+        Row("Layer size", _sizes(preview.bytes_before, preview.bytes_after), "Exact bytes of this layer in the file."),
+        Row("Weight SQNR", _weight_error(preview.weight_sqnr_db, bool(shown.steps)),
+            "Computed: 10 log10(sum of squares of the weight / sum of squares of the change)."),
+        output_error(shown.layer, session),
+        Row("Zeros", _change(share_words(preview.zeros_before), share_words(preview.zeros_after)),
+            "Share of the weights that are exactly zero."),
+    ]
+    if preview.n_levels is not None:
+        rows.append(Row("Levels", f"{preview.n_levels:,}", "Distinct values that the weights can take."))
+    return tuple(rows), shown.problem or preview.skipped
+
+
+def several_layers(summary: Summary, session: Session) -> tuple[tuple[Row, ...], str]:
+    """The lines for several layers: sums, and what was skipped."""
+    before = after = 0
+    waiting, skipped = 0, []
+    for layer in summary.layers:
+        preview = session.previews.get(layer.name)
+        steps = session.steps(layer.name)
+        waiting += bool(steps) and preview is None
+        before += layer.nbytes if preview is None else preview.bytes_before
+        after += layer.nbytes if preview is None else preview.bytes_after
+        if preview is not None and preview.skipped:
+            skipped.append(f"{layer.name}: {preview.skipped}")
+    size = _sizes(before, after) if not waiting else f"{file_size(before)} {_ARROW} being computed"
+    rows = [Row("Size of all", size, "Exact bytes of these layers in the file.")]
+    if not skipped:
+        return tuple(rows), ""
+    more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+    return tuple(rows), f"{len(skipped)} of {len(summary.layers)} layers are left as they are: {skipped[0]}{more}"
+
+
+def output_error(layer: Layer, session: Session) -> Row:
+    """The error at the layer's output: only what was measured with exactly these steps counts."""
+    title, tip = "Output error", "Load data and compress to measure it."
+    result = session.result
+    if result is None or layer.name not in result.live:
+        return Row(title, "not measured yet", tip, "caption")
+    if result.recipe.steps_for(layer.name) != session.steps(layer.name):
+        return Row(title, "steps changed since", "Compress again to measure the present steps.", "caption")
+    return Row(f"{title} (measured)", decibels(result.live[layer.name]),
+               "SQNR at this layer's own output when it alone is compressed, on the loaded samples.")
+
+
+def _sizes(before: int, after: int) -> str:
+    return file_size(before) if before == after else f"{file_size(before)} {_ARROW} {file_size(after)}"
+
+
+def _change(before: str, after: str) -> str:
+    return before if before == after else f"{before} {_ARROW} {after}"
+
+
+def _weight_error(db: float, steps: bool) -> str:
+    return decibels(db) if steps and db != float("inf") else "unchanged"
+
+
+class CostBox(QFrame):
+    """A quiet box with aligned lines, and a line in the warning colour when the steps do nothing."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        with_role(self, "summary")
+        self._grid = QGridLayout()
+        self._grid.setVerticalSpacing(6)
+        self._grid.setColumnStretch(1, 1)
+        self._lines: list[tuple[QLabel, QLabel]] = []
+        self.reason = QLabel(self)
+        with_role(self.reason, "warn")
+        self.reason.setWordWrap(True)
+        self.reason.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(11, 9, 11, 9)
+        layout.setSpacing(7)
+        layout.addLayout(self._grid)
+        layout.addWidget(self.reason)
+
+    def set_rows(self, rows: tuple[Row, ...], reason: str) -> None:
+        """Show the lines; `reason` is why nothing is done to the layer."""
+        while len(self._lines) < len(rows):
+            self._add_line()
+        for index, (title, value) in enumerate(self._lines):
+            used = index < len(rows)
+            title.setVisible(used)
+            value.setVisible(used)
+            if used:
+                self._fill(title, value, rows[index])
+        self.reason.setText(f"\u26a0 {reason}")
+        self.reason.setVisible(bool(reason))
+        self.setVisible(bool(rows or reason))
+
+    def rows(self) -> dict[str, str]:
+        """What is shown, title to value."""
+        return {title.text(): value.text() for title, value in self._lines if not title.isHidden()}
+
+    def _add_line(self) -> None:
+        title, value = QLabel(self), QLabel(self)
+        with_role(title, "caption")
+        value.setAlignment(Qt.AlignmentFlag.AlignRight)
+        value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        row = len(self._lines)
+        self._grid.addWidget(title, row, 0)
+        self._grid.addWidget(value, row, 1)
+        self._lines.append((title, value))
+
+    def _fill(self, title: QLabel, value: QLabel, row: Row) -> None:
+        title.setText(row.title)
+        value.setText(row.value)
+        restyle(value, row.role)
+        for label in (title, value):
+            label.setToolTip(row.tip)

@@ -1,0 +1,235 @@
+"""The shown layer, kept up to date while its steps change: one place that the inspector and the lenses read.
+
+All of it is computed by core in threads. A drag does not cancel what runs: the answer on its way is shown, then only
+the newest position is computed (`coalesce`), so that the picture follows the hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+
+from core.errors import FeatherweightError, LayerSkipped
+from core.progress import Reporter
+
+if TYPE_CHECKING:
+    from core.analysis.channels import ChannelRanges
+    from core.analysis.preview import LayerPreview
+    from core.analysis.spectra import FrequencyEnergy, Spectrum
+    from core.analysis.statistics import Statistics
+    from core.encoding.base import Array, Encoding
+    from core.methods.base import Memo
+    from core.model.layer import Layer
+    from core.model.model import Model
+    from core.recipe import Step
+    from gui.session import Session
+
+PREVIEW, CHANNELS, SPECTRA = "shown preview", "shown channels", "shown spectra"
+"""Keys of the tasks."""
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Singular values and frequency energy of a layer, or why there are none."""
+
+    singular: Spectrum | None = None
+    frequency: FrequencyEnergy | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is known of the shown layer so far; None for what has not arrived.
+
+    preview     the newest that arrived; during a drag it may be one position behind `steps`
+    channels    ranges of the output channels, before and (None without steps) after
+    statistics  of the original weight
+    problem     why the weight could not be read, a sentence, or ""
+    """
+
+    layer: Layer
+    steps: tuple[Step, ...] = ()
+    preview: LayerPreview | None = None
+    channels: tuple[ChannelRanges, ChannelRanges | None] | None = None
+    spectra: Spectra | None = None
+    statistics: Statistics | None = None
+    problem: str = ""
+
+
+class LiveLayer(QObject):
+    """Follows the session's selection and recipe.
+
+    changed   `shown` is another value
+    """
+
+    changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._session = session
+        self._shown: Shown | None = None
+        self._works: dict[str, _Work] = {}
+        self._wants_details = False
+        session.modelChanged.connect(self._start)
+        session.selectionChanged.connect(self._start)
+        session.recipeChanged.connect(self._take_recipe)
+        session.statisticsChanged.connect(self._take_statistics)
+        self._start()
+
+    @classmethod
+    def of(cls, session: Session) -> LiveLayer:
+        """The session's one live layer, made at the first call."""
+        found = session.findChild(cls)
+        return found if isinstance(found, cls) else cls(session)
+
+    @property
+    def shown(self) -> Shown | None:
+        """The first selected layer; None without one."""
+        return self._shown
+
+    def want_details(self, wanted: bool) -> None:
+        """Whether channel ranges and spectra are on the screen; they are computed only then."""
+        self._wants_details = wanted
+        if wanted and self._shown is not None:
+            if self._shown.channels is None:
+                self._ask_channels()
+            if self._shown.spectra is None:
+                self._ask_spectra()
+
+    # -- following the session ---------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        session = self._session
+        for key in (PREVIEW, CHANNELS, SPECTRA):
+            session.tasks.cancel(key)
+        self._works = {}
+        if session.model is None or not session.selection:
+            self._put(None)
+            return
+        name = session.selection[0]
+        layer = session.model.layer(name)
+        self._works = {key: _Work(session.model, layer) for key in (PREVIEW, CHANNELS, SPECTRA)}
+        self._put(Shown(layer, session.steps(name), statistics=session.statistics.get(name)))
+        self._ask_preview()
+        self.want_details(self._wants_details)
+
+    def _take_recipe(self, names: tuple[str, ...]) -> None:
+        shown = self._shown
+        if shown is None or shown.layer.name not in names:
+            return
+        steps = self._session.steps(shown.layer.name)
+        if steps != shown.steps:
+            self._shown = replace(shown, steps=steps)  # `changed` follows with the preview
+            self._ask_preview()
+
+    def _take_statistics(self, names: tuple[str, ...]) -> None:
+        if self._shown is not None and self._shown.layer.name in names:
+            self._put(replace(self._shown, statistics=self._session.statistics[self._shown.layer.name]))
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def _ask(self, key: str, function: Callable[..., Any], *args: Any, done: Callable[[Any], None]) -> None:
+        work = self._works[key]
+
+        def take(result: Any) -> None:
+            if self._works.get(key) is work:
+                done(result)
+
+        def failed(error: FeatherweightError) -> None:
+            if self._works.get(key) is work and self._shown is not None:
+                self._put(replace(self._shown, problem=str(error)))
+
+        self._session.tasks.thread(key, function, work, *args, coalesce=True, done=take, failed=failed)
+
+    def _ask_preview(self) -> None:
+        if self._shown is not None:
+            self._ask(PREVIEW, _preview, self._shown.steps, done=self._take_preview)
+
+    def _take_preview(self, preview: LayerPreview) -> None:
+        if self._shown is None:
+            return
+        self._put(replace(self._shown, preview=preview, problem=""))
+        if self._wants_details and not self._session.tasks.running(PREVIEW):  # the hand rests
+            self._ask_channels()
+
+    def _ask_channels(self) -> None:
+        if self._shown is not None:
+            self._ask(CHANNELS, _channels, self._shown.steps, done=self._take_channels)
+
+    def _take_channels(self, channels: tuple[ChannelRanges, ChannelRanges | None]) -> None:
+        if self._shown is not None:
+            self._put(replace(self._shown, channels=channels))
+
+    def _ask_spectra(self) -> None:
+        self._ask(SPECTRA, _spectra, done=self._take_spectra)
+
+    def _take_spectra(self, spectra: Spectra) -> None:
+        if self._shown is not None:
+            self._put(replace(self._shown, spectra=spectra))
+
+    def _put(self, shown: Shown | None) -> None:
+        if shown is not self._shown or shown is None:
+            self._shown = shown
+            self.changed.emit()
+
+
+class _Work:
+    """A layer's weight and what was computed of it, for the threads of one task key (they run one after the other)."""
+
+    def __init__(self, model: Model, layer: Layer) -> None:
+        self.model, self.layer = model, layer
+        self._memo: Memo | None = None
+        self._read: tuple[Array, Encoding] | None = None
+
+    @property
+    def memo(self) -> Memo:
+        from core.methods.base import Memo
+
+        if self._memo is None:
+            self._memo = Memo()
+        return self._memo
+
+    def read(self) -> tuple[Array, Encoding]:
+        """The weight and its encoding, read once."""
+        if self._read is None:
+            self._read = self.model.weight(self.layer.name), self.model.encoding(self.layer.name)
+        return self._read
+
+
+def _preview(work: _Work, steps: tuple[Step, ...], reporter: Reporter) -> LayerPreview:
+    from core.analysis.preview import preview
+
+    weight, encoding = work.read()
+    return preview(work.layer, weight, encoding, steps, work.memo, work.model.opset, reporter=reporter)
+
+
+def _channels(
+    work: _Work, steps: tuple[Step, ...], reporter: Reporter
+) -> tuple[ChannelRanges, ChannelRanges | None]:
+    from core.analysis.channels import channel_ranges
+    from core.methods.base import Context
+    from core.pipeline import apply_steps
+
+    weight, encoding = work.read()
+    axis = work.layer.output_axis
+    before: ChannelRanges = work.memo.of("channels", weight, lambda: channel_ranges(weight, axis))
+    if not steps:
+        return before, None
+    found, _skipped = apply_steps(work.layer, encoding, steps, Context(work.layer, work.memo, reporter=reporter))
+    reporter.check()
+    return before, channel_ranges(found.decode(), axis) if found is not None else None
+
+
+def _spectra(work: _Work, reporter: Reporter) -> Spectra:
+    from core.analysis.spectra import frequency_energy, singular_values
+
+    weight, _encoding = work.read()
+    try:
+        singular = singular_values(weight, work.layer)
+        reporter.check()
+        return Spectra(singular, frequency_energy(weight, work.layer))
+    except LayerSkipped as error:
+        return Spectra(reason=error.what)

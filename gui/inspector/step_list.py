@@ -1,0 +1,119 @@
+"""The cards of the steps, or what the selected layers' steps are when they differ."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from core.recipe import Step
+from gui.charts.card import with_role
+from gui.inspector.step_card import StepCard
+from gui.inspector.summary import Summary, Variant
+
+_MOST_VARIANTS = 6
+
+
+class StepList(QWidget):
+    """Shows a selection's steps; keeps the cards while only their parameters change, so that a drag goes on.
+
+    edited(index, params, key), method_chosen(index, key), moved(index, places), removed(index)
+    variant_chosen(steps)   the layers differ, and these steps are wanted for all of them
+    """
+
+    edited = Signal(int, object, str)
+    method_chosen = Signal(int, str)
+    moved = Signal(int, int)
+    removed = Signal(int)
+    variant_chosen = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(10)
+        self._shape: tuple[object, ...] = ()
+        self._cards: list[StepCard] = []
+
+    @property
+    def cards(self) -> tuple[StepCard, ...]:
+        """The cards shown, in order."""
+        return tuple(self._cards)
+
+    def show_summary(self, summary: Summary) -> None:
+        """Show the steps of a selection."""
+        steps = summary.steps
+        shape = (summary.names, tuple(s.method for s in steps)) if steps is not None else (summary.variants,)
+        if shape != self._shape:
+            self._shape = shape
+            self._rebuild(summary)
+        for card, step in zip(self._cards, steps or (), strict=True):
+            card.set_step(step)
+
+    def focus_step(self, index: int) -> None:
+        """Put the keyboard on a step's first editor, or on its menu when it has no parameters."""
+        if not 0 <= index < len(self._cards):
+            return
+        card = self._cards[index]
+        fields = [f for f in card.form.fields.values() if not f.isHidden()]
+        target = fields[0].editors()[0] if fields else card.menu_button
+        target.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _rebuild(self, summary: Summary) -> None:
+        while (item := self._column.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
+        self._cards = []
+        if summary.steps is None:
+            self._column.addWidget(self._differing(summary))
+            return
+        for index, step in enumerate(summary.steps):
+            self._add_card(index, step, summary)
+        if not summary.steps and not summary.locked:
+            self._column.addWidget(self._sentence("Left as it is. Add a step to make it smaller."))
+
+    def _add_card(self, index: int, step: Step, summary: Summary) -> None:
+        card = StepCard(step, summary.layers, self)
+        card.set_place(index, len(summary.steps or ()))
+        card.edited.connect(lambda params, key, i=index: self.edited.emit(i, params, key))
+        card.method_chosen.connect(lambda key, i=index: self.method_chosen.emit(i, key))
+        card.moved.connect(lambda places, i=index: self.moved.emit(i, places))
+        card.removed.connect(lambda i=index: self.removed.emit(i))
+        self._cards.append(card)
+        self._column.addWidget(card)
+
+    def _sentence(self, text: str) -> QLabel:
+        label = QLabel(text, self)
+        with_role(label, "caption")
+        label.setWordWrap(True)
+        return label
+
+    def _differing(self, summary: Summary) -> QFrame:
+        card = QFrame(self)
+        with_role(card, "card")
+        column = QVBoxLayout(card)
+        column.setContentsMargins(11, 9, 11, 9)
+        column.setSpacing(6)
+        column.addWidget(self._sentence("The layers have different steps. Choose the ones that all shall have:"))
+        for variant in summary.variants[:_MOST_VARIANTS]:
+            column.addLayout(self._variant_row(variant, card))
+        rest = len(summary.variants) - _MOST_VARIANTS
+        if rest > 0:
+            column.addWidget(self._sentence(f"and {rest} more"))
+        return card
+
+    def _variant_row(self, variant: Variant, parent: QWidget) -> QHBoxLayout:
+        words = QLabel(variant.words(), parent)
+        words.setWordWrap(True)
+        layers = QLabel(f"{len(variant.layers)} layer{'' if len(variant.layers) == 1 else 's'}", parent)
+        with_role(layers, "small")
+        layers.setToolTip("\n".join(variant.layers[:20]))
+        use = QPushButton("Use", parent)
+        use.setAccessibleName(f"Use {variant.words()} for all")
+        use.clicked.connect(lambda: self.variant_chosen.emit(variant.steps))
+        row = QHBoxLayout()
+        row.addWidget(words, 1)
+        row.addWidget(layers)
+        row.addWidget(use)
+        return row

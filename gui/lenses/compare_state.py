@@ -1,0 +1,145 @@
+"""What the Compare lens shows, worked out from the session's frozen values. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.encoding.base import Array
+from gui.charts.pairs import Pair
+from gui.units import decibels
+
+if TYPE_CHECKING:
+    from core.analysis.comparison import Answer, Comparison, SampleResult
+    from core.pipeline import LayerResult
+    from gui.result import Result
+
+ACCUMULATED, ISOLATED = "accumulated", "isolated"
+
+
+@dataclass(frozen=True)
+class LiveRun:
+    """What a running compression has told so far.
+
+    planned   layers with steps, in the order of the graph
+    finished  layer results by name
+    errors    dB at a layer's own output, by name
+    """
+
+    planned: tuple[str, ...]
+    finished: Mapping[str, LayerResult] = field(default_factory=dict)
+    errors: Mapping[str, float] = field(default_factory=dict)
+
+    def with_layer(self, result: LayerResult) -> LiveRun:
+        return LiveRun(self.planned, {**self.finished, result.name: result}, self.errors)
+
+    def with_error(self, name: str, db: float) -> LiveRun:
+        return LiveRun(self.planned, self.finished, {**self.errors, name: db})
+
+    @property
+    def done(self) -> int:
+        """How many of the planned layers are finished."""
+        return sum(name in self.finished for name in self.planned)
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorView:
+    """Bars of one kind of error.
+
+    names    one per bar
+    db       NaN where there is none (yet), inf where nothing changed
+    reasons  why a bar has no value, by name
+    """
+
+    names: tuple[str, ...]
+    db: Array
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def over(self, budget: float) -> tuple[int, ...]:
+        """Indices of the bars below the budget, in order."""
+        return tuple(int(i) for i in np.flatnonzero(self.db < budget))
+
+
+def live_view(run: LiveRun) -> ErrorView:
+    """Isolated errors while compressing."""
+    reasons = {name: f"left as it is: {r.skipped}" for name, r in run.finished.items() if r.skipped}
+    return _view(run.planned, run.errors, reasons)
+
+
+def isolated_view(result: Result, order: Sequence[str]) -> ErrorView:
+    """Isolated errors of a finished run, for the layers that had steps."""
+    reasons = {one.name: one.reason for one in result.outcome.live if one.reason}
+    reasons |= {layer.name: f"left as it is: {layer.skipped}" for layer in result.outcome.layers if layer.skipped}
+    names = tuple(name for name in order if result.recipe.steps_for(name))
+    return _view(names, result.live, reasons)
+
+
+def accumulated_view(result: Result) -> ErrorView:
+    """Errors at the outputs of all layers when the whole model is compressed."""
+    errors = {e.name: e.accumulated_sqnr_db for e in result.outcome.accumulated if e.accumulated_sqnr_db is not None}
+    reasons = {e.name: e.reason for e in result.outcome.accumulated if e.reason}
+    return _view(tuple(e.name for e in result.outcome.accumulated), errors, reasons)
+
+
+def _view(names: Sequence[str], errors: Mapping[str, float], reasons: Mapping[str, str]) -> ErrorView:
+    return ErrorView(tuple(names), np.array([errors.get(name, np.nan) for name in names], np.float64), dict(reasons))
+
+
+def budget_words(view: ErrorView, budget: float) -> str:
+    """Which layers are over the budget: how many, and the first."""
+    over = view.over(budget)
+    if not len(view.names) or np.isnan(view.db).all():
+        return ""
+    if not over:
+        return f"no layer is over the budget of {decibels(budget)}"
+    first = over[0]
+    rest = f", {len(over) - 1} more" if len(over) > 1 else ""
+    return f"first over the budget of {decibels(budget)}: {view.names[first]} ({decibels(float(view.db[first]))}){rest}"
+
+
+def answer_pairs(before: Answer | None, after: Answer | None, names: Sequence[str]) -> tuple[Pair, ...]:
+    """Both models' best answers, the original's first, each with the scores that are known of it."""
+    scores = [dict(zip(a.classes, a.scores, strict=True)) if a is not None else {} for a in (before, after)]
+    classes = list(dict.fromkeys([*scores[0], *scores[1]]))[:5]
+    return tuple(Pair(class_name(c, names), scores[0].get(c), scores[1].get(c)) for c in classes)
+
+
+def class_name(number: int, names: Sequence[str]) -> str:
+    """A class as the data names it, else its number."""
+    return names[number] if 0 <= number < len(names) else str(number)
+
+
+def class_pairs(comparison: Comparison) -> tuple[Pair, ...]:
+    """Accuracy by class, with counts for the read-out."""
+    return tuple(
+        Pair(c.name, c.before, c.after,
+             f"{round(c.before * c.count)} of {c.count} right before, {round(c.after * c.count)} after")
+        for c in comparison.classes
+    )
+
+
+def accuracy_words(comparison: Comparison) -> str:
+    """The line above the classes: on how many samples, and what changed."""
+    n = f"{comparison.n:,} labelled sample{'' if comparison.n == 1 else 's'}"
+    changed = comparison.changed or 0
+    text = f"measured on {n} · original {{before}} · compressed {{after}} · worse {{warn}}"
+    return (f"{text} · {changed} answer{'' if changed == 1 else 's'} changed, "
+            f"{comparison.newly_wrong or 0} newly wrong, {comparison.newly_right or 0} newly right")
+
+
+def agreement_words(comparison: Comparison) -> str:
+    """What can be said of the answers without labels."""
+    if comparison.agreement is None:
+        return f"The error over all outputs is {decibels(comparison.output_sqnr_db)}, on {comparison.n:,} samples."
+    return f"Both models give the same answer in {100 * comparison.agreement:.1f} % of {comparison.n:,} samples."
+
+
+def sample_words(sample: SampleResult, place: int, count: int) -> str:
+    """The line above a sample: which, and how far the models are apart there."""
+    parts = [f"{sample.name}, {place + 1} of {count}, worst first", f"output error {decibels(sample.sqnr_db)}"]
+    if sample.changed is not None:
+        parts.append("the answers differ" if sample.changed else "same answer")
+    return " · ".join(parts)

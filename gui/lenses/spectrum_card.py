@@ -1,0 +1,97 @@
+"""The third card of the Weights lens: singular values, or energy by frequency."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QButtonGroup, QStackedLayout, QToolButton, QWidget
+
+from core.analysis.spectra import FrequencyEnergy, Spectrum
+from gui.charts.card import Card
+from gui.charts.curves import Curve, CurveChart, Mark
+from gui.charts.empty import EmptyState
+from gui.inspector.live import Spectra
+from gui.lenses.weight_words import frequency_words, reaching, singular_words
+
+_MOST_POINTS = 512
+
+
+class SpectrumCard(Card):
+    """Two views of one layer; the person switches, and the choice stays from layer to layer."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Singular values", parent)
+        self._spectra: Spectra | None = None
+        self.chart = CurveChart()
+        self.none = EmptyState("curve")
+        self._choice = QButtonGroup(self)
+        for index, (text, tip) in enumerate(
+            (("Rank", "What low rank would keep"), ("Frequency", "What a frequency transform (DCT) would keep"))
+        ):
+            button = QToolButton(self)
+            button.setText(text)
+            button.setToolTip(tip)
+            button.setCheckable(True)
+            button.setChecked(index == 0)
+            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            self._choice.addButton(button, index)
+            self.corner.addWidget(button)
+        self._choice.idClicked.connect(lambda _index: self._draw())
+        holder = QWidget(self)
+        self._stack = QStackedLayout(holder)
+        self._stack.addWidget(self.chart)
+        self._stack.addWidget(self.none)
+        self.body.addWidget(holder)
+
+    def show_spectra(self, spectra: Spectra | None) -> None:
+        """Show a layer's spectra; None while they are computed."""
+        self._spectra = spectra
+        self._draw()
+
+    def choose(self, index: int) -> None:
+        """0: singular values, 1: frequencies."""
+        self._choice.button(index).click()
+
+    def _draw(self) -> None:
+        frequency = self._choice.checkedId() == 1
+        self.title.setText("Energy by frequency" if frequency else "Singular values")
+        self.chart.setAccessibleName(self.title.text())
+        found = None
+        if self._spectra is not None:
+            found = self._spectra.frequency if frequency else self._spectra.singular
+        self._stack.setCurrentWidget(self.chart if found is not None or self._spectra is None else self.none)
+        if isinstance(found, FrequencyEnergy):
+            self._draw_frequency(found)
+        elif found is not None:
+            self._draw_singular(found)
+        else:
+            self.chart.set_curves((), (), "", "")
+            self.caption.set_template("being computed" if self._spectra is None else "")
+            self.none.say("There is no spectrum.", self._spectra.reason if self._spectra is not None else "")
+
+    def _draw_singular(self, spectrum: Spectrum) -> None:
+        self.caption.set_template(f"{singular_words(spectrum)} · value {{before}} · energy kept {{after}}")
+        known = len(spectrum.values)
+        if not known:
+            self.chart.set_curves((), (), "rank", "rank")
+            return
+        index = np.unique(np.linspace(0, known - 1, min(known, _MOST_POINTS)).round().astype(np.int64))
+        rank = index + 1.0
+        largest = float(spectrum.values[0]) or 1.0
+        curves = (
+            Curve("value, of the largest", "before", rank, spectrum.values[index] / largest),
+            Curve("energy kept", "after", rank, spectrum.energy[index]),
+        )
+        at = spectrum.rank_for(0.9)
+        marks = (Mark(float(at), f"90 % at {at}"),) if at is not None and at <= known else ()
+        self.chart.set_curves(curves, marks, "rank", "rank")
+
+    def _draw_frequency(self, energy: FrequencyEnergy) -> None:
+        self.caption.set_template(f"{frequency_words(energy)} · lowest {{before}} · largest {{after}}")
+        kept = 100 * energy.kept
+        at = 100 * reaching(energy, energy.largest)
+        curves = (
+            Curve("lowest", "before", kept, energy.lowest),
+            Curve("largest", "after", kept, energy.largest),
+        )
+        self.chart.set_curves(curves, (Mark(at, f"90 % at {at:.0f} %"),), "coefficients kept, %", "kept %")

@@ -1,0 +1,84 @@
+"""What the Weights lens says in words. No Qt; "{role}" is a square in that role's colour (see charts.card.Caption)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from core.analysis.spectra import FrequencyEnergy, Spectrum
+from gui.inspector.live import Shown
+from gui.inspector.summary import share_words
+from gui.units import decibels, number
+
+
+def distribution_words(shown: Shown, selected: int) -> str:
+    """The line above the histogram: how many weights, what is before and after, zeros, levels, SQNR."""
+    preview, n = shown.preview, shown.layer.n_weights
+    parts = [f"first of {selected} selected layers"] if selected > 1 else []
+    parts.append(f"{n:,} weight{'' if n == 1 else 's'}")
+    if shown.statistics is not None and shown.statistics.nonfinite:
+        parts.append(f"{shown.statistics.nonfinite:,} of them NaN or infinite, not drawn")
+    if preview is None:
+        return " · ".join(parts)
+    if preview.skipped:
+        return " · ".join([*parts, "before {before}", f"left as it is: {preview.skipped}"])
+    if preview.after is None:
+        return " · ".join([*parts, "stored as it is {before}", f"zeros {share_words(preview.zeros_before)}"])
+    label = preview.label.replace(" · ", " + ")
+    parts += ["before {before}", f"after {label} {{after}}", f"zeros {share_words(preview.zeros_after)}"]
+    if preview.n_levels is not None:
+        parts.append(f"{preview.n_levels} level{'' if preview.n_levels == 1 else 's'}")
+    parts.append(f"SQNR {decibels(preview.weight_sqnr_db)}")
+    return " · ".join(parts)
+
+
+def statistics_words(shown: Shown) -> str:
+    """The line below the histogram, of the original weight."""
+    s = shown.statistics
+    if s is None:
+        return ""
+    if math.isnan(s.minimum):
+        return "no finite weight"
+    figures = (("min", s.minimum), ("max", s.maximum), ("mean", s.mean), ("std", s.std))
+    parts = [f"{name} {number(value)}" for name, value in figures]
+    return "     ".join([*parts, f"zeros {s.zeros:,}", f"outliers {s.outliers:,}"])
+
+
+def range_words(shown: Shown) -> str:
+    """The line above the ranges: how many channels and how many stand out."""
+    if shown.channels is None:
+        return "being computed"
+    before, _after = shown.channels
+    if shown.layer.output_axis is None:
+        return "this weight has no output channels: the range of all of it"
+    channels, outliers = len(before.low), int(np.sum(before.outlier))
+    text = f"{channels:,} channel{'' if channels == 1 else 's'}"
+    if outliers:
+        return f"{text}, the smallest first · {outliers} outlier{'' if outliers == 1 else 's'} {{bad}}"
+    return f"{text}, the smallest first · no outliers"
+
+
+def singular_words(spectrum: Spectrum) -> str:
+    """How many ranks keep 90 % and 99 % of the energy."""
+    low, high = spectrum.rank_for(0.9), spectrum.rank_for(0.99)
+    kept = [f"rank {rank} keeps {share} %" for rank, share in ((low, 90), (high, 99)) if rank is not None]
+    text = f"of full rank {spectrum.full_rank}: " + (", ".join(kept) + " of the energy" if kept else "")
+    known = len(spectrum.values)
+    if low is None or high is None:
+        share = float(spectrum.energy[-1]) if known else 0.0
+        text += f"{', ' if kept else ''}the first {known} keep {share_words(share)}"
+    return text + (" (estimated)" if spectrum.method == "randomized" else "")
+
+
+def frequency_words(energy: FrequencyEnergy) -> str:
+    """How much of the coefficients 90 % of the energy needs."""
+    lowest = share_words(reaching(energy, energy.lowest))
+    largest = share_words(reaching(energy, energy.largest))
+    what = "each kernel's" if energy.domain == "kernel" else "the matrix's"
+    return f"90 % of the energy lies in the lowest {lowest}, or the largest {largest}, of {what} DCT coefficients"
+
+
+def reaching(energy: FrequencyEnergy, curve: np.ndarray, share: float = 0.9) -> float:
+    """The share of coefficients at which a curve reaches `share` of the energy."""
+    return float(energy.kept[min(int(np.searchsorted(curve, share)), len(curve) - 1)])

@@ -1,0 +1,137 @@
+"""The Weights lens: how the shown layer's weights are distributed, before and after its steps."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtWidgets import QGridLayout, QLabel, QStackedLayout, QToolButton, QWidget
+
+from gui.charts.card import Card, with_role
+from gui.charts.empty import EmptyState
+from gui.charts.histogram import HistogramChart
+from gui.charts.ranges import RangeChart
+from gui.inspector.live import LiveLayer, Shown
+from gui.lenses.base import Lens
+from gui.lenses.spectrum_card import SpectrumCard
+from gui.lenses.weight_words import distribution_words, range_words, statistics_words
+from gui.session import Session
+
+
+class WeightsLens(Lens):
+    """Three cards: distribution, range per output channel, spectrum."""
+
+    key = "weights"
+    title = "Weights"
+    order = 10
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session: Session | None = None
+        self._live: LiveLayer | None = None
+        self._drawn: Shown | None = None
+        self.empty = EmptyState("histogram")
+        self.histogram = HistogramChart()
+        self.ranges = RangeChart()
+        self.distribution_card = Card("Weight distribution", self)
+        self.range_card = Card("Range per output channel", self)
+        self.spectrum_card = SpectrumCard(self)
+        self.statistics_line = QLabel(self)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self._log_button = QToolButton(self)
+        self._log_button.setText("Log scale")
+        self._log_button.setCheckable(True)
+        self._log_button.setChecked(self.histogram.logarithmic)
+        self._log_button.setToolTip("Count on a logarithmic axis, so that rare values stay visible")
+        self._log_button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._log_button.toggled.connect(self.histogram.set_logarithmic)
+        self.distribution_card.corner.addWidget(self._log_button)
+        self.distribution_card.body.addWidget(self.histogram, 1)
+        with_role(self.statistics_line, "small")
+        self.statistics_line.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self.statistics_line.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.distribution_card.body.addWidget(self.statistics_line)
+        self.range_card.body.addWidget(self.ranges)
+        page = QWidget()
+        grid = QGridLayout(page)
+        grid.setContentsMargins(12, 12, 12, 12)
+        grid.setSpacing(12)
+        grid.addWidget(self.distribution_card, 0, 0, 1, 2)
+        grid.addWidget(self.range_card, 1, 0)
+        grid.addWidget(self.spectrum_card, 1, 1)
+        grid.setRowStretch(0, 58)
+        grid.setRowStretch(1, 42)
+        grid.setColumnStretch(0, 1)
+        grid.setColumnStretch(1, 1)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self.empty)
+        self._stack.addWidget(page)
+
+    def set_session(self, session: Session) -> None:
+        self._session = session
+        self._live = LiveLayer.of(session)
+        self._live.changed.connect(self._refresh)
+        session.selectionChanged.connect(self._refresh)
+        self._live.want_details(self.isVisible())
+        self._refresh()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self._live is not None:
+            self._live.want_details(True)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        if self._live is not None:
+            self._live.want_details(False)
+
+    # -- state to widgets --------------------------------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        if self._session is None or self._live is None:
+            return
+        shown = self._live.shown
+        if shown is None or shown.problem:
+            self._show_nothing(shown)
+            return
+        self._stack.setCurrentIndex(1)
+        before, self._drawn = self._drawn, shown
+        selected = len(self._session.selection)
+        self.distribution_card.caption.set_template(distribution_words(shown, selected))
+        self.statistics_line.setText(statistics_words(shown))
+        if before is None or before.layer is not shown.layer:
+            before = None
+        if before is None or before.preview is not shown.preview or before.statistics is not shown.statistics:
+            self._draw_histogram(shown)
+        if before is None or before.channels is not shown.channels:
+            self._draw_ranges(shown)
+        if before is None or before.spectra is not shown.spectra:
+            self.spectrum_card.show_spectra(shown.spectra)
+
+    def _show_nothing(self, shown: Shown | None) -> None:
+        self._drawn = None
+        self._stack.setCurrentIndex(0)
+        if shown is not None:
+            self.empty.say(f"The weights of {shown.layer.name} cannot be shown.", shown.problem)
+        elif self._session is not None and self._session.model is not None:
+            if self._session.model.layers:
+                self.empty.say("No layer is selected.", "Pick one in the list to see its weights.")
+            else:
+                self.empty.say("This model has no weights.", "There is nothing to compress; open another model.")
+        else:
+            self.empty.say("No model is open.", "Open an ONNX file, or the sample, to see its weights.")
+
+    def _draw_histogram(self, shown: Shown) -> None:
+        preview = shown.preview
+        if preview is not None:
+            self.histogram.set_histograms(preview.before, preview.after, preview.levels)
+        else:
+            self.histogram.set_histograms(shown.statistics.histogram if shown.statistics else None)
+
+    def _draw_ranges(self, shown: Shown) -> None:
+        self.range_card.caption.set_template(range_words(shown))
+        if shown.channels is None:
+            self.ranges.clear_ranges()
+        else:
+            self.ranges.set_ranges(*shown.channels)
