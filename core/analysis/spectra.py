@@ -98,21 +98,18 @@ def singular_values(values: Array, layer: Layer, seed: int = 0) -> Spectrum:
 
 def _gram_eigenvalues(tall: Array) -> Floats:
     """Squares of the singular values, largest first. Rows are widened a few at a time to spare memory."""
-    from scipy import linalg
-
     gram = np.zeros((tall.shape[1], tall.shape[1]))
     for start in range(0, tall.shape[0], _ROWS):
         rows = tall[start : start + _ROWS].astype(np.float64)
         gram += rows.T @ rows
     if not gram.size:
         return np.zeros(0)
-    found: Floats = np.maximum(linalg.eigvalsh(gram, check_finite=False)[::-1], 0.0)
-    return found
+    return np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)  # scipy's holds the interpreter lock all the time
 
 
 def _sketched_squares(tall: Array, seed: int) -> Floats:
     """Squares of the leading singular values from a sketch of the range."""
-    from scipy import linalg
+    from scipy import linalg  # its qr releases the interpreter lock all the time, numpy's does not
 
     tall = tall.astype(np.float32, copy=False)
     noise = np.random.default_rng(seed).standard_normal((tall.shape[1], _SKETCH + _OVERSAMPLE), dtype=np.float32)
