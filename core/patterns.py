@@ -6,7 +6,7 @@ import re
 
 _LONGEST = 200
 _MOST_OPEN = 4  # each open repeat multiplies the worst time by the name's length
-_TOKEN = re.compile(
+_PARTS = re.compile(
     r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\((?:\?(?:[:=!>]|<[=!]|P?<\w+>))?|\)|[*+]|\{\d*,?\d*\}|\||.", re.DOTALL
 )
 
@@ -25,33 +25,33 @@ def why_not_safe(pattern: str) -> str:
         return f"is no regular expression ({error})"
     if _repeats_a_repeat(pattern):
         return "repeats a group that repeats or chooses, which can take forever; write it without the outer repeat"
-    opened = sum(1 for token in _TOKEN.findall(pattern) if _is_open(token))
+    opened = sum(1 for part in _PARTS.findall(pattern) if _is_open(part))
     return f"has {opened} open repeats (* or +), at most {_MOST_OPEN} are allowed" if opened > _MOST_OPEN else ""
 
 
-def _is_open(token: str) -> bool:
-    """Whether the token repeats often: * + {n,} {,n} or {n,m} with many."""
-    if token in ("*", "+"):
+def _is_open(part: str) -> bool:
+    """Whether the part repeats often: * + {n,} {,n} or {n,m} with many."""
+    if part in ("*", "+"):
         return True
-    if not (token.startswith("{") and "," in token):
+    if not (part.startswith("{") and "," in token):
         return False
-    upper = token.strip("{}").split(",")[1]
+    upper = part.strip("{}").split(",")[1]
     return not upper or int(upper) > 8
 
 
 def _repeats_a_repeat(pattern: str) -> bool:
     risky = [False]  # for each open group: whether what is in it repeats or chooses
     closed_risky = False
-    for token in _TOKEN.findall(pattern):
-        repeats = token in ("*", "+") or (token.startswith("{") and token != "{")
+    for part in _PARTS.findall(pattern):
+        repeats = part in ("*", "+") or (part.startswith("{") and part != "{")
         if repeats and closed_risky:
             return True
         closed_risky = False
-        if token.startswith("("):
+        if part.startswith("("):
             risky.append(False)
-        elif token == ")":
+        elif part == ")":
             closed_risky = risky.pop() if len(risky) > 1 else False
             risky[-1] = risky[-1] or closed_risky
-        elif _is_open(token) or token == "|":
+        elif _is_open(part) or part == "|":
             risky[-1] = True
     return False

@@ -81,9 +81,11 @@ def compress_layer(model: Model, layer: Layer, steps: tuple[Step, ...], reporter
     start = time.perf_counter()
     labels = tuple(step.label() for step in steps)
 
-    def result(skipped: str, encoding: Encoding | None = None, after: int = layer.nbytes, sqnr: float = np.inf) -> LayerResult:
+    def result(
+        skipped: str, new: Encoding | None = None, after: int = layer.nbytes, sqnr: float = np.inf
+    ) -> LayerResult:
         seconds = time.perf_counter() - start
-        return LayerResult(layer.name, layer.kind, labels, skipped, encoding, layer.nbytes, after, sqnr, seconds)
+        return LayerResult(layer.name, layer.kind, labels, skipped, new, layer.nbytes, after, sqnr, seconds)
 
     if not steps or layer.locked:
         return result(layer.locked if steps else "")
@@ -192,14 +194,17 @@ def _bytes_in_file(encoding: Encoding, layer: Layer, opset: int) -> int:
     from core.encoding.counting import emitted_size
 
     size = emitted_size(encoding, max(opset, encoding.min_opset), value_name_length=len(layer.name.encode()))
-    return size.data + size.overhead
+    return size.total
 
 
 def _sqnr_db(original: Encoding, encoding: Encoding, reporter: Reporter) -> float:
-    from core.analysis.metrics import sqnr_db
+    from core.analysis.metrics import SqnrSum
+    from core.kernels.compare import squares
 
     reporter.check()
-    return sqnr_db(original.decode(), encoding.decode())
+    changed = encoding.decode()
+    reporter.check()
+    return SqnrSum(*squares(original.decode(), changed)).db
 
 
 def _size(nbytes: int) -> str:

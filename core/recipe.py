@@ -2,7 +2,7 @@
 
 Which steps a layer gets, the first of these that there is:
 1. the entry under the layer's exact name;
-2. the first entry `re:PATTERN`, in the order of the file, whose pattern matches the name from its start (as `re.match`);
+2. the first entry `re:PATTERN` in the file whose pattern matches the name from its start (as `re.match`);
 3. the defaults.
 An entry of null (None here) leaves its layers alone.
 """
@@ -58,6 +58,8 @@ class Step:
 Entry = tuple[str, tuple[Step, ...] | None]
 """A layer's name or `re:PATTERN`, and its steps; None leaves the layers alone."""
 
+Patterns = tuple[tuple[re.Pattern[str], tuple[Step, ...] | None], ...]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -105,7 +107,8 @@ class Recipe:
             return index[name] or ()
         return self._inherited(name, patterns)
 
-    def _inherited(self, name: str, patterns: tuple[tuple[re.Pattern[str], tuple[Step, ...] | None], ...]) -> tuple[Step, ...]:
+    def _inherited(self, name: str, patterns: Patterns) -> tuple[Step, ...]:
+        """The steps of a layer that has no entry under its name."""
         for pattern, steps in patterns:
             if pattern.match(name):
                 return steps or ()
@@ -153,7 +156,7 @@ def read_text(path: str | Path) -> str:
     except OSError as error:
         raise RecipeError([f"the recipe cannot be read ({error.strerror or error})"], where=where) from error
     if len(data) > MAX_BYTES:
-        raise RecipeError([f"the file is larger than {MAX_BYTES // 1_000_000} MB"], where=where, do="give a recipe file")
+        raise RecipeError([f"the file is larger than {MAX_BYTES // 1_000_000} MB"], where=where, do="give a recipe")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -161,9 +164,7 @@ def read_text(path: str | Path) -> str:
 
 
 @lru_cache(maxsize=8)
-def _index(
-    layers: tuple[Entry, ...],
-) -> tuple[dict[str, tuple[Step, ...] | None], tuple[tuple[re.Pattern[str], tuple[Step, ...] | None], ...]]:
+def _index(layers: tuple[Entry, ...]) -> tuple[dict[str, tuple[Step, ...] | None], Patterns]:
     """Entries by exact name, and compiled patterns in order."""
     exact = {key: steps for key, steps in layers if not key.startswith(PATTERN)}
     patterns = tuple((re.compile(key.removeprefix(PATTERN)), steps) for key, steps in layers if key.startswith(PATTERN))

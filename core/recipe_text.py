@@ -1,7 +1,7 @@
 """Recipes as YAML: reading with every problem told at once, and a stable, readable writer.
 
-The text is read as a tree of nodes, never turned into objects by YAML itself: so a problem can name its line, no tag can
-make anything, aliases cannot grow, and plain words keep to YAML 1.2 (in 1.1 the name `no` is false and 2:4 is 124).
+The text is read as a tree of nodes, never turned into objects by YAML itself: so a problem can name its line, no tag
+can make anything, aliases cannot grow, and plain words keep to YAML 1.2 (in 1.1 `no` is false and 2:4 is 124).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _check_depth(text: str) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEPTH:
-            raise ValueError(f"line {event.start_mark.line + 1}: more than {_DEPTH} levels deep")
+            raise ValueError(f"more than {_DEPTH} levels deep")
 
 
 def _syntax(error: Exception) -> str:
@@ -81,7 +81,7 @@ class _Reader:
         return [f"line {line + 1}: {text}" for line, text in sorted(self._found, key=lambda found: found[0])]
 
     def problem(self, node: yaml.Node, text: str) -> None:
-        self._found.append((node.start_mark.line, text))
+        self._found.append((node.start_mark.line if node.start_mark else 0, text))
 
     def recipe(self, root: yaml.Node | None) -> Recipe:
         if root is None:
@@ -149,7 +149,8 @@ class _Reader:
         if not isinstance(word, yaml.ScalarNode) or isinstance(node, yaml.SequenceNode):
             self.problem(node, f"{what}: a step is one method with its parameters, such as - prune: {{ratio: 0.9}}")
             return None
-        values = {key: (key_node, self.value(value)) for key, key_node, value in self.items(params, f"{what}: {word.value}")}
+        given = self.items(params, f"{what}: {word.value}")
+        values = {key: (key_node, self.value(value)) for key, key_node, value in given}
         scheme = values.pop("scheme", (word, None))
         try:
             method = registry.find(word.value, scheme[1])
@@ -167,7 +168,8 @@ class _Reader:
             except ParameterError as error:
                 self.problem(node, f"{what}: {error.what}; {error.do}")
                 wrong = True
-        return None if wrong else Step(method.key, build(method.Params, {key: value for key, (_, value) in values.items()}))
+        plain = {key: value for key, (_, value) in values.items()}
+        return None if wrong else Step(method.key, build(method.Params, plain))
 
     def items(self, node: yaml.Node | None, what: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
         """Key, its node and the value's node of a mapping; nothing for null."""
@@ -256,7 +258,7 @@ def _scalar(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        text = repr(value)
+        text = repr(float(value))
         return text.replace("e", ".0e") if "e" in text and "." not in text else text  # YAML 1.1 wants the dot
     if _PLAIN.fullmatch(value) and value.lower() not in _YAML_1_1_WORDS:
         return value

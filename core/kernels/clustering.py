@@ -94,8 +94,8 @@ def best_partition(counts, sums, n_levels):
 def nearest_level(values, boundaries, scale, out):
     """Index of the nearest level of each value, into `out` (n,) uint8.
 
-    boundaries: midpoints between neighbouring levels and a final +inf, float32 (n_levels,), ascending. A small table over
-    companded bins gives the first level that is possible; one or two comparisons find the right one.
+    boundaries: midpoints between neighbouring levels and a final +inf, float32 (n_levels,), ascending. A small table
+    over companded bins gives the first level that is possible; one or two comparisons find the right one.
     """
     n_bins = 4096
     half = np.float32(0.5 * n_bins)
@@ -112,7 +112,8 @@ def nearest_level(values, boundaries, scale, out):
     for i in range(values.size):
         x = values[i]
         place = x / (abs(x) + scale)
-        code = table[min(max(np.int64((place + np.float32(1.0)) * half), 0), n_bins - 1)]
+        index = np.int64((place + np.float32(1.0)) * half)
+        code = table[min(max(index, np.int64(0)), np.int64(n_bins - 1))]
         while x > boundaries[code]:
             code += 1
         out[i] = code

@@ -9,7 +9,7 @@ from core.kernels._types import F2, OUT_B2, i8, void
 
 @numba.njit(void(F2, i8, OUT_B2), nogil=True, cache=True)
 def largest_of_each(groups, keep, mask):
-    """Mark the `keep` largest magnitudes of each row of groups (n, m) float32 in mask (n, m) bool; the first of equals."""
+    """Mark the `keep` largest magnitudes of each row of groups (n, m) in mask (n, m) bool; of equals the first."""
     m = groups.shape[1]
     for g in range(groups.shape[0]):
         for i in range(m):

@@ -22,9 +22,9 @@ class Float16(Method):
     word = "float16"
     title = "Half precision (float16)"
     family = "Precision"
-    summary = "Stores weights in 16 bits with 11 significant ones. Hardly any error; a safe first step to half the file."
+    summary = "Stores weights in 16 bits, 11 of them significant. Hardly any error; a safe first step to half the file."
     saves = ("file",)
-    costs = "Weights above 65,504 do not fit. Speed and memory stay the same: the runtime widens the weights on loading."
+    costs = "Weights above 65,504 do not fit. Same speed and memory: the runtime widens the weights on loading."
     source = "IEEE 754-2019, binary16"
     Params = Nothing
 

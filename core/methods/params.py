@@ -59,7 +59,8 @@ class Spec:
             raise ParameterError(f"{self.name} is {value!r}", do=f"give {self.allowed()}") from None
         if self.choices and value not in self.choices:
             raise ParameterError(f"{self.name} is {value!r}", do=f"give {self.allowed()}")
-        if self.minimum is not None and value < self.minimum or self.maximum is not None and value > self.maximum:
+        too_small = self.minimum is not None and value < self.minimum
+        if too_small or (self.maximum is not None and value > self.maximum):
             raise ParameterError(f"{self.name} is {value!r}", do=f"give {self.allowed()}")
         return value
 
@@ -72,7 +73,7 @@ class Spec:
             if not isinstance(value, str):
                 raise TypeError
             return value
-        if isinstance(value, bool) or isinstance(value, str):
+        if isinstance(value, (bool, str)):
             raise TypeError
         if self.type == "integer":
             if float(value) != int(value):
@@ -86,7 +87,8 @@ class Spec:
         """What the parameter accepts, in words."""
         if self.choices:
             return "one of " + ", ".join(str(c) for c in self.choices)
-        kind = {"number": "a number", "integer": "a whole number", "string": "a text", "boolean": "true or false"}[self.type]
+        kinds = {"number": "a number", "integer": "a whole number", "string": "a text", "boolean": "true or false"}
+        kind = kinds[self.type]
         if self.minimum is not None and self.maximum is not None:
             return f"{kind} from {self.minimum:g} to {self.maximum:g}"
         if self.minimum is not None:

@@ -21,8 +21,8 @@ _BUCKETS = 1 << 15  # the upper 15 bits of a magnitude: exponent and 7 bits of m
 @dataclass(frozen=True)
 class PruneParams:
     ratio: float = param(
-        0.8, "Removed", "Share of the layer's weights that are set to zero, the smallest first. Below about 40 % the list "
-        "of places costs more than the zeros save.",
+        0.8, "Removed", "Share of the layer's weights that become zero, the smallest first. A few per cent save "
+        "nothing: the places of the kept weights are stored too.",
         minimum=0.0, maximum=1.0, percent=True, unit="%", when={"pattern": [_UNSTRUCTURED]},
         grid=(0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
     )

@@ -17,6 +17,7 @@ from core.methods.params import param
 from core.model.layer import Kind, Layer
 
 _HALF_FROM = 64  # this many scales repay the node that widens them
+_FOLDING = {Kind.CONV, Kind.DEPTHWISE, Kind.CONV_TRANSPOSE}  # a folded batch norm multiplies into float32 scales
 _HALF_RANGE = (float(np.finfo(np.float16).tiny), float(np.finfo(np.float16).max))
 
 
@@ -27,7 +28,7 @@ class AffineParams:
         minimum=1, maximum=8, unit="bits", grid=(8, 6, 5, 4, 3, 2),
     )
     granularity: str = param(
-        "channel", "One scale for", "The finer, the smaller the error; each scale takes 4 bytes (blocks: 2).",
+        "channel", "One scale for", "The finer, the smaller the error; a scale takes 2 or 4 bytes.",
         choices=("tensor", "channel", "block"), choice_titles=("Whole layer", "Each channel", "Blocks of weights"),
     )
     block: int = param(
@@ -66,13 +67,14 @@ class QuantizeAffine(Method):
     )
     saves = ("file",)
     costs = "Same speed and memory: the runtime rebuilds float weights on loading."
-    source = "Jacob et al., \"Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference\", CVPR 2018"
+    source = "Jacob et al., \"Quantization and Training of Neural Networks for Efficient Inference\", CVPR 2018"
     Params = AffineParams
 
     def apply(self, encoding: Encoding, params: AffineParams, context: Context) -> Encoding:
         refuse_quantized(encoding, "quantize once")
         if isinstance(encoding, Float):
-            return _dense(leaf_values(encoding, context), _layout(params, context.layer, encoding.shape), params, context)
+            layout = _layout(params, context.layer, encoding.shape)
+            return _dense(leaf_values(encoding, context), layout, params, context)
         if isinstance(encoding, Sparse) and isinstance(encoding.values, Float):
             return _sparse(encoding, params, context)
         if isinstance(encoding, LowRank) and isinstance(encoding.left, Float) and isinstance(encoding.right, Float):
@@ -85,10 +87,7 @@ class QuantizeAffine(Method):
         raise LayerSkipped(f"the weight is stored as {encoding.describe()}, which quantize does not handle")
 
     def label(self, params: AffineParams) -> str:
-        if params.bits == 1:
-            word = "1 bit"
-        else:
-            word = f"{'int' if params.symmetric else 'uint'}{params.bits}"
+        word = "1 bit" if params.bits == 1 else f"{'int' if params.symmetric else 'uint'}{params.bits}"
         return word + {"tensor": " per tensor", "channel": "", "block": f" block {params.block}"}[params.granularity]
 
 
@@ -113,7 +112,12 @@ def _layout(params: AffineParams, layer: Layer, shape: Shape) -> Layout:
     axes = tuple(sorted({0, output})) if layer.kind is Kind.RECURRENT else (output,)
     if params.granularity == "channel":
         return Layout(axes)
-    inner = layer.input_axis if layer.input_axis not in (None, *axes) else _longest_other(shape, axes)
+    inner = layer.input_axis
+    if inner is None or inner in axes:
+        free = [axis for axis in range(len(shape)) if axis not in axes]
+        inner = max(free, key=lambda axis: shape[axis], default=None)
+    if inner is None:
+        return Layout(axes)
     others = 1
     for axis, size in enumerate(shape):
         others *= size if axis not in (*axes, inner) else 1
@@ -121,10 +125,6 @@ def _layout(params: AffineParams, layer: Layer, shape: Shape) -> Layout:
         return Layout(axes, inner, params.block)
     most = max(1, params.block // others)
     return Layout(axes, inner, max(size for size in range(1, most + 1) if shape[inner] % size == 0))
-
-
-def _longest_other(shape: Shape, axes: tuple[int, ...]) -> int:
-    return max((axis for axis in range(len(shape)) if axis not in axes), key=lambda axis: shape[axis])
 
 
 def _dense(values: Array, layout: Layout, params: AffineParams, context: Context) -> Affine:
@@ -135,7 +135,7 @@ def _dense(values: Array, layout: Layout, params: AffineParams, context: Context
 
 
 def _sparse(encoding: Sparse, params: AffineParams, context: Context) -> Encoding:
-    """Kept weights quantized: with one scale as a list of their own; else in place, where the zeros get the zero code."""
+    """Kept weights quantized: with one scale as a list of their own, else in place, where zeros get the zero code."""
     if encoding.kept == 0:
         return encoding
     layout = _layout(params, context.layer, encoding.shape)
@@ -144,7 +144,7 @@ def _sparse(encoding: Sparse, params: AffineParams, context: Context) -> Encodin
         return encoding.with_values(_dense(leaf_values(Float(kept), context), layout, params, context))
     if not params.symmetric and params.bits > 1:
         raise LayerSkipped(
-            "a pruned weight has no room for a zero point of each channel", do="choose symmetric, or one scale per layer"
+            "a pruned weight cannot have a zero point for each channel", do="choose symmetric, or one scale per layer"
         )
     values = leaf_values(Float(encoding.decode()), context)
     codes, scale, zero, half = _quantize(values, layout, params, context, sparse=True)
@@ -156,10 +156,10 @@ def _sparse(encoding: Sparse, params: AffineParams, context: Context) -> Encodin
 def _quantize(
     values: Array, layout: Layout, params: AffineParams, context: Context, sparse: bool = False
 ) -> tuple[Array, Array, Array | None, bool]:
-    """Codes of the shape of values; scales and zero points (None: zero) as Affine takes them; whether scales are float16."""
+    """Codes of the shape of values; scales and zero points (None: zero) for Affine; whether the scales are float16."""
     if not layout.axes:
         return (*_quantize_whole(values, params, context), False)
-    job = _Job(values, params, context, sparse, half=layout.block > 0)
+    job = _Job(values, params, context, sparse, half=layout.block > 0 or context.layer.kind not in _FOLDING)
     scale, offset = job.run(layout)
     if job.half and (scale.size < _HALF_FROM or scale.min() < _HALF_RANGE[0] or scale.max() > _HALF_RANGE[1]):
         job = _Job(values, params, context, sparse, half=False)
@@ -215,7 +215,10 @@ class _Job:
         scale, offset = (np.concatenate(part, axis) for part in zip(*numbers, strict=True))
         return scale, offset
 
-    def _part(self, values: Array, codes: Array, axes: tuple[int, ...], span: tuple[float, float]) -> tuple[Array, Array]:
+    def _part(
+        self, values: Array, codes: Array, axes: tuple[int, ...], span: tuple[float, float]
+    ) -> tuple[Array, Array]:
+        """One scale for each place on `axes`; `span` is the share of the progress."""
         groups = Groups(values.shape, axes)
         scale, offset = np.empty(groups.scale_shape, np.float32), np.empty(groups.scale_shape, np.float32)
         reporter, params = self.context.reporter.part(*span), self.params

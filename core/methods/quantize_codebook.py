@@ -57,12 +57,12 @@ def _quantize(leaf: Float, bits: int, context: Context) -> Codebook:
 
 
 def _atoms(flat: Array, context: Context) -> tuple[Array, Array, np.float32]:
-    """Sorted atoms that stand for the weights: how many weights and their sum, float64; and the weights' mean magnitude."""
+    """Sorted atoms that stand for the weights: their count and sum, float64; and the weights' mean magnitude."""
     total = sum(float(np.abs(flat[part]).sum(dtype=np.float64)) for part in chunks(flat.size, context))
-    spread = np.float32(max(total / flat.size, np.finfo(np.float32).tiny))
+    spread = np.float32(max(total / flat.size, float(np.finfo(np.float32).tiny)))
     if flat.size <= _ATOMS:
-        values, counts = np.unique(flat, return_counts=True)
-        return counts.astype(np.float64), values * counts.astype(np.float64), spread
+        values, repeats = np.unique(flat, return_counts=True)
+        return repeats.astype(np.float64), values * repeats.astype(np.float64), spread
     from core.kernels.clustering import companded_histogram
 
     counts, sums = np.zeros(_ATOMS), np.zeros(_ATOMS)
