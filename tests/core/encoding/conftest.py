@@ -93,7 +93,7 @@ def operators_left(tmp_path: Path) -> Callable[..., list[str]]:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def random_codes() -> Callable[..., Codes]:
     """random_codes(rng, shape, bits, signed=False)."""
 
@@ -104,7 +104,7 @@ def random_codes() -> Callable[..., Codes]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def catalogue(random_codes) -> list[Encoding]:
     """Every encoding in every variant on shapes of rank 1 to 5, sizes of 1 weight and of no multiple of 8 included."""
     rng = np.random.default_rng(7)
