@@ -76,7 +76,7 @@ class Derived:
             self._base_bytes = nbytes
             self._session.previewsChanged.emit(())
 
-        self._session.tasks.process(PREDICTION, predict_file, str(model.path), done=foretold)
+        self._session.tasks.thread(PREDICTION, _base_bytes, model, done=foretold)
 
     def start_previews(self, names: Iterable[str]) -> None:
         """The steps of these layers changed: compute what they do, a moment later, so that a drag is not in the way.
@@ -111,6 +111,13 @@ class Derived:
                 take(progress.part)
 
         self._session.tasks.thread(PREVIEWS, _previews, model, recipe, tuple(self._waiting), progress=progress, done=take)
+
+
+def _base_bytes(model: Model, reporter: Reporter) -> int:
+    from core.exporting.sizes import SizeModel
+
+    reporter.check()
+    return SizeModel(model).base
 
 
 def _previews(model: Model, recipe: Recipe, names: tuple[str, ...], reporter: Reporter) -> dict[str, LayerPreview]:

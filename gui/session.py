@@ -15,7 +15,8 @@ from PySide6.QtGui import QUndoStack
 
 from core.errors import FeatherweightError
 from gui.commands import SetRecipe
-from gui.derived import PREVIEWS, STATISTICS, Derived
+from gui.derived import PREDICTION, PREVIEWS, STATISTICS, Derived
+from gui.loading import read_model, read_samples
 from gui.result import Result
 from gui.runs import COMPRESS, EXPORT, Runs
 from gui.tasks import Tasks
@@ -150,6 +151,12 @@ class Session(QObject):
         return self._result.outcome.comparison if self._result is not None else None
 
     @property
+    def has_steps(self) -> bool:
+        """Whether the recipe does anything at all."""
+        recipe = self._recipe
+        return recipe is not None and bool(recipe.defaults or any(steps for _, steps in recipe.layers))
+
+    @property
     def edited(self) -> bool:
         """Whether the recipe differs from the one opened or saved last."""
         return not self.undo_stack.isClean()
@@ -163,37 +170,45 @@ class Session(QObject):
 
     # -- model ------------------------------------------------------------------------------------------------------
 
-    def open_model(self, path: str | Path, *, recipe: str | None = None, data: Path | None = None) -> None:
+    def open_model(self, path: str | Path, *, recipe: str | None = None, recipe_path: Path | None = None,
+                   data: Path | None = None, selection: tuple[str, ...] = ()) -> None:
         """Open a model in the background. The one that is open stays until the new one is there.
 
-        recipe, data   what to load right after it (the sample's data, an autosaved session)
+        recipe, recipe_path, data, selection   what to take right after it (an autosaved session, files dropped along)
         """
-        from core.model.readers import open_model
 
-        def opened(model: Model) -> None:
-            self._put_model(model)
+        def opened(found: tuple[Model, Recipe]) -> None:
+            model, empty = found
+            self._put_model(model, empty)
+            self.select(name for name in selection if name in {layer.name for layer in model.layers})
+            if not self._selection and model.layers:
+                self.select((model.layers[0].name,))
             if recipe is not None:
                 self._take_recipe_text(recipe)
+            if recipe_path is not None:
+                self.open_recipe(recipe_path)
             if data is not None:
                 self.load_data(data)
 
-        self.tasks.thread(OPEN, open_model, Path(path), title=f"Opening {Path(path).name}", done=opened)
+        self.tasks.thread(OPEN, read_model, Path(path), title=f"Opening {Path(path).name}", done=opened,
+                          failed=self._open_failed)
         self.stateChanged.emit()
+
+    def _open_failed(self, error: FeatherweightError) -> None:
+        self.stateChanged.emit()
+        self.failed.emit(error)
 
     def close_model(self) -> None:
         """Forget the model and everything about it; running tasks are cancelled."""
         self.tasks.cancel_all()
         self._reset(None, None)
 
-    def _put_model(self, model: Model) -> None:
-        from core.recipe import Recipe
-
-        for key in (STATISTICS, DATA, PREVIEWS, COMPRESS, EXPORT):
+    def _put_model(self, model: Model, recipe: Recipe) -> None:
+        for key in (STATISTICS, PREDICTION, DATA, PREVIEWS, COMPRESS, EXPORT):
             self.tasks.cancel(key)
-        self._reset(model, Recipe(model_name=model.name))
-        if model.layers:
-            self.select((model.layers[0].name,))
+        self._reset(model, recipe)
         self._derived.start_statistics(model)
+        self._derived.start_prediction(model)
 
     def _reset(self, model: Model | None, recipe: Recipe | None) -> None:
         self._model, self._recipe, self._recipe_path = model, recipe, None
@@ -301,8 +316,6 @@ class Session(QObject):
         if self._model is None:
             self.failed.emit(FeatherweightError("data needs a model", where=Path(path).name, do="open its model first"))
             return
-        from core.data.loading import load_samples
-
         def loaded(samples: Samples) -> None:
             current = self.result_current
             self._samples, self._data_path = samples, Path(path)
@@ -311,7 +324,7 @@ class Session(QObject):
                 self.resultChanged.emit()
             self.stateChanged.emit()
 
-        self.tasks.thread(DATA, load_samples, Path(path), self._model.inputs, title=f"Loading {Path(path).name}",
+        self.tasks.thread(DATA, read_samples, Path(path), self._model.inputs, title=f"Loading {Path(path).name}",
                           done=loaded)
 
     # -- compress and export ----------------------------------------------------------------------------------------

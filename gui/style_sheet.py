@@ -21,6 +21,9 @@ QMainWindow, QDialog, QWidget[role="window"] { background: $window; }
 QFrame[role="panel"], QFrame[role="bar"], QWidget[role="surface"] { background: $surface; border: 0; }
 QFrame[role="card"] { background: $surface; border: 1px solid $border; border-radius: ${radius}px; }
 QFrame[role="summary"] { background: $sunken; border: 1px solid $border; border-radius: ${radius}px; }
+QFrame[role="message_info"] { background: $selection; border: 0; border-bottom: 1px solid $border; }
+QFrame[role="message_warn"] { background: $warn_surface; border: 0; border-bottom: 1px solid $border; }
+QFrame[role="message_bad"] { background: $bad_surface; border: 0; border-bottom: 1px solid $border; }
 QFrame[role="rule"] { background: $border; border: 0; }
 QScrollArea, QScrollArea > QWidget > QWidget[role="plain"] { background: transparent; border: 0; }
 QToolTip { background: $surface; color: $text; border: 1px solid $strong_border; padding: 4px 6px; }
@@ -32,6 +35,9 @@ QLabel[role="display"] { font-size: ${display}px; font-weight: 600; }
 QLabel[role="figure"] { font-size: ${figure}px; font-weight: 600; }
 QLabel[role="caption"] { color: $muted; }
 QLabel[role="small"] { color: $muted; font-size: ${small}px; }
+QLabel[role="small_good"] { color: $good; font-size: ${small}px; }
+QLabel[role="small_warn"] { color: $warn; font-size: ${small}px; }
+QLabel[role="small_bad"] { color: $bad; font-size: ${small}px; }
 QLabel[role="badge"] { background: $badge; color: $muted; font-size: ${small}px; border-radius: 4px; padding: 1px 5px; }
 QLabel[role="accent"] { color: $accent; }
 QLabel[role="good"] { color: $good; }
@@ -59,6 +65,9 @@ QPushButton[role="flat"]:disabled { color: $disabled; }
 QPushButton[role="link"] { background: transparent; border: 1px solid transparent; color: $muted; padding: 1px 4px; }
 QPushButton[role="link"]:hover { color: $text; }
 QPushButton[role="link"]:focus { border-color: $accent; }
+QPushButton[role="recent"] { background: transparent; border-color: transparent; text-align: left; color: $muted; }
+QPushButton[role="recent"]:hover { background: $hover; color: $text; }
+QPushButton[role="recent"]:focus { border-color: $accent; }
 QToolButton { background: transparent; border: 1px solid transparent; border-radius: ${control_radius}px; padding: 3px 6px; }
 QToolButton:hover { background: $hover; }
 QToolButton:focus { border-color: $accent; }

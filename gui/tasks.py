@@ -152,6 +152,11 @@ class Tasks(QObject):
         return key in self._current
 
     @property
+    def busy(self) -> bool:
+        """Whether anything runs or waits, shown or not."""
+        return bool(self._current)
+
+    @property
     def states(self) -> tuple[TaskState, ...]:
         """Running tasks that have a title, oldest first."""
         return tuple(TaskState(t.key, t.title, t.progress.done, t.progress.text, t.seconds_left())
@@ -179,7 +184,8 @@ class Tasks(QObject):
         if task is None:  # cancelled, or replaced by a newer one
             return
         if kind == "progress":
-            task.progress = value
+            known = task.progress  # a part alone tells no progress, and progress never goes back
+            task.progress = Progress(max(known.done, value.done), value.text or known.text)
             if task.on_progress is not None:
                 task.on_progress(value)
         else:

@@ -9,8 +9,8 @@ import tomllib
 from functools import cache
 from typing import Any, Literal, cast
 
-from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
+from PySide6.QtCore import QDir, QObject, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QIcon, QPalette
 from PySide6.QtWidgets import QApplication
 
 import resources
@@ -93,8 +93,10 @@ class Theme(QObject):
         """Load the fonts and style the whole application; call once, before the first window."""
         for name in _FONT_FILES:
             QFontDatabase.addApplicationFontFromData(resources.data(f"fonts/{name}"))
+        QDir.setSearchPaths("icons", [str(resources.folder("icons"))])
         app.setStyle("Fusion")
         app.setFont(self.font())
+        app.setWindowIcon(QIcon("icons:featherweight.svg"))
         app.styleHints().colorSchemeChanged.connect(self._follow)
         self._applied = True
         self._mode = self._shown()

@@ -1,0 +1,148 @@
+"""Every action of the window in one place: text, shortcut, what it does and when it can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QAction, QActionGroup, QKeySequence
+from PySide6.QtWidgets import QMenu, QMenuBar
+
+from gui.runs import COMPRESS, EXPORT
+from gui.session import Session
+from gui.theme import Mode, theme
+
+if TYPE_CHECKING:
+    from gui.main_window import MainWindow
+
+_Keys = QKeySequence.StandardKey | str | None
+_DOTS = "\N{HORIZONTAL ELLIPSIS}"
+
+
+class Actions(QObject):
+    """The window's actions; menus and buttons show them, `update` enables them."""
+
+    def __init__(self, window: MainWindow, session: Session) -> None:
+        super().__init__(window)
+        self._window, self._session = window, session
+        key = QKeySequence.StandardKey
+        self.open = self._make(f"&Open model{_DOTS}", key.Open, window.choose_model, "Open an ONNX model")
+        self.sample = self._make("Open the &sample", None, window.open_sample, "Open the built-in sample with its data")
+        self.data = self._make(f"Load &data{_DOTS}", "Ctrl+D", window.choose_data, "Load samples to measure with")
+        self.data_folder = self._make(f"Load a &folder of images{_DOTS}", None, window.choose_image_folder)
+        self.open_recipe = self._make(f"Open re&cipe{_DOTS}", "Ctrl+Shift+O", window.choose_recipe)
+        self.save_recipe = self._make("Save &recipe", key.Save, window.save_recipe)
+        self.save_recipe_as = self._make(f"Save recipe &as{_DOTS}", key.SaveAs, window.save_recipe_as)
+        self.export = self._make(f"&Export{_DOTS}", "Ctrl+E", window.choose_export, "Save the compressed model")
+        self.close_model = self._make("&Close model", key.Close, window.close_model)
+        self.quit = self._make("&Quit", key.Quit, window.close)
+        self.undo = session.undo_stack.createUndoAction(self, "&Undo")
+        self.redo = session.undo_stack.createRedoAction(self, "&Redo")
+        self.undo.setShortcuts(key.Undo)
+        self.redo.setShortcuts(key.Redo)
+        self.select_all = self._make("Select &all layers", "Ctrl+Shift+A", window.select_all)
+        self.find = self._make("&Filter layers", key.Find, window.focus_filter)
+        self.copy_steps = self._make("&Copy steps", "Ctrl+Shift+C", window.copy_steps,
+                                     "Remember the steps of the first selected layer")
+        self.paste_steps = self._make("&Paste steps", "Ctrl+Shift+V", window.paste_steps,
+                                      "Give the selected layers the steps that were copied")
+        self.reset_steps = self._make("&Remove all steps", None, window.reset_steps,
+                                      "Leave the selected layers as they are")
+        self.compress = self._make("&Compress", "Ctrl+Return", session.compress, "Compress by the plan and measure it")
+        self.cancel = self._make("Ca&ncel", "Escape", session.cancel, "Stop what runs; nothing is lost")
+        self.about = self._make("&About Featherweight", None, window.show_about)
+        for signal in (session.stateChanged, session.modelChanged, session.selectionChanged, session.dataChanged,
+                       session.recipeChanged, session.resultChanged, session.tasks.changed):
+            signal.connect(self.update)
+        self.update()
+
+    def _make(self, text: str, keys: _Keys, run: Callable[[], object], hint: str = "") -> QAction:
+        action = QAction(text, self)
+        if isinstance(keys, QKeySequence.StandardKey):
+            action.setShortcuts(keys)
+        elif keys is not None:
+            action.setShortcut(QKeySequence(keys))
+        if hint:
+            action.setToolTip(hint)
+        action.triggered.connect(lambda _checked=False: run())
+        return action
+
+    def update(self, *_ignored: object) -> None:
+        """Enable what can be done now; a disabled Compress or Export says in its tool tip why."""
+        session = self._session
+        model = session.model is not None
+        chosen = bool(session.selection)
+        working = session.running(COMPRESS) or session.running(EXPORT)
+        for action in (self.data, self.data_folder, self.open_recipe, self.save_recipe, self.save_recipe_as,
+                       self.close_model, self.select_all, self.find):
+            action.setEnabled(model)
+        self.copy_steps.setEnabled(chosen)
+        self.reset_steps.setEnabled(chosen)
+        self.paste_steps.setEnabled(chosen and self._window.copied_steps is not None)
+        self.compress.setEnabled(model and session.has_steps and not working)
+        self.export.setEnabled(model and session.has_steps and not working)
+        why = _why_not(model, session.has_steps, working)
+        self.compress.setToolTip(why or "Compress by the plan and measure it")
+        self.export.setToolTip(why or "Save the compressed model")
+        self.cancel.setEnabled(bool(session.tasks.states))
+
+    def fill(self, bar: QMenuBar) -> None:
+        """Build the menus."""
+        file = bar.addMenu("&File")
+        file.addActions([self.open, self.sample])
+        self._recent = file.addMenu("Open &recent")
+        self._recent.aboutToShow.connect(self._fill_recent)
+        file.addActions([self.data, self.data_folder])
+        file.addSeparator()
+        file.addActions([self.open_recipe, self.save_recipe, self.save_recipe_as])
+        file.addSeparator()
+        file.addActions([self.export, self.close_model])
+        file.addSeparator()
+        file.addAction(self.quit)
+        edit = bar.addMenu("&Edit")
+        edit.addActions([self.undo, self.redo])
+        edit.addSeparator()
+        edit.addActions([self.select_all, self.find])
+        edit.addSeparator()
+        edit.addActions([self.copy_steps, self.paste_steps, self.reset_steps])
+        run = bar.addMenu("&Run")
+        run.addActions([self.compress, self.cancel])
+        self._view = bar.addMenu("&View")
+        self._fill_themes(self._view)
+        bar.addMenu("&Help").addAction(self.about)
+
+    def _fill_recent(self) -> None:
+        self._recent.clear()
+        paths = self._window.settings.recent
+        for path in paths:
+            self._recent.addAction(path.name, lambda path=path: self._window.open_path(path)).setToolTip(str(path))
+        if paths:
+            self._recent.addSeparator()
+            self._recent.addAction("Forget these", self._window.settings.forget_recent)
+        else:
+            self._recent.addAction("Nothing yet").setEnabled(False)
+
+    def _fill_themes(self, menu: QMenu) -> None:
+        group = QActionGroup(self)
+        modes: tuple[tuple[Mode, str], ...] = (("light", "&Light"), ("dark", "&Dark"), ("system", "As the &system"))
+        for mode, text in modes:
+            action = menu.addAction(text)
+            action.setCheckable(True)
+            action.setChecked(theme().wanted == mode)
+            action.triggered.connect(lambda _checked=False, mode=mode: self._window.set_mode(mode))
+            group.addAction(action)
+        menu.addSeparator()
+
+    def add_lens(self, number: int, title: str, show: Callable[[], None]) -> None:
+        """Add a lens to the View menu, as Ctrl+number."""
+        action = self._view.addAction(title, show)
+        action.setShortcut(QKeySequence(f"Ctrl+{number}"))
+
+
+def _why_not(model: bool, steps: bool, working: bool) -> str:
+    if not model:
+        return "Open a model first"
+    if not steps:
+        return "Choose layers and give them steps first"
+    return "Something is being compressed or exported" if working else ""

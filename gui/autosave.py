@@ -1,0 +1,149 @@
+"""Keeps the session on disk, so that a crash, a power cut or a hasty close loses nothing.
+
+While the program runs, `session-PID.json` beside a lock file follows every change within a second. A normal end removes
+it, or keeps it as `kept.json` when there were unsaved edits. A file whose lock is free belongs to a program that died.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QLockFile, QObject, QTimer
+
+from core.progress import Reporter
+
+if TYPE_CHECKING:
+    from core.recipe import Recipe
+    from gui.session import Session
+
+DELAY_MS = 1000
+KEY = "autosave"
+_VERSION = 1
+_KEPT = "kept.json"
+
+
+@dataclass(frozen=True)
+class SavedSession:
+    """What it takes to go on. `crashed`: the program that wrote it did not end properly."""
+
+    model: str
+    recipe: str
+    data: str | None
+    selection: tuple[str, ...]
+    crashed: bool = False
+
+
+class Autosave(QObject):
+    """Follows a session and writes it into a folder."""
+
+    def __init__(self, session: Session, folder: Path, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session, self.folder = session, folder
+        self._path = folder / f"session-{os.getpid()}.json"
+        self._lock: QLockFile | None = None
+        self._timer = QTimer(self, singleShot=True, interval=DELAY_MS)
+        self._timer.timeout.connect(self._write)
+        for signal in (session.modelChanged, session.recipeChanged, session.dataChanged, session.selectionChanged):
+            signal.connect(self._schedule)
+
+    def _schedule(self, *_ignored: Any) -> None:
+        self._timer.start()
+
+    def _write(self) -> None:
+        state = self._state()
+        if state is None:
+            self._path.unlink(missing_ok=True)
+            return
+        self._own()
+        self._session.tasks.thread(KEY, _save, self._path, *state, coalesce=True)
+
+    def _state(self) -> tuple[Recipe, dict[str, Any]] | None:
+        session = self._session
+        if session.model is None or session.recipe is None:
+            return None
+        data = str(session.data_path) if session.data_path else None
+        return session.recipe, {"model": str(session.model.path), "data": data, "selection": list(session.selection)}
+
+    def _own(self) -> None:
+        """Take the lock that tells others that this file's program lives."""
+        if self._lock is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self._path)
+            self._lock.tryLock(0)
+
+    def keep(self) -> None:
+        """Keep the session as it is now for `find_saved`: it is about to be closed or replaced with unsaved edits."""
+        state = self._state()
+        if state is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _save(self.folder / _KEPT, *state)
+
+    def end(self) -> None:
+        """A normal end: nothing to restore, but for unsaved edits, which are kept."""
+        self._timer.stop()
+        if self._session.edited:
+            self.keep()
+        self._path.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.unlock()
+            self._lock = None
+
+
+def find_saved(folder: Path) -> SavedSession | None:
+    """The session to offer at the start: the newest of those that died, else the one that was kept. None if neither."""
+    died = [path for path in folder.glob("session-*.json") if _is_free(path)]
+    for path in sorted(died, key=lambda p: p.stat().st_mtime, reverse=True):
+        saved = _load(path, crashed=True)
+        if saved is not None:
+            return saved
+    return _load(folder / _KEPT, crashed=False)
+
+
+def forget_saved(folder: Path) -> None:
+    """Remove what `find_saved` finds: it was restored or declined."""
+    for path in [*folder.glob("session-*.json"), folder / _KEPT]:
+        if path.name == _KEPT or _is_free(path):
+            path.unlink(missing_ok=True)
+            _lock_path(path).unlink(missing_ok=True)
+
+
+def _save(path: Path, recipe: Recipe, values: dict[str, Any], reporter: Reporter | None = None) -> None:
+    from core.exporting.staging import write_atomic
+
+    content = {"featherweight": _VERSION, **values, "recipe": recipe.dump()}
+    write_atomic(path, json.dumps(content, ensure_ascii=False, indent=1).encode())
+
+
+def _load(path: Path, *, crashed: bool) -> SavedSession | None:
+    """The saved session, or None when there is none, or none that this version can use."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["featherweight"] != _VERSION or not Path(content["model"]).exists():
+            return None
+        data = content["data"]
+        return SavedSession(str(content["model"]), str(content["recipe"]), None if data is None else str(data),
+                            tuple(map(str, content["selection"])), crashed)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_suffix(".lock")
+
+
+def _lock(path: Path) -> QLockFile:
+    lock = QLockFile(str(_lock_path(path)))
+    lock.setStaleLockTime(0)  # age alone does not make a lock stale; a dead owner does
+    return lock
+
+
+def _is_free(path: Path) -> bool:
+    lock = _lock(path)
+    if not lock.tryLock(0):
+        return False
+    lock.unlock()
+    return True

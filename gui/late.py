@@ -1,0 +1,76 @@
+"""What follows the first paint: lenses, the worker process, leftovers and saved sessions. Nothing here may block."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QTimer
+
+from core.progress import Reporter
+from gui.loading import WORKER_MODULES, import_modules
+from gui.workspace import LATE_MODULES
+
+if TYPE_CHECKING:
+    from gui.main_window import MainWindow
+
+_WARM_UP_MS = 400
+"""Rest after the first paint before the worker process starts: opening a model comes first."""
+_OPENING_MODULES = ("core.model.readers", "core.recipe")
+
+
+class LateStart(QObject):
+    """Belongs to a window and does its late start, in this order: modules, panels one by one, saved session, worker."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self._steps: list[Callable[[], None]] = []
+        self._turn = QTimer(self, singleShot=True, interval=0)
+        self._turn.timeout.connect(self._next)
+        self._warm = QTimer(self, singleShot=True, interval=_WARM_UP_MS)
+        self._warm.timeout.connect(lambda: window.session.tasks.warm_up(*WORKER_MODULES))
+        window.firstPaint.connect(self._begin)
+
+    def _begin(self) -> None:
+        tasks = self._window.session.tasks
+        tasks.thread("late modules", import_modules, LATE_MODULES + _OPENING_MODULES, done=self._fill)
+        settings = self._window.settings
+        tasks.thread("leftovers", _clean, settings.folder / "work", settings.export_folders)
+
+    def _fill(self, _nothing: None) -> None:
+        self._steps = [*self._window.workspace.fill(), self._window.offer_saved, self._warm.start]
+        self._turn.start()
+
+    def _next(self) -> None:
+        """One step a turn, so that clicks and paints come in between."""
+        self._steps.pop(0)()
+        if self._steps:
+            self._turn.start()
+
+
+def _clean(work_folder: Path, export_folders: tuple[Path, ...], reporter: Reporter) -> None:
+    """Remove what killed runs left: unfinished exports, and compressed files that were never exported."""
+    from core.exporting.staging import clean_leftovers
+
+    for folder in export_folders:
+        reporter.check()
+        if folder.is_dir():
+            clean_leftovers(folder)
+    for run in work_folder.glob("run-*"):
+        pid = run.name.removeprefix("run-")
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(run, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

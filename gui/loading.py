@@ -1,0 +1,51 @@
+"""What runs in a thread when something is opened. Core is imported here, in the thread, so that the window stays quick."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.progress import Reporter
+
+if TYPE_CHECKING:
+    from core.data.samples import Samples
+    from core.model.layer import Port
+    from core.model.model import Model
+    from core.recipe import Recipe
+
+DATA_SUFFIXES = (".npz", ".npy")
+RECIPE_SUFFIXES = (".yaml", ".yml")
+WORKER_MODULES = ("numpy", "onnx", "onnx_ir", "onnxruntime", "core.jobs", "core.pipeline", "core.recipe",
+                  "core.exporting.export", "core.analysis.comparison", "core.kernels")
+"""What the worker process imports while it has nothing to do, so that the first Compress starts at once."""
+
+
+def read_model(path: Path, reporter: Reporter) -> tuple[Model, Recipe]:
+    """Open a model, with the empty recipe for it."""
+    from core.model.readers import open_model
+    from core.recipe import Recipe
+
+    model = open_model(path, reporter)
+    return model, Recipe(model_name=model.name)
+
+
+def read_samples(path: Path, inputs: tuple[Port, ...], reporter: Reporter) -> Samples:
+    """Load samples for these inputs."""
+    from core.data.loading import load_samples
+
+    return load_samples(path, inputs, reporter=reporter)
+
+
+def import_modules(names: tuple[str, ...], reporter: Reporter) -> None:
+    """Import modules in a thread: the interpreter's lock is passed on every few milliseconds, so the window stays alive."""
+    for name in names:
+        reporter.check()
+        importlib.import_module(name)
+
+
+def kind_of(path: Path) -> str:
+    """What a dropped or named path is: "data", "recipe", or "model" for all that may be one."""
+    if path.is_dir() or path.suffix.lower() in DATA_SUFFIXES:
+        return "data"
+    return "recipe" if path.suffix.lower() in RECIPE_SUFFIXES else "model"

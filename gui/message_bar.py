@@ -1,0 +1,110 @@
+"""Sentences inside the window: calm, one at a time, never a modal box."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from core.errors import FeatherweightError
+from gui.charts.card import restyle, with_role
+
+Tone = Literal["info", "warn", "bad"]
+Action = tuple[str, Callable[[], None]]
+_INFO_MS = 8000
+
+
+class MessageBar(QFrame):
+    """Shows the newest message; hidden while there is none. News fades by itself, problems stay until dismissed."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        with_role(self, "message_info")
+        self._text = QLabel(self)
+        self._text.setWordWrap(True)
+        self._text.setTextFormat(Qt.TextFormat.PlainText)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self._actions = QHBoxLayout()
+        self._details_button = self._button("Details", self._toggle_details)
+        self._dismiss = self._button("Dismiss", self.dismiss)
+        self._details = QPlainTextEdit(self)
+        self._details.setReadOnly(True)
+        self._details.setMaximumHeight(140)
+        self._details.hide()
+        line = QHBoxLayout()
+        line.setSpacing(8)
+        line.addWidget(self._text, 1)
+        line.addLayout(self._actions)
+        line.addWidget(self._details_button)
+        line.addWidget(self._dismiss)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(14, 7, 10, 7)
+        layout.addLayout(line)
+        layout.addWidget(self._details)
+        self._fade = QTimer(self, singleShot=True, interval=_INFO_MS)
+        self._fade.timeout.connect(self.dismiss)
+        self.hide()
+
+    def _button(self, text: str, clicked: Callable[[], None]) -> QPushButton:
+        button = QPushButton(text, self)
+        with_role(button, "link")
+        button.clicked.connect(lambda: clicked())
+        return button
+
+    @property
+    def text(self) -> str:
+        """What is said now, "" when hidden."""
+        return "" if self.isHidden() else self._text.text()
+
+    @property
+    def details(self) -> str:
+        return self._details.toPlainText()
+
+    def show_error(self, error: FeatherweightError) -> None:
+        """Show an error's sentence; problems of a recipe and tracebacks go to the details."""
+        problems = getattr(error, "problems", ())
+        details = getattr(error, "details", "") or ("\n".join(problems) if len(problems) > 1 else "")
+        if len(problems) > 1:
+            where = f"{error.where}: " if error.where else ""
+            self.say(f"{where}{len(problems)} problems, the first: {problems[0]}.", tone="bad", details=details)
+        else:
+            self.say(str(error), tone="bad", details=details)
+
+    def say(self, text: str, *, tone: Tone = "info", details: str = "", actions: Sequence[Action] = ()) -> None:
+        """Show a message with buttons of its own; pressing one also dismisses it."""
+        while (item := self._actions.takeAt(0)) is not None:
+            item.widget().deleteLater()
+        for label, run in actions:
+            button = QPushButton(label, self)
+            button.clicked.connect(lambda _checked=False, run=run: self._act(run))
+            self._actions.addWidget(button)
+        self._text.setText(text)
+        self._details.setPlainText(details)
+        self._details.hide()
+        self._details_button.setVisible(bool(details))
+        restyle(self, f"message_{tone}")
+        self.setAccessibleName(text)
+        self.show()
+        if tone == "info" and not actions:
+            self._fade.start()
+        else:
+            self._fade.stop()
+
+    def action(self, label: str) -> QPushButton | None:
+        """The message's button with this label."""
+        widgets = (self._actions.itemAt(i).widget() for i in range(self._actions.count()))
+        return next((w for w in widgets if isinstance(w, QPushButton) and w.text() == label), None)
+
+    def dismiss(self) -> None:
+        self._fade.stop()
+        self.hide()
+
+    def _act(self, run: Callable[[], None]) -> None:
+        self.dismiss()
+        run()
+
+    def _toggle_details(self) -> None:
+        self._details.setVisible(self._details.isHidden())

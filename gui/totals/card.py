@@ -1,0 +1,90 @@
+"""One card of the totals: a title, before -> after, and how the figure changed and is known."""
+
+from __future__ import annotations
+
+import html
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from gui.charts.card import restyle, with_role
+from gui.theme import theme
+from gui.totals.figures import Figure
+from gui.units import NONE
+
+_ARROW = "\N{RIGHTWARDS ARROW}"
+
+
+class ElidedLabel(QLabel):
+    """A label of one line that ends in an ellipsis where there is no room; the tool tip has the whole text."""
+
+    def __init__(self, parent: QWidget | None = None, mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight) -> None:
+        super().__init__(parent)
+        self._whole, self._mode = "", mode
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def set_whole(self, text: str) -> None:
+        self._whole = text
+        self._fit()
+
+    @property
+    def whole(self) -> str:
+        return self._whole
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setText(self.fontMetrics().elidedText(self._whole, self._mode, self.width()))
+        self.setToolTip(self._whole if self.text() != self._whole else "")
+
+
+class TotalCard(QFrame):
+    """Shows a Figure."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        with_role(self, "panel")
+        self._figure = Figure("", "", "", "")
+        self._title, self._value, self._note = ElidedLabel(self), QLabel(self), ElidedLabel(self)
+        with_role(self._title, "small")
+        with_role(self._note, "small")
+        self._value.setTextFormat(Qt.TextFormat.RichText)
+        self._value.setFont(theme().font("figure", figures=True))
+        self._value.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(16, 9, 8, 9)
+        layout.setSpacing(2)
+        for label in (self._title, self._value, self._note):
+            layout.addWidget(label)
+        theme().changed.connect(self._render)
+
+    @property
+    def figure(self) -> Figure:
+        return self._figure
+
+    def set_figure(self, figure: Figure) -> None:
+        if figure != self._figure:
+            self._figure = figure
+            self._render()
+
+    def _render(self) -> None:
+        figure, now = self._figure, theme()
+        self._title.set_whole(figure.title)
+        quiet, loud = now.color("faint").name(), now.color("faint" if figure.stale else "text").name()
+        before, after = html.escape(figure.before), html.escape(figure.after)
+        if figure.before and figure.after and figure.before != NONE:
+            text = f'<span style="color:{quiet}">{before}</span> <span style="color:{loud}">{_ARROW} <b>{after}</b></span>'
+        elif figure.after:
+            text = f'<b style="color:{loud}">{after}</b>'
+        else:
+            color = quiet if figure.before == NONE else loud
+            text = f'<span style="color:{color}">{before}</span>'
+        self._value.setText(text.replace("<b", '<b style="font-weight:600"', 1) if "<b>" in text else text)
+        restyle(self._note, "small" if figure.role == "muted" else f"small_{figure.role}")
+        self._note.set_whole(figure.note)
+        self.setToolTip(figure.detail)
+        self.setAccessibleName(f"{figure.title}: {figure.before} {_ARROW if figure.after else ''} {figure.after}, {figure.note}")

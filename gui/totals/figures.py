@@ -1,0 +1,158 @@
+"""What the totals show, as plain values: one function a card, no Qt. Every figure says how it is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gui.units import NONE, TIMES, decibels, file_size, milliseconds, percent_change, signed
+
+if TYPE_CHECKING:
+    from core.analysis.comparison import Comparison
+    from gui.session import Session
+
+UNCHANGED = 0.02
+"""Share of change in time or memory below which it is called the same."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One card.
+
+    before, after   texts; "" where there is nothing to put
+    note            the line below: the change, and how the figure is known
+    role            theme role of the note
+    stale           the figures belong to an earlier plan
+    detail          for the tool tip
+    """
+
+    title: str
+    before: str
+    after: str
+    note: str
+    role: str = "muted"
+    stale: bool = False
+    detail: str = ""
+
+
+def figures(session: Session) -> tuple[Figure, ...]:
+    """All cards, in the order of the bar."""
+    return (file_figure(session), latency_figure(session), memory_figure(session), answer_figure(session),
+            error_figure(session))
+
+
+def file_figure(session: Session) -> Figure:
+    """Bytes on disk: measured after an export of this very plan, else predicted."""
+    title, model = "File size", session.model
+    if model is None:
+        return Figure(title, NONE, "", "")
+    before, result = model.file_bytes, session.result
+    if result is not None and session.result_current:
+        after = result.outcome.report.bytes_after
+        return Figure(title, file_size(before), file_size(after), f"{percent_change(before, after)}, measured",
+                      "good" if after < before else "warn", detail=f"{before:,} bytes before, {after:,} after")
+    if not session.previews and session.predicted_bytes is not None:
+        return Figure(title, file_size(before), "", "no steps yet")
+    predicted = session.predicted_bytes
+    if predicted is None:
+        return Figure(title, file_size(before), "", "being predicted" if session.has_steps else "no steps yet")
+    return Figure(title, file_size(before), file_size(predicted), f"{percent_change(before, predicted)}, predicted",
+                  "good" if predicted < before else "warn",
+                  detail=f"{before:,} bytes before, {predicted:,} predicted; clean-up of the graph included")
+
+
+def latency_figure(session: Session) -> Figure:
+    """Time of one run: median of both models measured in turn, with the spread of the middle 80 %."""
+    title, comparison = "Latency, median", session.comparison
+    if comparison is None or comparison.latency is None:
+        return _unknown(title, session)
+    found = comparison.latency
+    before, after = found.before, found.after
+    detail = (f"before {milliseconds(before.median_ms)} ({milliseconds(before.low_ms)} to {milliseconds(before.high_ms)}), "
+              f"after {milliseconds(after.median_ms)} ({milliseconds(after.low_ms)} to {milliseconds(after.high_ms)})\n"
+              f"medians of {after.n} rounds, the middle 80 % in brackets; one sample at a time, {found.threads} thread, "
+              f"models in turn\nloading: {milliseconds(before.load_ms)} before, {milliseconds(after.load_ms)} after")
+    spread = 50 * (after.high_ms - after.low_ms) / after.median_ms if after.median_ms else 0.0
+    note, role = _speed(found.ratio)
+    return _stale_or(session, Figure(title, milliseconds(before.median_ms), milliseconds(after.median_ms),
+                                     f"{note}, \N{PLUS-MINUS SIGN}{spread:.0f} %", role, detail=detail))
+
+
+def _speed(ratio: float) -> tuple[str, str]:
+    if abs(ratio - 1) < UNCHANGED * 2.5:  # runs on one machine differ by this much
+        return "same speed", "muted"
+    if ratio < 1:
+        return f"{1 / max(ratio, 1e-9):.1f}{TIMES} faster" if ratio < 0.91 else f"{100 * (1 - ratio):.0f} % faster", "good"
+    return f"{ratio:.1f}{TIMES} slower" if ratio > 1.1 else f"{100 * (ratio - 1):.0f} % slower", "warn"
+
+
+def memory_figure(session: Session) -> Figure:
+    """Memory that a fresh process needs to load and run the model."""
+    title, comparison = "Memory", session.comparison
+    if comparison is None or comparison.memory_before is None or comparison.memory_after is None:
+        return _unknown(title, session)
+    before, after = comparison.memory_before, comparison.memory_after
+    change = percent_change(before, after)
+    if before and abs(after / before - 1) < UNCHANGED:
+        change, role = "same memory", "muted"
+    else:
+        role = "good" if after < before else "warn"
+    return _stale_or(session, Figure(title, file_size(before), file_size(after), f"{change}, measured", role,
+                                     detail="growth of a fresh process that loads the model and runs one sample"))
+
+
+def answer_figure(session: Session) -> Figure:
+    """Accuracy where there are labels, else how often both models answer alike."""
+    comparison = session.comparison
+    if comparison is None:
+        return _unknown("Accuracy", session)
+    if comparison.accuracy_before is not None and comparison.accuracy_after is not None:
+        before, after = 100 * comparison.accuracy_before, 100 * comparison.accuracy_after
+        change = after - before
+        note = "unchanged" if abs(change) < 0.005 else f"{signed(change, 1 if abs(change) >= 0.1 else 2)} points"
+        role = "good" if change >= -0.5 else "warn" if change >= -2 else "bad"
+        detail = f"{comparison.changed or 0} answers changed, {comparison.newly_wrong or 0} newly wrong, " \
+                 f"{comparison.newly_right or 0} newly right"
+        return _stale_or(session, Figure("Accuracy", f"{before:.1f} %", f"{after:.1f} %", f"{note}, {_measured(comparison)}",
+                                         role, detail=detail))
+    if comparison.agreement is not None:
+        share = 100 * comparison.agreement
+        role = "good" if share >= 99.5 else "warn" if share >= 98 else "bad"
+        return _stale_or(session, Figure("Agreement", "", f"{share:.1f} %", f"same answer, {_measured(comparison)}", role,
+                                         detail=comparison.no_accuracy))
+    return _stale_or(session, Figure("Accuracy", NONE, "", comparison.no_accuracy or "the outputs are no class scores",
+                                     detail=comparison.no_accuracy))
+
+
+def error_figure(session: Session) -> Figure:
+    """Signal to noise of all float outputs."""
+    title, comparison = "Output error, SQNR", session.comparison
+    if comparison is None:
+        return _unknown(title, session)
+    db = comparison.output_sqnr_db
+    role = "good" if db >= 30 else "warn" if db >= 15 else "bad"
+    text = "no change" if math.isinf(db) and db > 0 else decibels(db)
+    return _stale_or(session, Figure(title, "", text, _measured(comparison), role,
+                                     detail=f"largest difference {comparison.max_relative:.2g} of the largest output value"))
+
+
+def _measured(comparison: Comparison) -> str:
+    return f"measured on {comparison.n:,} sample{'' if comparison.n == 1 else 's'}"
+
+
+def _unknown(title: str, session: Session) -> Figure:
+    """Nothing measured yet: say what to do."""
+    if session.model is None:
+        return Figure(title, NONE, "", "")
+    if session.samples is None:
+        return Figure(title, NONE, "", "load data to measure it")
+    if session.result is not None and session.result_current:
+        return Figure(title, NONE, "", "could not be measured")
+    return Figure(title, NONE, "", "compress to measure it")
+
+
+def _stale_or(session: Session, figure: Figure) -> Figure:
+    if session.result_current:
+        return figure
+    return Figure(figure.title, figure.before, figure.after, "edited since; compress again", "warn", True, figure.detail)
