@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from core.encoding.base import FLOAT, INT32, UINT8, Array, Emitter, Encoding, Shape, emit_reshape
-from core.encoding.packing import PLANES, pack, packed_bytes
+from core.encoding.packing import PLANES, pack, packed_bytes, stored_bits
 from core.errors import InternalError
 
 
@@ -16,10 +16,10 @@ class Codes(Encoding):
     """A leaf of integers of 1 to 8 bits, which decode to the same numbers as float32.
 
     values  uint8 below 2**bits, of any shape; int8 when `signed`, which needs 8 bits
-    bits    1 to 8: the file holds size * bits / 8 bytes, rounded up
+    bits    1 to 8: the file holds size * bits / 8 bytes, rounded up; one byte each where packing does not pay
 
-    8 bits are emitted as they are and a Cast; fewer as BitShift, BitShift, (MatMulInteger), Reshape, (Slice, Reshape),
-    Cast, which needs opset 11.
+    8 bits, and few codes of any bits, are emitted as they are and a Cast. Others need opset 11: BitShift, Mod, Reshape,
+    (Slice, Reshape), Cast; codes of several planes BitShift, BitShift, MatMulInteger and the same from there.
     """
 
     values: Array = field(repr=False)
@@ -42,14 +42,19 @@ class Codes(Encoding):
 
     @property
     def nbytes(self) -> int:
-        return packed_bytes(self.values.size, self.bits)
+        return packed_bytes(self.values.size, self.stored_bits)
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits that each code takes in the file."""
+        return stored_bits(self.values.size, self.bits)
 
     def emit_as(self, out: Emitter, shape: Shape) -> str:
         return self.emit_cast(out, shape, FLOAT)
 
     def emit_cast(self, out: Emitter, shape: Shape, to: int) -> str:
         """Emit the codes as values of the ONNX element type `to` (FLOAT or INT32)."""
-        if self.bits == 8:
+        if self.stored_bits == 8:
             return out.node("Cast", [out.tensor(self.values.reshape(shape))], to=to)
         name, dtype = self._emit_unpack(out)
         name = self._emit_trim(out, name, shape)
@@ -59,13 +64,14 @@ class Codes(Encoding):
         """The segments of codes with their padding, and their element type: UINT8, or INT32 when summed from planes."""
         width, planes = PLANES[self.bits]
         packed = pack(self.values, self.bits)
-        left = np.arange(0, 8, width, dtype=np.uint8)
-        stored = out.tensor(packed[0] if planes == 1 else packed)
-        shifts = out.constant(left.reshape((-1, 1) if planes == 1 else (-1, 1, 1)))
-        lifted = out.node("BitShift", [stored, shifts], direction="LEFT")
-        digits = out.node("BitShift", [lifted, out.constant(np.array(8 - width, np.uint8))], direction="RIGHT")
+        shifts = np.arange(0, 8, width, dtype=np.uint8)
         if planes == 1:
-            return digits, UINT8
+            stored, right = out.tensor(packed[0]), out.constant(shifts[::-1].reshape(-1, 1))
+            digits = out.node("BitShift", [stored, right], direction="RIGHT")
+            return out.node("Mod", [digits, out.constant(np.array(1 << width, np.uint8))]), UINT8
+        # Mod is 25 bytes shorter in the file than a second shift, but slower: too slow for several planes.
+        lifted = out.node("BitShift", [out.tensor(packed), out.constant(shifts.reshape(-1, 1, 1))], direction="LEFT")
+        digits = out.node("BitShift", [lifted, out.constant(np.array(8 - width, np.uint8))], direction="RIGHT")
         places = out.constant(np.array([[1 << (width * plane) for plane in range(planes)]], np.uint8))
         return out.node("MatMulInteger", [places, digits]), INT32
 
@@ -80,7 +86,7 @@ class Codes(Encoding):
 
     @property
     def min_opset(self) -> int:
-        return 7 if self.bits == 8 else 11
+        return 7 if self.stored_bits == 8 else 11
 
     def levels(self) -> Array | None:
         used = np.zeros(256, bool)

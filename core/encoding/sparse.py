@@ -9,7 +9,7 @@ import numpy as np
 from core.encoding.base import BOOL, INT32, Array, Emitter, Encoding, Shape, emit_reshape
 from core.encoding.codes import Codes
 from core.encoding.counting import smallest
-from core.encoding.packing import packed_bytes
+from core.encoding.packing import PLANES, packed_bytes, stored_bits
 from core.encoding.positions import encode_gaps, gap_positions, gap_sizes, mask_positions
 from core.errors import InternalError
 
@@ -126,7 +126,7 @@ class Sparse(Encoding):
             out.declare("int32", (self.kept,))
         places = out.node("Add", [ends, out.constant(np.array(-1, np.int32))])
         blank = _emit_full(out, (self.n_weights,), self.fill)
-        return out.node("ScatterElements", [blank, places, self.values.emit(out)], axis=0)
+        return out.node("ScatterElements", [blank, places, self.values.emit(out)])
 
     @property
     def min_opset(self) -> int:
@@ -154,7 +154,11 @@ def _positions(flat: Array, form: str) -> Codes:
     if form == MASK:
         return Codes(flat.view(np.uint8), 1)
     bits = int(form.removeprefix("gaps"))
-    return Codes(encode_gaps(flat, bits), bits)
+    codes = encode_gaps(flat, bits)
+    padding = -codes.size % (8 // PLANES[bits][0]) if stored_bits(codes.size, bits) < 8 else 0
+    if padding and np.count_nonzero(codes) < codes.size:  # more fillers at the end do no harm and need no Slice
+        codes = np.concatenate((codes, np.zeros(padding, np.uint8)))
+    return Codes(codes, bits)
 
 
 def _emit_full(out: Emitter, shape: Shape, fill: float) -> str:
@@ -166,10 +170,14 @@ def _emit_full(out: Emitter, shape: Shape, fill: float) -> str:
 def position_sizes(mask: Array) -> dict[str, int]:
     """Bytes that the places of a mask's kept weights take in each form: "mask", "gaps2" .. "gaps8"."""
     flat = np.asarray(mask, bool).reshape(-1)
-    sizes = {MASK: packed_bytes(flat.size, 1)}
+    sizes = {MASK: _bytes(flat.size, 1)}
     for bits, codes in gap_sizes(flat).items():
-        sizes[f"gaps{bits}"] = packed_bytes(codes, bits)
+        sizes[f"gaps{bits}"] = _bytes(codes, bits)
     return sizes
+
+
+def _bytes(size: int, bits: int) -> int:
+    return packed_bytes(size, stored_bits(size, bits))
 
 
 def sparse_sizes(mask: Array, value_bits: float) -> dict[str, int]:

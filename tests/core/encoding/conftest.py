@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from core.encoding import Affine, Codebook, Codes, Encoding, Float, LowRank, Sparse
 from core.encoding.emitter import GraphEmitter
 
-SHAPES = [(1,), (13,), (30, 7), (8, 16), (4, 3, 5), (5, 3, 2, 2), (2, 3, 2, 1, 3)]
+SHAPES = [(1,), (13,), (501,), (61, 7), (16, 64), (4, 3, 5), (5, 3, 10, 7), (3, 5, 7, 1, 11)]
 ZEROS = [0.0, 0.3, 0.6, 0.9, 0.97, 1.0]
 
 
