@@ -33,7 +33,7 @@ def _is_open(part: str) -> bool:
     """Whether the part repeats often: * + {n,} {,n} or {n,m} with many."""
     if part in ("*", "+"):
         return True
-    if not (part.startswith("{") and "," in token):
+    if not (part.startswith("{") and "," in part):
         return False
     upper = part.strip("{}").split(",")[1]
     return not upper or int(upper) > 8

@@ -95,13 +95,14 @@ def nearest_level(values, boundaries, scale, out):
     """Index of the nearest level of each value, into `out` (n,) uint8.
 
     boundaries: midpoints between neighbouring levels and a final +inf, float32 (n_levels,), ascending. A small table
-    over companded bins gives the first level that is possible; one or two comparisons find the right one.
+    over companded bins (-1..1 in n_bins parts, and 1 itself) gives the first level that is possible; one or two
+    comparisons find the right one.
     """
     n_bins = 4096
     half = np.float32(0.5 * n_bins)
-    table = np.zeros(n_bins, np.int64)
+    table = np.zeros(n_bins + 1, np.int64)
     level = 0
-    for index in range(n_bins):
+    for index in range(n_bins + 1):
         while level < boundaries.size - 1:
             edge = boundaries[level]
             place = np.int64((edge / (abs(edge) + scale) + np.float32(1.0)) * half)
@@ -112,8 +113,7 @@ def nearest_level(values, boundaries, scale, out):
     for i in range(values.size):
         x = values[i]
         place = x / (abs(x) + scale)
-        index = np.int64((place + np.float32(1.0)) * half)
-        code = table[min(max(index, np.int64(0)), np.int64(n_bins - 1))]
+        code = table[np.int64((place + np.float32(1.0)) * half)]
         while x > boundaries[code]:
             code += 1
         out[i] = code
