@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analysis.exposing import Exposed, main_values
+from core.analysis.exposing import Exposed, inner_values
 from core.analysis.metrics import SqnrSum
 from core.analysis.one_node import WEIGHT, OneNode, build, isolate
 from core.analysis.runtime import run, session, spare_threads
@@ -33,6 +33,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 LARGEST_BYTES = 512 * 2**20
 """What a probe may keep of inputs and outputs of layers."""
 FEW = 8
+NOT_RUN = "its branch of the model does not run on these samples"
 
 
 @dataclass(frozen=True)
@@ -96,17 +97,21 @@ class LayerProbe:
             return float("inf")  # the one-node session may round otherwise than the whole model
         total = SqnrSum()
         for position, cut in enumerate(self._cuts[name]):
+            if all(record[cut.output.key].size == 0 for record in self._records):
+                continue
             sess = self._session(name, position, cut)
             for record in self._records:
                 reporter.check()
-                feed = {feed_name: record[feed_name] for feed_name in cut.feeds} | {WEIGHT: weight}
-                total.add(record[cut.output], run(sess, feed, where=f"layer {name!r}")[0])
+                if record[cut.output.key].size:  # else its branch does not run on this sample
+                    feed = {given.name: record[given.key] for given in cut.feeds} | {WEIGHT: weight}
+                    total.add(record[cut.output.key], run(sess, feed, where=f"layer {name!r}")[0])
         return total.db
 
     def _session(self, name: str, position: int, cut: OneNode) -> InferenceSession:
         found = self._sessions.get((name, position))
         if found is None:
-            content = build(cut, self._graph, self._records[0])
+            ran = next(record for record in self._records if record[cut.output.key].size)
+            content = build(cut, self._graph, ran)
             found = self._sessions.setdefault(
                 (name, position), session(content, threads=self._threads, keep_memory=False)
             )
@@ -116,36 +121,40 @@ class LayerProbe:
         if not self._cuts:
             return
         reporter.report(0.0, "recording activations")
-        made = main_values(self._graph)
-        wanted = [name for name in _values(self._cuts.values()) if name in made]
-        with Exposed(self._model.graph(), wanted, where=self._model.name, threads=self._threads) as exposed:
-            first = exposed.run(samples.feed(0)) | samples.feed(0)
+        seen = _seen(self._cuts.values())
+        inner = {key: dtype for key, dtype in seen.items() if key not in samples.input_names}
+        with Exposed(self._model.graph(), inner, where=self._model.name, threads=self._threads) as exposed:
+            feed = samples.feed(0)
+            first = exposed.run(feed) | feed
             kept = self._keep(first, max_bytes)
-            size = sum(first[name].nbytes for name in kept)
+            size = sum(first[key].nbytes for key in kept)
             count = max(1, min(limit, max_bytes // max(size, 1)))
-            self._records.append({name: first.pop(name) for name in kept})
+            self._records.append({key: first.pop(key) for key in kept})
             del first
-            for done, index in enumerate(np.linspace(0, samples.n - 1, count).round().astype(int)[1:], start=1):
+            for done, index in enumerate(_spread(samples.n, count)[1:], start=1):
                 reporter.report(done / count, f"recording activations, sample {done + 1} of {count}")
-                feed = samples.feed(int(index))
-                got = exposed.run(feed, [name for name in kept if name in made]) | feed
-                self._records.append({name: got[name] for name in kept})
+                feed = samples.feed(index)
+                got = exposed.run(feed, [key for key in kept if key in inner]) | feed
+                self._records.append({key: got[key] for key in kept})
+        for name, found in list(self._cuts.items()):
+            if not any(record[cut.output.key].size for cut in found for record in self._records):
+                self._give_up(name, NOT_RUN)
 
     def _keep(self, first: Mapping[str, Array], max_bytes: int) -> list[str]:
-        """Names to keep; layers are given up, largest first, when one sample alone takes more than `max_bytes`."""
+        """Keys to keep; layers are given up, largest first, when one sample alone takes more than `max_bytes`."""
         kept: dict[str, None] = {}
         total = 0
-        costs = {name: sum(first[value].nbytes for value in _values([cuts])) for name, cuts in self._cuts.items()}
+        costs = {name: sum(first[key].nbytes for key in _seen([cuts])) for name, cuts in self._cuts.items()}
         for name in sorted(costs, key=lambda name: costs[name]):
-            values = _values([self._cuts[name]])
-            if any(first[value].dtype.kind != "f" for cut in self._cuts[name] for value in (cut.output,)):
+            if any(first[cut.output.key].dtype.kind != "f" for cut in self._cuts[name]):
                 self._give_up(name, "its output is no float tensor")
                 continue
-            extra = sum(first[value].nbytes for value in values if value not in kept)
+            new = [key for key in _seen([self._cuts[name]]) if key not in kept]
+            extra = sum(first[key].nbytes for key in new)
             if total + extra > max_bytes:
                 self._give_up(name, f"its inputs and output take {costs[name] / 1e6:,.0f} MB a sample")
                 continue
-            kept.update(dict.fromkeys(values))
+            kept.update(dict.fromkeys(new))
             total += extra
         return list(kept)
 
@@ -169,30 +178,35 @@ def accumulated_errors(
     one gives the value under the old name. Raises as LayerProbe does.
     """
     cuts, reasons = _cuts(original.graph(), original.layers)
-    there = main_values(compressed.graph())
-    for name in [name for name, found in cuts.items() if any(cut.output not in there for cut in found)]:
+    there = inner_values(compressed.graph())
+    for name in [name for name, found in cuts.items() if any(cut.output.key not in there for cut in found)]:
         reasons[name] = "the compressed model has no value of its output's name"
         del cuts[name]
-    values = list(dict.fromkeys(cut.output for found in cuts.values() for cut in found))
-    sums = {value: SqnrSum() for value in values}
+    values = {cut.output.key: cut.output.dtype for found in cuts.values() for cut in found}
+    sums = {key: SqnrSum() for key in values}
+    ran: set[str] = set()
+    differ: set[str] = set()
     count = max(1, min(limit, samples.n))
     with (
         Exposed(original.graph(), values, where=original.name, threads=threads) as before,
         Exposed(compressed.graph(), values, where=compressed.name, threads=threads) as after,
     ):
-        for done, index in enumerate(np.linspace(0, samples.n - 1, count).round().astype(int)):
+        for done, index in enumerate(_spread(samples.n, count)):
             reporter.report(done / count, f"error of layers, sample {done + 1} of {count}")
-            feed = samples.feed(int(index))
+            feed = samples.feed(index)
             first, second = before.run(feed), after.run(feed)
-            for value, total in sums.items():
-                if first[value].shape == second[value].shape and first[value].dtype.kind == "f":
-                    total.add(first[value], second[value])
+            ran.update(key for key in sums if first[key].size)
+            for key, total in sums.items():
+                if first[key].shape == second[key].shape and first[key].dtype.kind == "f":
+                    total.add(first[key], second[key])
                 else:
-                    reasons.update(
-                        (name, "its output has another shape or type")
-                        for name, found in cuts.items()
-                        if any(cut.output == value for cut in found)
-                    )
+                    differ.add(key)
+    for name, found in cuts.items():
+        keys = {cut.output.key for cut in found}
+        if keys & differ:
+            reasons[name] = "its output has another shape or type in the compressed model"
+        elif not keys & ran:
+            reasons[name] = NOT_RUN
     return tuple(_layer_error(layer.name, cuts.get(layer.name, ()), sums, reasons) for layer in original.layers)
 
 
@@ -203,7 +217,7 @@ def _layer_error(
         return LayerError(name, None, reasons[name])
     total = SqnrSum()
     for cut in cuts:
-        total.merge(sums[cut.output])
+        total.merge(sums[cut.output.key])
     return LayerError(name, total.db)
 
 
@@ -212,31 +226,41 @@ def _cuts(graph: ir.Model, layers: Sequence[Layer]) -> tuple[dict[str, tuple[One
     from core.model.graph import node_key, places
     from core.model.origins import Origins
 
-    origins = Origins(graph, [place for place in places(graph) if not place.function])
+    everywhere = [place for place in places(graph) if not place.function]
+    origins = Origins(graph, everywhere)
     by_name = {stored.name: stored for stored in origins.stored.values()}
-    nodes = {node_key(node): node for node in graph.graph}
+    nodes = {node_key(node): node for place in everywhere for node in place.graph}
+    keys = {inner.value: key for key, inner in inner_values(graph).items()}
+    keys.update((value, value.name or "") for value in graph.graph.inputs)
     cuts: dict[str, tuple[OneNode, ...]] = {}
     reasons: dict[str, str] = {}
     for layer in layers:
         stored = by_name.get(layer.name)
-        inside = [use for use in layer.uses if use.scope]
         if stored is None or layer.locked:
             reasons[layer.name] = layer.locked or "it is stored in an encoding"
-        elif inside:
-            reasons[layer.name] = "it is used inside a branch or loop, whose values cannot be recorded"
+            continue
+        if layer.dtype != "float32" and any(use.scope for use in layer.uses):
+            reasons[layer.name] = f"it is {layer.dtype} inside a branch, where the types of values are not known"
+            continue
+        found = [
+            isolate(nodes[key], stored.value, origins.stored, lambda value: origins.of(value) is not None, keys)
+            for key in dict.fromkeys(use.node for use in layer.uses)
+        ]
+        whole = tuple(cut for cut in found if cut is not None)
+        if whole and len(whole) == len(found):
+            cuts[layer.name] = whole
         else:
-            found = [
-                isolate(nodes[key], stored.value, origins.stored, lambda value: origins.of(value) is not None)
-                for key in dict.fromkeys(use.node for use in layer.uses)
-            ]
-            if not found or any(cut is None for cut in found):
-                reasons[layer.name] = "no node with an output uses it"
-            else:
-                cuts[layer.name] = tuple(cut for cut in found if cut is not None)
+            reasons[layer.name] = (
+                "it is used inside a loop or by a node without outputs, whose values cannot be recorded"
+            )
     return cuts, reasons
 
 
-def _values(cuts: Iterable[Sequence[OneNode]]) -> list[str]:
-    """Names of all inputs and outputs of the cuts, each once."""
-    names = (name for found in cuts for cut in found for name in (*cut.feeds, cut.output))
-    return list(dict.fromkeys(names))
+def _seen(cuts: Iterable[Sequence[OneNode]]) -> dict[str, int]:
+    """Keys of all inputs and outputs of the cuts, each once, with their types."""
+    return {given.key: given.dtype for found in cuts for cut in found for given in cut.seen}
+
+
+def _spread(n: int, count: int) -> list[int]:
+    """`count` of `n` samples, evenly, the first among them."""
+    return [int(index) for index in np.linspace(0, n - 1, count).round()]

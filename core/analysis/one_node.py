@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.errors import InternalError
+
 if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
@@ -20,6 +22,24 @@ WEIGHT = "featherweight.weight"
 """Name of the input that takes the weight, always float32."""
 
 
+_INDICES = {("Gather", 1): "INT64", ("LSTM", 4): "INT32", ("GRU", 4): "INT32", ("RNN", 4): "INT32"}
+"""Inputs that are no floats, by operator and position (ONNX operator definitions)."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value that the node gets from the rest of the model, or gives to it.
+
+    name   as the node calls it
+    key    as `exposing.inner_values` calls it; the name of a model input
+    dtype  ONNX element type that it has unless the model says otherwise
+    """
+
+    name: str
+    key: str
+    dtype: int
+
+
 @dataclass(frozen=True)
 class OneNode:
     """A node with all that it computes from constants.
@@ -28,73 +48,100 @@ class OneNode:
     weight  the stored value that becomes an input
     inner   nodes from constants to the node's inputs (Transpose, Reshape ... of the weight, too), in running order
     stored  constants that they and the node read, other than the weight
-    feeds   names of the node's inputs that depend on the model's inputs
-    output  name of the node's first output
+    feeds   the node's inputs that depend on the model's inputs
+    output  the node's first output
     """
 
     node: ir.Node
     weight: ir.Value
     inner: tuple[ir.Node, ...]
     stored: tuple[Stored, ...]
-    feeds: tuple[str, ...]
-    output: str
+    feeds: tuple[Given, ...]
+    output: Given
+
+    @property
+    def seen(self) -> tuple[Given, ...]:
+        """What has to be recorded."""
+        return (*self.feeds, self.output)
 
 
 def isolate(
-    node: ir.Node, weight: ir.Value, stored: Mapping[ir.Value, Stored], is_constant: Callable[[ir.Value], bool]
+    node: ir.Node,
+    weight: ir.Value,
+    stored: Mapping[ir.Value, Stored],
+    is_constant: Callable[[ir.Value], bool],
+    keys: Mapping[ir.Value, str],
 ) -> OneNode | None:
-    """Cut a node of the main graph out; None when it has no named output.
+    """Cut a node out; None when it has no output or depends on values that cannot be recorded.
 
     stored       every stored tensor of the model by its value
     is_constant  whether a value depends on constants alone
+    keys         the key of every value that can be recorded, and of the model's inputs
     """
-    output = next((value.name for value in node.outputs if value.name), None)
-    if output is None:
-        return None
-    inner: list[ir.Node] = []
-    constants: dict[ir.Value, Stored] = {}
-    feeds: dict[str, None] = {}
-    seen: set[ir.Value] = {weight}
+    import onnx_ir as ir
 
-    def visit(value: ir.Value) -> None:
-        if value in seen:
-            return
-        seen.add(value)
+    output = next((value for value in node.outputs if value.name), None)
+    if output is None or output not in keys:
+        return None
+    inner: dict[ir.Node, None] = {}
+    constants: dict[ir.Value, Stored] = {}
+    feeds: dict[ir.Value, Given] = {}
+    for position, value in enumerate(node.inputs):
+        if value is None or value is weight:
+            continue
+        if is_constant(value):
+            _constants_behind(value, weight, stored, inner, constants)
+        elif value in keys:
+            dtype = ir.DataType[_INDICES.get((node.op_type, position), "FLOAT")]
+            feeds[value] = Given(value.name or "", keys[value], int(dtype))
+        else:
+            return None
+    given = Given(output.name or "", keys[output], int(ir.DataType.FLOAT))
+    return OneNode(node, weight, tuple(inner), tuple(constants.values()), tuple(feeds.values()), given)
+
+
+def _constants_behind(
+    root: ir.Value,
+    weight: ir.Value,
+    stored: Mapping[ir.Value, Stored],
+    inner: dict[ir.Node, None],
+    constants: dict[ir.Value, Stored],
+) -> None:
+    """Add the nodes that compute `root`, in running order, and the tensors they read; stops at the weight."""
+    stack: list[tuple[ir.Value, bool]] = [(root, False)]
+    while stack:
+        value, ready = stack.pop()
         producer = value.producer()
+        if value is weight or value in constants:
+            continue
         if value in stored:
             constants[value] = stored[value]
-        elif producer is None or not is_constant(value):
-            feeds[value.name or ""] = None
-        else:
-            for source in producer.inputs:
-                if source is not None:
-                    visit(source)
-            if producer not in inner:
-                inner.append(producer)
-
-    for value in node.inputs:
-        if value is not None:
-            visit(value)
-    return OneNode(node, weight, tuple(inner), tuple(constants.values()), tuple(feeds), output)
+        elif producer is not None and producer not in inner:
+            if ready:
+                inner[producer] = None
+                continue
+            stack.append((value, True))
+            stack.extend((source, False) for source in producer.inputs if source is not None)
 
 
 def build(cut: OneNode, model: ir.Model, feeds: Mapping[str, Array]) -> bytes:
     """The serialized one-node model. Inputs: WEIGHT and the cut's feeds; output: the cut's output.
 
-    feeds  a recorded array for each input, for type and number of axes
+    feeds  a recorded array for each key, for type and number of axes
     """
     import onnx
     import onnx_ir as ir
     from onnx import helper
 
     inputs = [helper.make_tensor_value_info(WEIGHT, onnx.TensorProto.FLOAT, None)]
-    for name in cut.feeds:
-        kind = helper.np_dtype_to_tensor_dtype(feeds[name].dtype)
-        inputs.append(helper.make_tensor_value_info(name, kind, [None] * feeds[name].ndim))
+    for given in cut.feeds:
+        array = feeds[given.key]
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        inputs.append(helper.make_tensor_value_info(given.name, kind, [None] * array.ndim))
     nodes = [_weight_node(cut.weight, _dtype(cut.weight))]
     nodes += [ir.to_proto(node) for node in (*cut.inner, cut.node)]
     graph = helper.make_graph(
-        nodes, "one node", inputs, [onnx.ValueInfoProto(name=cut.output)], [_tensor(s) for s in cut.stored]
+        nodes, "one node", inputs, [onnx.ValueInfoProto(name=cut.output.name)], [_tensor(s) for s in cut.stored]
     )
     opsets = [helper.make_opsetid(domain, version) for domain, version in model.opset_imports.items()]
     made = helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version)
@@ -124,6 +171,6 @@ def _tensor(stored: Stored) -> onnx.TensorProto:
 
     tensor = stored.tensor
     if tensor is None:
-        raise RuntimeError(f"constant {stored.name!r} has no tensor")
+        raise InternalError(f"the constant {stored.name!r} has no tensor")
     copied = ir.tensor(tensor.numpy(), dtype=tensor.dtype, name=stored.value.name)
     return ir.to_proto(copied)
