@@ -58,20 +58,3 @@ def pack(codes: Array, bits: int) -> Array:
             bits_here <<= 8 - width * (segment + 1)
             packed[plane, : piece.size] |= bits_here
     return packed
-
-
-def unpack(packed: Array, bits: int, size: int) -> Array:
-    """The uint8 codes, of shape (size,); the inverse of `pack`."""
-    width, planes = PLANES[bits]
-    segments = 8 // width
-    length = packed.shape[1]
-    codes = np.zeros(size, np.uint8)
-    part = np.empty(length, np.uint8)
-    for plane in range(planes):
-        for segment in range(segments):
-            piece = codes[segment * length : (segment + 1) * length]
-            bits_here = np.left_shift(packed[plane], width * segment, out=part)[: piece.size]
-            bits_here >>= 8 - width
-            bits_here <<= plane * width
-            piece |= bits_here
-    return codes

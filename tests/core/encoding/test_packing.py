@@ -1,16 +1,27 @@
-"""Codes of any width pack to the bit and come back."""
+"""Codes of any width pack to the bit."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from core.encoding.packing import PLANES, pack, packed_bytes, unpack
+from core.encoding.packing import PLANES, pack, packed_bytes
+
+
+def unpack(packed: np.ndarray, bits: int, size: int) -> np.ndarray:
+    """The layout's definition, on bits: planes, each of segments one after the other."""
+    width, planes = PLANES[bits]
+    codes = np.zeros(size, np.uint8)
+    for plane in range(planes):
+        digits = np.unpackbits(packed[plane]).reshape(-1, 8 // width, width)  # (byte, segment, bit)
+        numbers = digits @ (1 << np.arange(width)[::-1])
+        codes += (numbers.T.reshape(-1)[:size] << plane * width).astype(np.uint8)
+    return codes
 
 
 @pytest.mark.parametrize("bits", range(1, 8))
 @pytest.mark.parametrize("size", [0, 1, 2, 7, 8, 9, 63, 64, 65, 1000])
-def test_unpack_inverts_pack(bits, size):
+def test_pack_follows_its_layout(bits, size):
     codes = np.random.default_rng(size).integers(0, 1 << bits, size, dtype=np.uint8)
     packed = pack(codes, bits)
     assert packed.dtype == np.uint8
