@@ -30,6 +30,11 @@ class Axis(pg.AxisItem):
         self.write = write
         super().__init__(side)
 
+    def updateAutoSIPrefix(self) -> None:
+        """Units stay what the label says: values are never shown in thousandths behind the reader's back."""
+        self.autoSIPrefixScale = 1.0
+        self._updateLabel()
+
     def tickStrings(self, values: Any, scale: float, spacing: float) -> list[str]:
         return [self.write(v * scale, spacing * scale) for v in values]
 

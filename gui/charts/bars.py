@@ -19,6 +19,11 @@ _PENDING_HEIGHT = 0.04
 """Height of a bar that has no value yet, as a share of the axis."""
 
 
+_MOST_NAMES = 6
+_MOST_NUMBERS = 12
+_STEPS = tuple(m * 10**p for p in range(7) for m in (1, 2, 5))
+
+
 class ErrorBars(Plot):
     """Signal-to-noise ratio in dB for each layer: higher is better.
 
@@ -32,7 +37,7 @@ class ErrorBars(Plot):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent, x_label="layers, in the order of the graph", y_label="SQNR, dB")
-        self.plotItem.setAxisItems({"left": Axis("left"), "bottom": Axis("bottom", _layer_number)})
+        self.plotItem.setAxisItems({"left": Axis("left"), "bottom": Axis("bottom")})
         self.plotItem.getAxis("left").setWidth(40)
         self._names: tuple[str, ...] = ()
         self._db: Array = np.zeros(0)
@@ -46,6 +51,7 @@ class ErrorBars(Plot):
         self._line = pg.InfiniteLine(angle=0, movable=False)
         self._line_text = pg.TextItem(anchor=(1, 1))
         self._line.setZValue(20)
+        self._line_text.setZValue(30)
         for item in (*self._bars.values(), self._marks, self._line, self._line_text):
             self.plotItem.addItem(item, ignoreBounds=True)
         self.setAccessibleName("Error at each layer's output")
@@ -87,6 +93,7 @@ class ErrorBars(Plot):
         self._marks.setBrush(now.color("warn"))
         self._line.setPen(pg.mkPen(now.color("bad"), width=1, style=Qt.PenStyle.DashLine))
         self._line_text.setColor(now.color("bad"))
+        self._line_text.fill = pg.mkBrush(now.color("surface", 0.85))
         self._line_text.setFont(now.font("tiny", figures=True))
 
     def _kind(self, value: float) -> str:
@@ -118,6 +125,16 @@ class ErrorBars(Plot):
         self._marks.setData(left[over] + 0.38, np.maximum(heights[over], 0.0) + 0.035 * top)
         self.plotItem.getViewBox().setRange(xRange=(-0.5, max(count, 1) + 0.5), yRange=(low, top * 1.06), padding=0)
         self._draw_line(count)
+        self._draw_names(count)
+
+    def _draw_names(self, count: int) -> None:
+        """Few bars have their names below, many their numbers."""
+        if count <= _MOST_NAMES:
+            ticks = [(i + 0.5, _short(name)) for i, name in enumerate(self._names)]
+        else:
+            every = next(step for step in _STEPS if count / step <= _MOST_NUMBERS)
+            ticks = [(i - 0.5, f"{i}") for i in range(every, count + 1, every)]
+        self.plotItem.getAxis("bottom").setTicks([ticks])
 
     def _draw_line(self, count: int) -> None:
         shown = self._budget is not None and count > 0
@@ -149,6 +166,6 @@ class ErrorBars(Plot):
             self.picked.emit(index)
 
 
-def _layer_number(value: float, step: float) -> str:
-    """Bars are counted from 1; half positions get no number."""
-    return f"{value:.0f}" if value >= 1 and float(value).is_integer() else ""
+def _short(name: str, longest: int = 18) -> str:
+    """The end of a name: what tells layers apart stands there."""
+    return name if len(name) <= longest else f"\N{HORIZONTAL ELLIPSIS}{name[1 - longest:]}"

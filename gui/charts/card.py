@@ -6,10 +6,12 @@ import html
 import re
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QSpacerItem, QVBoxLayout, QWidget
 
 from gui.theme import theme
 
+_HEAD_HEIGHT = 26
+"""Room for small controls beside the title; the same in all cards, so that their captions align."""
 _SWATCH = re.compile(r"\{(\w+)\}")
 
 
@@ -75,11 +77,14 @@ class Card(QFrame):
         head.addWidget(self.title)
         head.addStretch(1)
         head.addLayout(self.corner)
+        head.addItem(QSpacerItem(0, _HEAD_HEIGHT))
         self.body = QVBoxLayout()
         self.body.setContentsMargins(0, 4, 0, 0)
+        # Cards share the room by their stretch alone, so that nothing jumps when a caption or an empty state changes.
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(13, 9, 13, 9)
-        layout.setSpacing(2)
+        layout.setContentsMargins(13, 6, 13, 9)
+        layout.setSpacing(0)
         layout.addLayout(head)
         layout.addWidget(self.caption)
         layout.addLayout(self.body, 1)

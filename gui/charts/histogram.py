@@ -52,6 +52,8 @@ class HistogramChart(Plot):
         self._ends = (pg.TextItem(anchor=(0, 1)), pg.TextItem(anchor=(1, 1)))
         for item in (self._before_bars, self._after_bars, self._rug, *self._ends):
             self.plotItem.addItem(item, ignoreBounds=True)
+        for text in self._ends:
+            text.setZValue(30)
         self.setAccessibleName("Weight distribution")
         self.retheme()
 
@@ -88,6 +90,7 @@ class HistogramChart(Plot):
         self._rug.setPen(pg.mkPen(now.color("after"), width=1))
         for text in self._ends:
             text.setColor(now.color("muted"))
+            text.fill = pg.mkBrush(now.color("surface", 0.85))
             text.setFont(now.font("tiny", figures=True))
 
     # -- drawing -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from gui.charts.axis import Axis
 from gui.charts.plot import Plot
 from gui.theme import theme
+from gui.units import MINUS
 
 _MOST_LABELS = 24
 
@@ -154,7 +155,7 @@ class ScoreBars(QWidget):
 
 
 def _score(score: float | None) -> str:
-    return "none" if score is None else f"{score:.3f}"
+    return "none" if score is None else f"{score:.3f}".replace("-", MINUS)
 
 
 def _words(pair: Pair) -> str:

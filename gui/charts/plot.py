@@ -68,7 +68,6 @@ class Plot(pg.PlotWidget):
         style = {"color": theme().color("muted").name(), "font-size": f"{theme().size('tiny')}px"}
         for side, text in self._labels.items():
             axis = self.plotItem.getAxis(side)
-            axis.enableAutoSIPrefix(False)
             axis.setLabel(text, **style)
             axis.showLabel(bool(text))
 

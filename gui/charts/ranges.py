@@ -13,8 +13,11 @@ from gui.charts.axis import Axis, plain
 from gui.charts.plot import Plot
 from gui.theme import theme
 
-_PIXELS_A_BAR = 3
+_PIXELS_A_BAR = 4
 """When there is less room than this for a channel, neighbours in the order share a bar with their joint range."""
+
+_MOST_NUMBERS = 5
+_STEPS = tuple(m * 10**p for p in range(9) for m in (1, 2, 5))
 
 
 class RangeChart(Plot):
@@ -98,10 +101,10 @@ class RangeChart(Plot):
         self._marks.setData(left[odd] + 0.38, high[odd] + 0.045 * span)
         box = self.plotItem.getViewBox()
         box.setRange(xRange=(-0.5, len(starts) + 0.5), yRange=(bottom - 0.04 * span, top + 0.1 * span), padding=0)
-        per_bar = len(self._order) / len(starts)
-        axis = self.plotItem.getAxis("bottom")
-        axis.write = lambda value, step: f"{value * per_bar:,.0f}" if value >= 0 else ""
-        axis.picture = None
+        channels = len(self._order)
+        every = next(step for step in _STEPS if channels / step <= _MOST_NUMBERS)
+        ticks = [((i - 0.5) * len(starts) / channels, f"{i:,}") for i in range(every, channels + 1, every)]
+        self.plotItem.getAxis("bottom").setTicks([ticks])
 
     def _draw_after(self, starts: Array, left: Array, right: Array) -> tuple[float, float]:
         """Draw the ranges after compression; their lowest and highest value."""
@@ -109,7 +112,7 @@ class RangeChart(Plot):
             _set_bars(self._bars["after"], *[np.zeros(0)] * 4)
             return 0.0, 0.0
         low, high = self._joint(self._after, starts)
-        inset = 0.22 * (right - left)
+        inset = 0.25 * (right - left)
         _set_bars(self._bars["after"], left + inset, right - inset, low, high)
         return float(low.min()), float(high.max())
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from PySide6.QtCore import QElapsedTimer, QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QElapsedTimer, QSignalBlocker, QSize, Qt, Signal
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import (
-    QAbstractSpinBox,
     QButtonGroup,
     QCheckBox,
     QComboBox,
@@ -33,6 +32,7 @@ from gui.inspector.scale import Scale
 
 _SEGMENT_CHARACTERS = 22
 _UNBOUNDED = 1_000_000_000.0
+_NARROWEST_COMBO = 96
 _KEY_PAUSE_MS = 700
 """Key presses on a slider that follow each other faster than this are one gesture, like a drag."""
 _gestures = itertools.count(1)
@@ -96,12 +96,11 @@ class _Slider(QSlider):
         event.ignore()
 
 
-class _Number(QDoubleSpinBox):
+class Number(QDoubleSpinBox):
     """A number to type; commits on Enter or on leaving. Shows no trailing zeros."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
         self.setKeyboardTracking(False)
         self.setAlignment(Qt.AlignmentFlag.AlignRight)
         with_role(self, "number")
@@ -137,8 +136,8 @@ class NumberField(Field):
         self._name_editors()
         self.set_value(self._value)
 
-    def _make_number(self) -> _Number:
-        spec, number = self.spec, _Number(self)
+    def _make_number(self) -> Number:
+        spec, number = self.spec, Number(self)
         decimals = 0 if spec.type == "integer" else max(0, (self._scale.decimals if self._scale else 6))
         number.setDecimals(max(0, decimals - 2) if spec.percent else decimals)
         low = spec.minimum if spec.minimum is not None else -_UNBOUNDED
@@ -271,6 +270,11 @@ class ComboField(Field):
 
 
 class _Combo(QComboBox):
+    """A combo box that gets narrower than its longest choice rather than pushing the panel wide."""
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(min(_NARROWEST_COMBO, super().minimumSizeHint().width()), super().minimumSizeHint().height())
+
     def wheelEvent(self, event: QWheelEvent) -> None:
         event.ignore()
 

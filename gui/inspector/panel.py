@@ -28,10 +28,8 @@ from gui.inspector.heading import Heading
 from gui.inspector.live import LiveLayer
 from gui.inspector.method_menu import fill_with_methods
 from gui.inspector.step_list import StepList
-from gui.inspector.style import inspector_sheet
 from gui.inspector.summary import Summary, similar, summarize
 from gui.session import Session
-from gui.theme import theme
 
 _MARGIN = 12
 
@@ -54,7 +52,6 @@ class Inspector(QFrame):
         self.empty = EmptyState("layers")
         self._lay_out()
         self._connect()
-        self._restyle()
         self._refresh()
 
     @property
@@ -95,7 +92,7 @@ class Inspector(QFrame):
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._scroll)
         self._stack.addWidget(self.empty)
-        self.setMinimumWidth(260)
+        self.setMinimumWidth(276)
 
     def _connect(self) -> None:
         session = self._session
@@ -105,7 +102,6 @@ class Inspector(QFrame):
         session.previewsChanged.connect(self._previews_changed)
         session.resultChanged.connect(self._show_cost)
         self._live.changed.connect(self._show_cost)
-        theme().changed.connect(self._restyle)
         self.step_list.edited.connect(self._edit)
         self.step_list.method_chosen.connect(self._replace)
         self.step_list.moved.connect(self._move)
@@ -114,9 +110,6 @@ class Inspector(QFrame):
         self.add_button.menu().aboutToShow.connect(self._fill_add_menu)
         self.similar_button.menu().aboutToShow.connect(self._fill_similar_menu)
         self.reset_button.menu().aboutToShow.connect(self._fill_reset_menu)
-
-    def _restyle(self) -> None:
-        self.setStyleSheet(inspector_sheet())
 
     # -- state to widgets --------------------------------------------------------------------------------------------
 

@@ -82,7 +82,9 @@ def shape_words(shape: Sequence[int]) -> str:
 
 
 def share_words(share: float) -> str:
-    """A share as "12 %", "0.4 %" or "< 0.1 %"."""
+    """A share as "12 %", "0.4 %" or "< 0.1 %"; "0 %" only for exactly zero."""
+    if share in (0.0, 1.0):
+        return f"{100 * share:.0f} %"
     if 0 < share < 0.0005:
         return "< 0.1 %"
     return f"{100 * share:.{0 if share >= 0.0995 else 1}f} %"

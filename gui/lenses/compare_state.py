@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from core.pipeline import LayerResult
     from gui.result import Result
 
+_MOST_ANSWERS = 3
 ACCUMULATED, ISOLATED = "accumulated", "isolated"
 
 
@@ -94,16 +95,20 @@ def budget_words(view: ErrorView, budget: float) -> str:
     if not len(view.names) or np.isnan(view.db).all():
         return ""
     if not over:
-        return f"no layer is over the budget of {decibels(budget)}"
+        return f"no layer is over the budget of {_budget(budget)}"
     first = over[0]
     rest = f", {len(over) - 1} more" if len(over) > 1 else ""
-    return f"first over the budget of {decibels(budget)}: {view.names[first]} ({decibels(float(view.db[first]))}){rest}"
+    return f"first over the budget of {_budget(budget)}: {view.names[first]} ({decibels(float(view.db[first]))}){rest}"
+
+
+def _budget(db: float) -> str:
+    return f"{db:g} dB"
 
 
 def answer_pairs(before: Answer | None, after: Answer | None, names: Sequence[str]) -> tuple[Pair, ...]:
     """Both models' best answers, the original's first, each with the scores that are known of it."""
     scores = [dict(zip(a.classes, a.scores, strict=True)) if a is not None else {} for a in (before, after)]
-    classes = list(dict.fromkeys([*scores[0], *scores[1]]))[:5]
+    classes = list(dict.fromkeys([*scores[0], *scores[1]]))[:_MOST_ANSWERS]
     return tuple(Pair(class_name(c, names), scores[0].get(c), scores[1].get(c)) for c in classes)
 
 
@@ -125,9 +130,10 @@ def accuracy_words(comparison: Comparison) -> str:
     """The line above the classes: on how many samples, and what changed."""
     n = f"{comparison.n:,} labelled sample{'' if comparison.n == 1 else 's'}"
     changed = comparison.changed or 0
-    text = f"measured on {n} · original {{before}} · compressed {{after}} · worse {{warn}}"
-    return (f"{text} · {changed} answer{'' if changed == 1 else 's'} changed, "
-            f"{comparison.newly_wrong or 0} newly wrong, {comparison.newly_right or 0} newly right")
+    worse = " · worse {warn}" if any(c.after < c.before for c in comparison.classes) else ""
+    right = f", {comparison.newly_right} newly right" if comparison.newly_right else ""
+    return (f"measured on {n} · {changed} answer{'' if changed == 1 else 's'} changed, "
+            f"{comparison.newly_wrong or 0} newly wrong{right} · before {{before}} · after {{after}}{worse}")
 
 
 def agreement_words(comparison: Comparison) -> str:

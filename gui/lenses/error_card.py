@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QButtonGroup, QDoubleSpinBox, QLabel, QStackedLayo
 from gui.charts.bars import ErrorBars
 from gui.charts.card import Card, with_role
 from gui.charts.empty import EmptyState
+from gui.inspector.fields import Number
 from gui.lenses.compare_state import ACCUMULATED, ISOLATED, ErrorView, budget_words
 
 DEFAULT_BUDGET_DB = 30.0
@@ -49,6 +50,7 @@ class ErrorCard(Card):
     def _button(self, text: str, tip: str, checked: bool) -> QToolButton:
         button = QToolButton(self)
         button.setText(text)
+        with_role(button, "segment")
         button.setToolTip(tip)
         button.setCheckable(True)
         button.setChecked(checked)
@@ -59,12 +61,12 @@ class ErrorCard(Card):
     def _budget_box(self) -> QDoubleSpinBox:
         label = QLabel("Budget", self)
         with_role(label, "small")
-        box = QDoubleSpinBox(self)
+        box = Number(self)
         box.setRange(0.0, 120.0)
         box.setDecimals(0)
         box.setSuffix("\u00a0dB")
         box.setValue(DEFAULT_BUDGET_DB)
-        box.setKeyboardTracking(False)
+        box.setFixedWidth(62)
         box.setToolTip("Layers whose output error falls below this are marked")
         box.setAccessibleName("Error budget in dB")
         box.valueChanged.connect(lambda _value: self.view_chosen.emit())

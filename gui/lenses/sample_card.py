@@ -42,6 +42,7 @@ class SampleCard(Card):
     def _arrow(self, text: str, tip: str, move: int) -> QToolButton:
         button = QToolButton(self)
         button.setText(text)
+        with_role(button, "segment")
         button.setToolTip(tip)
         button.setAccessibleName(tip)
         button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)

@@ -7,7 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QButtonGroup, QStackedLayout, QToolButton, QWidget
 
 from core.analysis.spectra import FrequencyEnergy, Spectrum
-from gui.charts.card import Card
+from gui.charts.card import Card, with_role
 from gui.charts.curves import Curve, CurveChart, Mark
 from gui.charts.empty import EmptyState
 from gui.inspector.live import Spectra
@@ -30,6 +30,7 @@ class SpectrumCard(Card):
         ):
             button = QToolButton(self)
             button.setText(text)
+            with_role(button, "segment")
             button.setToolTip(tip)
             button.setCheckable(True)
             button.setChecked(index == 0)

@@ -41,6 +41,7 @@ class WeightsLens(Lens):
     def _lay_out(self) -> None:
         self._log_button = QToolButton(self)
         self._log_button.setText("Log scale")
+        with_role(self._log_button, "segment")
         self._log_button.setCheckable(True)
         self._log_button.setChecked(self.histogram.logarithmic)
         self._log_button.setToolTip("Count on a logarithmic axis, so that rare values stay visible")
