@@ -36,6 +36,7 @@ T = TypeVar("T")
 WINDOW = (1440, 900)
 PATIENCE_MS = 120_000
 LOOK_MS = 20
+PRUNED = 0.5
 PARITY = 1e-5
 """Largest difference allowed between the figures of two runs of the same file."""
 
@@ -92,9 +93,10 @@ class Demo:
         session.select(others)
         session.set_steps(others, [Step.make("quantize", bits=8)])
         session.select(linear)
-        session.set_steps(linear, [Step.make("prune", ratio=0.6), Step.make("quantize", scheme="codebook", bits=4)])
-        self._wait(lambda: session.predicted_bytes is not None, "the predicted size")
-        say(f"Planned: {len(others)} Conv layers at 8 bits, {len(linear)} Linear layers pruned by 60 % with 16 levels; "
+        session.set_steps(linear, [Step.make("prune", ratio=PRUNED), Step.make("quantize", scheme="codebook", bits=4)])
+        session.select(linear[:1])
+        self._wait(lambda: session.predicted_bytes is not None and not session.tasks.busy, "the predicted size")
+        say(f"Planned: {len(others)} Conv layers at 8 bits, {len(linear)} Linear layers pruned by {PRUNED:.0%} with 16 levels; "
             f"predicted {file_size(needed(session.predicted_bytes))}")
 
     def _compress(self) -> CompressOutcome:
