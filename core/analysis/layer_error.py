@@ -180,7 +180,7 @@ def accumulated_errors(
     cuts, reasons = _cuts(original.graph(), original.layers)
     there = inner_values(compressed.graph())
     for name in [name for name, found in cuts.items() if any(cut.output.key not in there for cut in found)]:
-        reasons[name] = "the compressed model has no value of its output's name"
+        reasons[name] = "its node was merged with another on export"
         del cuts[name]
     values = {cut.output.key: cut.output.dtype for found in cuts.values() for cut in found}
     sums = {key: SqnrSum() for key in values}

@@ -38,7 +38,8 @@ def session_memory(
         data = Path(folder) / "feed.npz"
         arrays: dict[str, Any] = {f"input{i}": array for i, array in enumerate(feed.values())}
         np.savez(data, names=np.array(list(feed)), **arrays)
-        command = [sys.executable, "-m", MODULE, os.fspath(path), str(data)]
+        # -P: a json.py that happens to lie in the current folder must not be run
+        command = [sys.executable, "-P", "-m", MODULE, os.path.abspath(path), str(data)]
         child = subprocess.Popen(
             command, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

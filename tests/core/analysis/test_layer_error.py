@@ -203,6 +203,17 @@ def test_layers_inside_a_loop_have_a_reason(tmp_path: Path) -> None:
     assert probe.error("w", model.weight("w")) is None and probe.n == 0
 
 
+def test_a_node_that_the_export_merged_has_a_reason(mlp_path: Path) -> None:
+    model = onnx.load(mlp_path)
+    model.graph.node[0].output[0] = model.graph.node[1].input[0] = "renamed"
+    onnx.save(model, mlp_path.with_name("other.onnx"))
+    original = open_model(mlp_path)
+    samples = load_samples(data(mlp_path.parent, x=np.ones((2, 16), np.float32)), original.inputs)
+    first, second = accumulated_errors(original, open_model(mlp_path.with_name("other.onnx")), samples)
+    assert first.accumulated_sqnr_db is None and "merged with another on export" in first.reason
+    assert second.accumulated_sqnr_db == np.inf
+
+
 def test_memory_is_bounded(cnn_path: Path) -> None:
     model = open_model(cnn_path)
     samples = load_samples(data(cnn_path.parent, x=RANDOM.normal(size=(9, 3, 8, 8)).astype(np.float32)), model.inputs)

@@ -35,6 +35,12 @@ def test_errors_of_the_child_are_sentences(tmp_path: Path, mlp_path: Path) -> No
         session_memory(mlp_path, {"x": np.ones((1, 15), np.float32)})
 
 
+def test_nothing_of_the_current_folder_is_run(tmp_path: Path, mlp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(7)", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert session_memory(mlp_path.name, {"x": np.ones((1, 16), np.float32)}) > 0
+
+
 @pytest.mark.parametrize(
     ("code", "error", "sentence"),
     [
