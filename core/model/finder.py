@@ -12,7 +12,7 @@ from core.model.graph import Place, Stored, node_key, places
 from core.model.layer import Kind, Layer, LeftOut, Use
 from core.model.origins import Origins
 from core.model.roles import WEIGHT_ORDER, Role, is_bias, role
-from core.model.storage import bits_of, numbers_in
+from core.model.storage import expected_bytes, numbers_in, type_name
 from core.model.titles import is_made_up, is_ours, titles, unique_names
 
 _OTHER_WEIGHTS = 64
@@ -21,12 +21,13 @@ _OTHER_WEIGHTS = 64
 
 @dataclass(frozen=True)
 class _Use:
-    """A use while it is collected; `axes` as in `origins.Source`."""
+    """A use while it is collected; `axes` and `alias` as in `origins.Source`."""
 
     use: Use
     node: ir.Node
     role: Role
     axes: tuple[int | None, ...]
+    alias: str = ""
 
 
 @dataclass
@@ -62,7 +63,8 @@ def find(model: ir.Model) -> Found:
                         taken={tensor.name for tensor in origins.stored.values()})
     computed = iter(free)
     names = [tensor.name if tensor else next(computed) for tensor in stored]
-    shown = titles(names, [[use.node for use in weight.uses] for weight in found])
+    shown = titles([(name, [use.alias for use in weight.uses if use.alias], [use.node for use in weight.uses])
+                    for name, weight in zip(names, found, strict=True)])
     layers = [_layer(weight, name, title, origins, used)
               for weight, name, title in zip(found, names, shown, strict=True)]
     weights = {name: tensor or weight.value for name, weight, tensor in zip(names, found, stored, strict=True)}
@@ -94,16 +96,14 @@ class _Collector:
             for source in origin.sources:
                 found = role(node, index, origin.shape) or _other(node, index, source.stored.shape)
                 if found is not None:
-                    use = Use(node_key(node), node.op_type, index, source.via, place.scope)
-                    self._add(source.stored.value, source.stored.shape, _Use(use, node, found, source.axes))
+                    stored, use = source.stored, Use(node_key(node), node.op_type, index, source.via, place.scope)
+                    weight = self._weights.setdefault(stored.value, _Weight(stored.value, stored.shape))
+                    weight.uses.append(_Use(use, node, found, source.axes, source.alias))
             if origin.chain and self._may_be_weight(node, index, origin.chain[0]):
                 root = origin.chain[0]
                 self._weights.setdefault(root, _Weight(root, ()))  # keeps the order of first use
                 use = Use(node_key(node), node.op_type, index, (), place.scope)
                 self._computed.setdefault(root, []).append((use, node, origin.chain))
-
-    def _add(self, value: ir.Value, shape: tuple[int, ...], use: _Use) -> None:
-        self._weights.setdefault(value, _Weight(value, shape)).uses.append(use)
 
     def _may_be_weight(self, node: ir.Node, index: int, root: ir.Value) -> bool:
         found = role(node, index, None)
@@ -178,18 +178,15 @@ def _description(weight: _Weight, role: Role, origins: Origins, used: set[ir.Val
 def encoding_words(origins: Origins, root: ir.Value) -> str:
     """How a computed weight is stored, in words: the types of its large leaves and the operators that rebuild it."""
     leaves = sorted(origins.leaves(root), key=stored_bytes, reverse=True)
-    large = [leaf for leaf in leaves if stored_bytes(leaf) * 10 >= stored_bytes(leaves[0])] if leaves else []
+    large = [leaf for leaf in leaves if stored_bytes(leaf) * 4 > stored_bytes(leaves[0])]
     types = " and ".join(dict.fromkeys(dtype_name(leaf) for leaf in large)) or "no data"
     ops = list(dict.fromkeys(node.op_type for node in origins.nodes(root)))
     return f"{types} values rebuilt by {', '.join(ops[:4])}{' and more' if len(ops) > 4 else ''}"
 
 
 def dtype_name(stored: Stored) -> str:
-    """The numpy name of a stored tensor's element type ("float32"), or the ONNX name in lower case."""
-    if stored.tensor is None:
-        return "unknown"
-    name = stored.tensor.dtype.name.lower()
-    return {"float": "float32", "double": "float64"}.get(name, name)
+    """The name of a stored tensor's element type; see `storage.type_name`."""
+    return type_name(stored.tensor.dtype if stored.tensor is not None else None)
 
 
 def stored_bytes(stored: Stored) -> int:
@@ -198,7 +195,7 @@ def stored_bytes(stored: Stored) -> int:
         return 0
     if stored.tensor.dtype.name == "STRING":
         return int(stored.tensor.nbytes)
-    return (numbers_in(stored.shape) * bits_of(stored.tensor.dtype) + 7) // 8
+    return expected_bytes(stored.tensor.dtype, stored.shape)
 
 
 def _left_out(origins: Origins, used: set[ir.Value]) -> list[LeftOut]:

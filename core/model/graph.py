@@ -5,9 +5,9 @@ Everything that walks a model does it through here, so that a weight inside an I
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -83,18 +83,18 @@ def node_key(node: ir.Node) -> str:
 
 
 def assign_keys(model: ir.Model) -> None:
-    """Give every node its key. Done once when a graph is loaded; the same file always gives the same keys."""
+    """Give every node and stored tensor its key, when a graph is loaded; a file always gives the same keys."""
     nodes = [node for graph in _all_graphs(model) for node in graph]
-    names: dict[str, int] = {}
+    count = Counter(node.name for node in nodes)
+    taken = {name for name, times in count.items() if name and times == 1}
     for node in nodes:
-        names[node.name or ""] = names.get(node.name or "", 0) + 1
-    taken: set[str] = {name for name, count in names.items() if count == 1}
-    for node in nodes:
-        if node.name and names[node.name] == 1:
+        if node.name and count[node.name] == 1:
             node.meta[_KEY] = node.name
             continue
         output = next((value.name for value in node.outputs if value.name), "")
         node.meta[_KEY] = _unique(f"{node.name or node.op_type}:{output}", taken)
+    for name, stored in stored_tensors(model).items():
+        stored.value.meta[_KEY] = name
 
 
 def _all_graphs(model: ir.Model) -> Iterator[ir.Graph | ir.Function]:
@@ -114,15 +114,15 @@ def _unique(name: str, taken: set[str]) -> str:
 
 
 def constant_tensor(node: ir.Node) -> ir.TensorProtocol | None:
-    """What a Constant node holds, or None (a reference to a function's attribute, a sparse tensor)."""
-    for name, attribute in node.attributes.items():
+    """What a Constant node holds, or None (texts, a sparse tensor, a reference to a function's attribute)."""
+    for attribute in node.attributes.values():
         if attribute.is_ref():
             return None
-        if name == "value":
+        if attribute.type == ir.AttributeType.TENSOR:
             return attribute.as_tensor()
-        if name in ("value_float", "value_floats"):
+        if attribute.type in (ir.AttributeType.FLOAT, ir.AttributeType.FLOATS):
             return ir.tensor(np.asarray(attribute.value, np.float32))
-        if name in ("value_int", "value_ints"):
+        if attribute.type in (ir.AttributeType.INT, ir.AttributeType.INTS):
             return ir.tensor(np.asarray(attribute.value, np.int64))
     return None
 
@@ -133,7 +133,7 @@ def stored_tensors(model: ir.Model) -> dict[str, Stored]:
     taken: set[str] = set()
 
     def add(value: ir.Value, tensor: ir.TensorProtocol | None, place: Place, node: ir.Node | None) -> None:
-        name = value.name or "constant"
+        name = str(value.meta.get(_KEY) or value.name or "constant")
         if name in taken and place.scope:
             name = f"{name}@{place.scope[-1]}"
         name = _unique(name, taken)
@@ -220,33 +220,49 @@ def remove_unused(model: ir.Model) -> None:
 
 def sort_and_check(model: ir.Model, where: str) -> None:
     """Put nodes in order if they are not; ModelFileError for a cycle or for a value that nothing produces."""
-    known: set[ir.Value] = set()
     graphs: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
     for graph in graphs:
-        if not _in_order(graph, known):
-            try:
-                graph.sort()
-            except ValueError:
-                raise ModelFileError("the graph runs in a circle", where=where, do="export the model again") from None
-            if not _in_order(graph, set()):
-                raise ModelFileError("a node reads a value that nothing produces", where=where,
-                                     do="export the model again")
+        if _unknown(graph, set()) is None:
+            continue
+        try:
+            graph.sort()
+        except ValueError:
+            raise ModelFileError("the graph runs in a circle", where=where, do="export the model again") from None
+        missing = _unknown(graph, set())
+        if missing is not None:
+            raise ModelFileError(f"{missing[0]} reads {missing[1].name!r}, which nothing produces", where=where,
+                                 do="export the model again")
 
 
-def _in_order(graph: ir.Graph | ir.Function, known: set[ir.Value]) -> bool:
+def _unknown(graph: ir.Graph | ir.Function, known: set[ir.Value]) -> tuple[str, ir.Value] | None:
+    """The first value that is read before it is there, and who reads it; adds what the graph makes to `known`."""
     known.update(graph.inputs)
     if isinstance(graph, ir.Graph):
         known.update(graph.initializers.values())
     for node in graph:
-        if any(value is not None and value not in known for value in node.inputs):
-            return False
-        if not all(_in_order(inner, known) for inner in subgraphs(node)):
-            return False
+        for value in node.inputs:
+            if value is not None and value not in known:
+                return f"the node {node.name or node.op_type!r}", value
+        for inner in subgraphs(node):
+            missing = _unknown(inner, known)
+            if missing is not None:
+                return missing
         known.update(node.outputs)
-    return all(value in known for value in graph.outputs)
+    return next((("an output", value) for value in graph.outputs if value not in known), None)
 
 
-def attribute(node: ir.Node, name: str, default: Any) -> Any:
-    """The value of a node's attribute, or the default when it is not given."""
+def attribute(node: ir.Node, name: str, default: int) -> int:
+    """The value of a node's whole-number attribute, or the default when it is not given as one."""
+    found = _given(node, name, ir.AttributeType.INT)
+    return default if found is None else found.as_int()
+
+
+def numbers(node: ir.Node, name: str) -> tuple[int, ...] | None:
+    """The value of a node's attribute that is a list of whole numbers, or None when it is not given as one."""
+    found = _given(node, name, ir.AttributeType.INTS)
+    return None if found is None else tuple(found.as_ints())
+
+
+def _given(node: ir.Node, name: str, kind: ir.AttributeType) -> ir.Attr | None:
     found = node.attributes.get(name)
-    return default if found is None or found.is_ref() else found.value
+    return found if found is not None and not found.is_ref() and found.type == kind else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from core.model.graph import Place, Stored, attribute, stored_tensors, subgraphs
+from core.model.graph import Place, Stored, attribute, numbers, stored_tensors, subgraphs
 
 _MOVES = frozenset({"Transpose", "Reshape", "Identity", "Cast", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Concat",
                     "Split", "CastLike"})
@@ -30,11 +30,13 @@ class Source:
 
     axes   for each axis of the value the stored tensor's axis that it is, or None when that is unclear
     via    operators of the chain, nearest the tensor first
+    alias  name of the value that the first of them makes, or ""
     """
 
     stored: Stored
     axes: tuple[int | None, ...]
     via: tuple[str, ...] = ()
+    alias: str = ""
 
 
 @dataclass(frozen=True)
@@ -155,21 +157,21 @@ class Origins:
         if node.op_type == "Reshape":
             return self._reshaped(node, before) or declared
         if node.op_type == "Flatten":
-            axis = int(attribute(node, "axis", 1)) % (len(before) + 1)
+            axis = attribute(node, "axis", 1) % (len(before) + 1)
             return (math.prod(before[:axis]), math.prod(before[axis:]))
         return declared
 
     def axes(self, node: ir.Node, rank: int, *, grow: bool = False) -> list[int]:
         """The `axes` of a Squeeze or Unsqueeze (an attribute before opset 13, an input since)."""
-        given = attribute(node, "axes", None)
+        given: Sequence[int] | None = numbers(node, "axes")
         if given is None and len(node.inputs) > 1:
             given = self.small(node.inputs[1])
-        axes = [int(axis) for axis in given or ()]
+        axes = list(given or ())
         full = rank + len(axes) if grow else rank
         return [axis % full for axis in axes if full]
 
     def _reshaped(self, node: ir.Node, before: tuple[int, ...]) -> Shape:
-        target = self.small(node.inputs[1]) if len(node.inputs) > 1 else attribute(node, "shape", None)
+        target = self.small(node.inputs[1]) if len(node.inputs) > 1 else numbers(node, "shape")
         if target is None:
             return None
         keep_zero = bool(attribute(node, "allowzero", 0))
@@ -209,7 +211,8 @@ def _through(node: ir.Node, origins: list[Origin], shape: Shape, origins_map: Or
     for origin in origins:
         for source in origin.sources:
             axes = _moved_axes(node, source.axes, origin.shape, shape, origins_map)
-            found.setdefault(source.stored.name, Source(source.stored, axes, (*source.via, node.op_type)))
+            alias = source.alias or str(node.outputs[0].name or "")
+            found.setdefault(source.stored.name, Source(source.stored, axes, (*source.via, node.op_type), alias))
     return tuple(found.values())
 
 
@@ -249,7 +252,7 @@ def _matched(axes: tuple[int | None, ...], before: Shape, after: Shape) -> tuple
 
 def permutation(node: ir.Node, rank: int) -> list[int]:
     """The `perm` of a Transpose; reversed axes when it is not given or does not fit."""
-    perm = [int(axis) for axis in attribute(node, "perm", ())]
+    perm = list(numbers(node, "perm") or ())
     return perm if sorted(perm) == list(range(rank)) else list(reversed(range(rank)))
 
 

@@ -50,13 +50,13 @@ def _at(*indices: int, make: Callable[[ir.Node, Shape, int], Role | None]) -> Ru
 
 
 def _conv(node: ir.Node, shape: Shape, index: int) -> Role:
-    groups = int(attribute(node, "group", 1))
+    groups = attribute(node, "group", 1)
     depthwise = groups > 1 and shape is not None and len(shape) > 1 and shape[1] == 1
     return Role(Kind.DEPTHWISE if depthwise else Kind.CONV, 0, 1, groups)
 
 
 def _conv_transpose(node: ir.Node, shape: Shape, index: int) -> Role:
-    return Role(Kind.CONV_TRANSPOSE, 1, 0, int(attribute(node, "group", 1)))
+    return Role(Kind.CONV_TRANSPOSE, 1, 0, attribute(node, "group", 1))
 
 
 def _matmul(node: ir.Node, shape: Shape, index: int) -> Role | None:
@@ -79,7 +79,7 @@ def _einsum(node: ir.Node, index: int, shape: Shape) -> Role | None:
 def _gather(node: ir.Node, shape: Shape, index: int) -> Role | None:
     if shape is None:
         return Role(Kind.EMBEDDING)
-    axis = int(attribute(node, "axis", 0)) % max(len(shape), 1)
+    axis = attribute(node, "axis", 0) % max(len(shape), 1)
     if len(shape) < 2:
         return None
     return Role(Kind.EMBEDDING, axis, 1 - axis if len(shape) == 2 else None)

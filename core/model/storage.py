@@ -7,6 +7,7 @@ import mmap
 import os
 import stat
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,12 @@ def bits_of(dtype: ir.DataType) -> int:
     return int(dtype.itemsize * 8)
 
 
+def type_name(dtype: ir.DataType | None) -> str:
+    """The numpy name of an element type ("float32"); the ONNX name in lower case where numpy has no such type."""
+    name = dtype.name.lower() if dtype is not None else "unknown"
+    return {"float": "float32", "double": "float64", "string": "str"}.get(name, name)
+
+
 def expected_bytes(dtype: ir.DataType, shape: tuple[int, ...]) -> int:
     """Bytes of a tensor in its raw form; sub-byte types are packed."""
     return (numbers_in(shape) * bits_of(dtype) + 7) // 8
@@ -111,6 +118,7 @@ def check_tensor(proto: onnx.TensorProto, where: str) -> None:
     import onnx_ir as ir
 
     name, shape = proto.name or "a constant", tuple(proto.dims)
+    check_texts((name, *(text for entry in proto.external_data for text in (entry.key, entry.value))), where)
     try:
         dtype = ir.DataType(proto.data_type)
     except ValueError:
@@ -121,12 +129,23 @@ def check_tensor(proto: onnx.TensorProto, where: str) -> None:
     if any(size < 0 or size >= 2**62 for size in shape):
         raise ModelFileError(f"{name!r} has the impossible shape {list(shape)}", where=where, do="get the file again")
     if proto.data_location == onnx.TensorProto.EXTERNAL:
+        for entry in proto.external_data:
+            if entry.key in ("offset", "length") and not (entry.value.isascii() and entry.value.isdigit()):
+                raise ModelFileError(f"the data of {name!r} has the impossible {entry.key} {entry.value[:40]!r}",
+                                     where=where, do="export the model again")
         return
     have, need = _inline_size(proto, dtype, shape)
     if have != need:
         unit = "bytes" if proto.raw_data else "values"
         raise ModelFileError(f"{name!r} holds {have:,} {unit} of data, but its shape {list(shape)} needs {need:,}",
                              where=where, do="get the file again")
+
+
+def check_texts(texts: Iterable[str | bytes], where: str) -> None:
+    """Raise ModelFileError for a text that is no UTF-8, which protobuf hands out as bytes."""
+    for text in texts:
+        if isinstance(text, bytes):
+            raise ModelFileError(f"a name in the file is damaged ({text[:40]!r})", where=where, do="get the file again")
 
 
 def _inline_size(proto: onnx.TensorProto, dtype: ir.DataType, shape: tuple[int, ...]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 _MADE_UP = re.compile(
     r"_?val_\d+|\d+|onnx::\w+?_\d+|const(ant)?[_.]?\d*|_?t\d+|w\d+|constant_\d+(_output(_\d+)?)?|const_fold_opt\w*",
     re.ASCII | re.IGNORECASE)
-_OURS = re.compile(r"w\d+", re.ASCII)  # what the exporter calls the values in between
+_OURS = re.compile(r"w\d+|.+:sparse\d+:\w+", re.ASCII)  # what our exporter and reader call the values in between
 _BRANCH = re.compile(r"If_\d+_(else|then)_branch__(?:Inline_\d+__)?(.+)", re.ASCII)
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
@@ -29,24 +29,30 @@ def unique_names(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
     return out
 
 
-def titles(names: Sequence[str], users: Sequence[Sequence[ir.Node]]) -> list[str]:
-    """What to show for each name: the name, or for a made-up one a title from the first node that gives one."""
+def titles(weights: Iterable[tuple[str, Sequence[str], Sequence[ir.Node]]]) -> list[str]:
+    """What to show for each weight, given its name, names of what is made of it, and the nodes that use it.
+
+    The name; where it is made up, the first name behind it that is not, or one made from the first node that gives one.
+    """
     shown = []
-    for name, nodes in zip(names, users, strict=True):
-        made = next(filter(None, map(_from_node, nodes)), "") if is_made_up(name) else ""
-        branch = _BRANCH.fullmatch(name)
-        shown.append(made or (f"{branch[2]} ({branch[1]})" if branch else name))
+    for name, aliases, nodes in weights:
+        if is_made_up(name):
+            told = [alias for alias in aliases if is_ours(name) and not is_made_up(alias)]
+            shown.append(next(filter(None, [*told, *map(_from_node, nodes)]), name))
+        else:
+            branch = _BRANCH.fullmatch(name)
+            shown.append(f"{branch[2]} ({branch[1]})" if branch else name)
     return unique_names(shown)
 
 
 def is_made_up(name: str) -> bool:
     """Whether an exporter made the name up ("val_30", "onnx::MatMul_123", "a/Const_7:0")."""
     last = name.rsplit("/", 1)[-1].rsplit("__", 1)[-1].removesuffix(":0")
-    return _MADE_UP.fullmatch(last) is not None
+    return _MADE_UP.fullmatch(last) is not None or is_ours(name)
 
 
 def is_ours(name: str) -> bool:
-    """Whether the name is one that our exporter gives to values between stored tensors and a weight."""
+    """Whether the name is one that we give to values between stored tensors and a weight."""
     return _OURS.fullmatch(name) is not None
 
 

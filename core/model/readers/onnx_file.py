@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,13 +113,23 @@ def _refuse_other_formats(path: Path, head: bytes) -> None:
     if head[8:9] == b"{" and path.suffix.lower() == ".safetensors":
         raise ModelFileError("this is a safetensors file: weights without a graph", where=path.name,
                              do="PyTorch formats come later; export the model to ONNX")
-    text = head.removeprefix(b"\xef\xbb\xbf")
-    if head[0] >= 0x20 and all(byte >= 0x20 or byte in b"\t\r\n" for byte in text):
+    if head[0] >= 0x20 and _is_text(head):
         raise ModelFileError("this is a text file, not an ONNX model", where=path.name, do="choose an .onnx file")
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether the bytes are printable UTF-8 (the last character may be cut off)."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(character.isprintable() or character in "\t\r\n" for character in text)
 
 
 def _check(proto: onnx.ModelProto, where: str) -> None:
     """Raise ModelFileError for what makes the whole file unusable."""
+    from core.model.storage import check_texts
+
     if not proto.HasField("graph") or not proto.ir_version:
         raise ModelFileError("the file is not an ONNX model", where=where, do="choose an .onnx file")
     versions = [opset.version for opset in proto.opset_import if opset.domain in ("", "ai.onnx")]
@@ -128,34 +139,38 @@ def _check(proto: onnx.ModelProto, where: str) -> None:
     if versions[0] < OLDEST_OPSET:
         raise ModelFileError(f"it uses opset {versions[0]}, and {OLDEST_OPSET} is the oldest that can be read",
                              where=where, do="convert the model with onnx.version_converter")
+    check_texts((proto.producer_name, proto.producer_version, proto.domain, proto.doc_string), where)
+    check_texts((text for entry in proto.metadata_props for text in (entry.key, entry.value)), where)
+    check_texts((opset.domain for opset in proto.opset_import), where)
     _check_graph(proto.graph, where)
     for function in proto.functions:
+        check_texts((function.name, function.domain, *function.input, *function.output), where)
         _check_nodes(function.node, where)
 
 
 def _check_graph(graph: onnx.GraphProto, where: str) -> None:
-    """Check the tensors of a graph and its subgraphs, and make its sparse tensors ordinary nodes."""
+    """Check the tensors and names of a graph and its subgraphs, and make its sparse tensors ordinary nodes."""
     from core.model.sparse import expand_sparse
-    from core.model.storage import check_tensor
+    from core.model.storage import check_tensor, check_texts
 
     expand_sparse(graph, where)
+    check_texts((graph.name, *(info.name for info in (*graph.input, *graph.output, *graph.value_info))), where)
     for tensor in graph.initializer:
         check_tensor(tensor, where)
     _check_nodes(graph.node, where)
 
 
 def _check_nodes(nodes: Any, where: str) -> None:
-    from core.model.storage import check_tensor
+    from core.model.storage import check_tensor, check_texts
 
     for node in nodes:
+        check_texts((node.op_type, node.domain, node.name, *node.input, *node.output), where)
+        check_texts((text for entry in node.metadata_props for text in (entry.key, entry.value)), where)
         for attribute in node.attribute:
-            if attribute.HasField("t"):
-                check_tensor(attribute.t, where)
-            if attribute.HasField("g"):
-                _check_graph(attribute.g, where)
-            for tensor in attribute.tensors:
+            check_texts((attribute.name,), where)
+            for tensor in (*([attribute.t] if attribute.type == attribute.TENSOR else []), *attribute.tensors):
                 check_tensor(tensor, where)
-            for graph in attribute.graphs:
+            for graph in (*([attribute.g] if attribute.type == attribute.GRAPH else []), *attribute.graphs):
                 _check_graph(graph, where)
 
 
@@ -184,6 +199,7 @@ def _map_tensors(model: ir.Model, storage: Storage) -> None:
 
 
 def _port(value: ir.Value) -> Port:
+
     shape = None
     if value.shape is not None:
         shape = tuple(size if isinstance(size, int) else size.value for size in value.shape)
@@ -240,7 +256,8 @@ def _weight(found: Found, name: str, where: str) -> np.ndarray[Any, np.dtype[Any
 
 
 def _root_cause(error: BaseException) -> str:
+    from core.model.evaluate import first_line
+
     while error.__cause__ is not None:
         error = error.__cause__
-    text = str(error).strip().split("\n")[0][:200].rstrip(".")
-    return text or type(error).__name__
+    return first_line(error) or type(error).__name__
