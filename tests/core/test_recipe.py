@@ -1,0 +1,227 @@
+"""Recipes: the file of the design, precedence, round trips, and every problem told at once."""
+
+from __future__ import annotations
+
+import pickle
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import ParameterError, RecipeError, TargetError
+from core.methods.params import build, specs
+from core.methods.registry import all_methods, by_key
+from core.model.readers import open_model
+from core.patterns import why_not_safe
+from core.recipe import Recipe, Step, read_text
+
+EXAMPLE = """\
+featherweight: 1
+model: {name: lenet5.onnx, sha256: 0123456789}
+defaults: [{quantize: {bits: 8}}]
+layers:                     # exact name > re:pattern > defaults; null leaves the layer alone
+  conv1.weight: null
+  "re:fc\\\\d":
+    - prune: {ratio: 0.9, criterion: magnitude}
+    - quantize: {bits: 4, scheme: codebook}      # scheme: affine, codebook, trellis
+"""
+
+
+def problems(text: str) -> tuple[str, ...]:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.parse(text)
+    return caught.value.problems
+
+
+def test_the_example_of_the_design() -> None:
+    recipe = Recipe.parse(EXAMPLE)
+    assert (recipe.model_name, recipe.model_sha256) == ("lenet5.onnx", "0123456789")
+    assert recipe.steps_for("conv1.weight") == ()
+    assert [step.label() for step in recipe.steps_for("fc1.weight")] == ["prune 90 %", "16 levels"]
+    assert [step.label() for step in recipe.steps_for("conv2.weight")] == ["int8"]
+
+
+def test_an_exact_name_wins_over_patterns_and_the_first_pattern_over_later_ones() -> None:
+    recipe = Recipe.parse("""
+featherweight: 1
+defaults: float16
+layers:
+  "re:a": [{quantize: {bits: 7}}]
+  "re:ab": [{quantize: {bits: 6}}]
+  abc: {quantize: {bits: 5}}
+  "re:x": null
+""")
+    labels = {name: [s.label() for s in recipe.steps_for(name)] for name in ("abc", "abd", "ba", "x1", "b")}
+    assert labels == {"abc": ["int5"], "abd": ["int7"], "ba": ["fp16"], "x1": [], "b": ["fp16"]}
+
+
+@pytest.mark.parametrize(
+    "text", ["prune", "- prune", "[prune]", "[{prune: null}]", "[{prune: {}}]", "{prune: {ratio: 0.8}}"]
+)
+def test_ways_to_write_one_step(text: str) -> None:
+    recipe = Recipe.parse(f"featherweight: 1\ndefaults:\n  {text}\n")
+    assert recipe.defaults == (Step.make("prune"),)
+
+
+def test_dump_is_short_and_plain_yaml() -> None:
+    recipe = Recipe.parse(EXAMPLE)
+    assert recipe.dump() == """\
+featherweight: 1
+model: {name: lenet5.onnx, sha256: "0123456789"}
+defaults:
+  - quantize: {bits: 8}
+layers:
+  conv1.weight: null
+  "re:fc\\\\d":
+    - prune: {ratio: 0.9}
+    - quantize: {bits: 4, scheme: codebook}
+"""
+    assert yaml.safe_load(recipe.dump())["layers"]["re:fc\\d"][0] == {"prune": {"ratio": 0.9}}
+
+
+@st.composite
+def steps(draw) -> Step:
+    method = draw(st.sampled_from(all_methods()))
+    values = {}
+    for spec in specs(method.Params):
+        if spec.choices:
+            values[spec.name] = draw(st.sampled_from(spec.choices))
+        elif spec.type == "boolean":
+            values[spec.name] = draw(st.booleans())
+        elif spec.type == "integer":
+            values[spec.name] = draw(st.integers(int(spec.minimum), int(spec.maximum)))
+        else:
+            values[spec.name] = draw(st.floats(spec.minimum, spec.maximum))
+    return Step(method.key, build(method.Params, values))
+
+
+names = st.text(st.characters(codec="utf-8"), max_size=12).filter(lambda name: not name.startswith("re:"))
+keys = names | st.sampled_from(["no", "1e3", "null", "~", "12", "2:4", "onnx::MatMul_3", "re:fc\\d", "re:.*", "a: #b"])
+some = st.lists(steps(), min_size=1, max_size=3).map(tuple)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(steps(), max_size=2).map(tuple), st.dictionaries(keys, some | st.none(), max_size=4), names, names
+)
+def test_every_recipe_comes_back_as_it_was(defaults, layers, name, sha256) -> None:
+    recipe = Recipe(defaults, tuple(layers.items()), name, sha256)
+    text = recipe.dump()
+    assert Recipe.parse(text) == recipe
+    assert Recipe.parse(text).dump() == text
+    assert yaml.safe_load(text)["featherweight"] == 1  # other programs can read it too
+
+
+def test_all_problems_are_told_at_once_with_their_lines() -> None:
+    found = problems("""\
+featherweight: 1
+colour: red
+model: {name: a, size: 3}
+defaults: prun
+layers:
+  a: [{prune: {ratio: 2, pattern: 2:5, speed: 1}}, {quantize: {bits: 9, scheme: magic}}]
+  a: null
+  b: [{quantize: {bits: 4.5, scheme: codebook}, prune: {}}, 7]
+  "re:(a": float16
+  "re:(a+)+": float16
+graph:
+  - replace_activation: {from: Gelu, to: Relu}
+""")
+    assert [text.split(":")[0] for text in found] == [f"line {n}" for n in (2, 3, 4, 6, 6, 6, 6, 7, 8, 8, 9, 10, 12)]
+    text = "\n".join(found)
+    for piece in ("unknown key 'colour'", "unknown key 'size'", "no method 'prun'", "ratio is 2", "from 0 to 1",
+                  "pattern is '2:5'", "unknown parameter 'speed'", "no scheme 'magic'", "'a' is there twice",
+                  "a step is one method", "no method '7'", "no regular expression", "take forever",
+                  "no graph method 'replace_activation'"):
+        assert piece in text, piece
+
+
+@pytest.mark.parametrize(("text", "piece"), [
+    ("", "empty"), ("- 1", "expected keys and values"), ("layers: {}", "version is missing"),
+    ("featherweight: 2", "version 2"), ("featherweight: true", "version True"), ("featherweight: '1'", "version '1'"),
+    ("featherweight: 1\ndefaults: 3: 4", "not YAML"), ("\x00", "not YAML"), ("[" * 3000, "not YAML"),
+    ("featherweight: 1\nlayers: [1]", "expected keys"), ("featherweight: 1\ngraph: {a: b}", "expected a list"),
+    ("featherweight: 1\ndefaults: [{prune: {ratio: .nan}}]", "ratio is '.nan'"),
+    ("featherweight: 1\ndefaults: [{prune: {ratio: [1]}}]", "expected a single value"),
+    ("featherweight: !!python/object/apply:os.getcwd []", "version"),
+    ("featherweight: 1\ndefaults: [{prune: {ratio: !!python/name:os.getcwd x}}]", "is not allowed"),
+    ("featherweight: 1\ndefaults: &a [*a]", "a step is one method"),
+    ("featherweight: 1\nlayers: {[a]: null}", "a key is no text"),
+])
+def test_text_that_is_no_recipe(text: str, piece: str) -> None:
+    assert piece in "; ".join(problems(text))
+
+
+def test_growing_aliases_do_no_harm() -> None:
+    lines = ["featherweight: 1", "a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+    assert len(problems("\n".join([*lines, "defaults: *a11"]))) <= 30
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot be read"):
+        Recipe.load(tmp_path / "none.yaml")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="no UTF-8"):
+        read_text(tmp_path / "bytes.yaml")
+    (tmp_path / "huge.yaml").write_bytes(b"#" * 4_000_001)
+    with pytest.raises(RecipeError, match="larger than 4 MB"):
+        read_text(tmp_path / "huge.yaml")
+
+
+def test_saving_replaces_the_file_whole_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    Recipe().save(path)
+    recipe = Recipe.parse(EXAMPLE)
+    recipe.save(path)
+    assert Recipe.load(path) == recipe
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(TargetError, match="folder does not exist"):
+        recipe.save(tmp_path / "missing" / "recipe.yaml")
+    assert stat.S_ISREG(path.stat().st_mode)
+
+
+def test_with_steps_keeps_only_entries_that_say_something() -> None:
+    int8, int4 = (Step.make("quantize", bits=bits) for bits in (8, 4))
+    recipe = Recipe(defaults=(int8,))
+    changed = recipe.with_steps({"a": [int4], "b": None, "c": [int8]})
+    assert changed.layers == (("a", (int4,)), ("b", None))
+    assert changed.steps_for("b") == ()
+    assert changed.with_steps({"a": [int8], "b": (int8,)}) == recipe
+    assert Recipe().with_steps({"a": None}) == Recipe()
+    assert recipe.layers == ()
+
+
+def test_check_lists_entries_that_mean_no_layer(mlp_path: Path) -> None:
+    model = open_model(mlp_path)
+    Recipe(layers=(("fc1.weight", None), ("re:fc", None))).check(model)
+    with pytest.raises(RecipeError) as caught:
+        Recipe(layers=(("fc1.wieght", None), ("re:conv", None), ("fc2.weight", None))).check(model)
+    assert caught.value.problems == (
+        "there is no layer 'fc1.wieght' (did you mean 'fc1.weight' or 'fc2.weight'?)", "'re:conv' matches no layer"
+    )
+
+
+def test_steps_are_made_by_word_scheme_or_key() -> None:
+    assert Step.make("quantize", scheme="codebook", bits=3) == Step.make("quantize:codebook", bits=3)
+    assert Step.make("quantize").method == "quantize:affine"
+    assert by_key(Step.make("prune", ratio=0.6).method).word == "prune"
+    assert pickle.loads(pickle.dumps(Step.make("prune", ratio=0.6))) == Step.make("prune", ratio=0.6)
+    for wrong in (("melt", {}), ("quantize", {"scheme": "x"}), ("prune", {"ratio": 7}), ("prune", {"x": 1})):
+        with pytest.raises(ParameterError):
+            Step.make(wrong[0], **wrong[1])
+
+
+@pytest.mark.parametrize("pattern", ["fc\\d", "layer\\.\\d+\\.attn\\.[qkv]\\.weight", "(conv|fc)1", ".*bias", "a{2,3}",
+                                     "[(*+]+", "(?:conv|fc)\\d+\\.weight", "x\\(a+\\)+", "(?P<n>ab)?c", "(ab){2}"])
+def test_usual_patterns_are_allowed(pattern: str) -> None:
+    assert why_not_safe(pattern) == ""
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)*b", "((a*))*", "(?:x\\d+)+", "([a-z]+){5,}", "(a{9,}b)*",
+                                     ".*.*.*.*.*x", "a" * 201, "(", "[a", "a**", "(?P<n>a+)+"])
+def test_patterns_that_could_hang_or_fail_are_refused(pattern: str) -> None:
+    assert why_not_safe(pattern)
