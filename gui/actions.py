@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 _Keys = QKeySequence.StandardKey | str | None
 _DOTS = "\N{HORIZONTAL ELLIPSIS}"
+
+_SHORT = {f"&Open model{_DOTS}": f"Open{_DOTS}", f"Load &data{_DOTS}": f"Data{_DOTS}"}
+"""Texts for the top bar's buttons where the menu says more."""
 
 
 class Actions(QObject):
@@ -39,8 +44,9 @@ class Actions(QObject):
         self.quit = self._make("&Quit", key.Quit, window.close)
         self.undo = session.undo_stack.createUndoAction(self, "&Undo")
         self.redo = session.undo_stack.createRedoAction(self, "&Redo")
-        self.undo.setShortcuts(key.Undo)
-        self.redo.setShortcuts(key.Redo)
+        for action, keys, short in ((self.undo, key.Undo, "Undo"), (self.redo, key.Redo, "Redo")):
+            action.setShortcuts(keys)
+            action.setIconText(short)  # on the button; the menu says what is undone
         self.select_all = self._make("Select &all layers", "Ctrl+Shift+A", window.select_all)
         self.find = self._make("&Filter layers", key.Find, window.focus_filter)
         self.copy_steps = self._make("&Copy steps", "Ctrl+Shift+C", window.copy_steps,
@@ -63,8 +69,9 @@ class Actions(QObject):
             action.setShortcuts(keys)
         elif keys is not None:
             action.setShortcut(QKeySequence(keys))
+        action.setIconText(_SHORT.get(text, text.replace("&", "")))
         if hint:
-            action.setToolTip(hint)
+            _set_hint(action, hint)
         action.triggered.connect(lambda _checked=False: run())
         return action
 
@@ -83,8 +90,8 @@ class Actions(QObject):
         self.compress.setEnabled(model and session.has_steps and not working)
         self.export.setEnabled(model and session.has_steps and not working)
         why = _why_not(model, session.has_steps, working)
-        self.compress.setToolTip(why or "Compress by the plan and measure it")
-        self.export.setToolTip(why or "Save the compressed model")
+        _set_hint(self.compress, why or "Compress by the plan and measure it")
+        _set_hint(self.export, why or "Save the compressed model")
         self.cancel.setEnabled(bool(session.tasks.states))
 
     def fill(self, bar: QMenuBar) -> None:
@@ -116,12 +123,17 @@ class Actions(QObject):
         self._recent.clear()
         paths = self._window.settings.recent
         for path in paths:
-            self._recent.addAction(path.name, lambda path=path: self._window.open_path(path)).setToolTip(str(path))
+            action = self._recent.addAction(path.name)
+            action.setToolTip(str(path))
+            action.triggered.connect(partial(self._open_recent, path))
         if paths:
             self._recent.addSeparator()
             self._recent.addAction("Forget these", self._window.settings.forget_recent)
         else:
             self._recent.addAction("Nothing yet").setEnabled(False)
+
+    def _open_recent(self, path: Path, _checked: bool = False) -> None:
+        self._window.open_path(path)
 
     def _fill_themes(self, menu: QMenu) -> None:
         group = QActionGroup(self)
@@ -138,6 +150,12 @@ class Actions(QObject):
         """Add a lens to the View menu, as Ctrl+number."""
         action = self._view.addAction(title, show)
         action.setShortcut(QKeySequence(f"Ctrl+{number}"))
+
+
+def _set_hint(action: QAction, hint: str) -> None:
+    """A tool tip that names the shortcut."""
+    keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+    action.setToolTip(f"{hint} ({keys})" if keys else hint)
 
 
 def _why_not(model: bool, steps: bool, working: bool) -> str:

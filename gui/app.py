@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gui.settings import Settings
 
 SWITCH_INTERVAL = 0.002
-"""Seconds after which a thread passes on the interpreter's lock: background threads must not make the window stutter."""
+"""Seconds after which a thread passes on the interpreter's lock: work in threads must not make the window stutter."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> list[Path]:
-    parser = argparse.ArgumentParser(prog="featherweight", description="Make neural networks smaller and see what it costs.")
+    parser = argparse.ArgumentParser(prog="featherweight",
+                                     description="Make neural networks smaller and see what it costs.")
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE",
                         help="a model, and data (.npz, .npy, folder of images) or a recipe (.yaml) for it")
     parser.add_argument("--version", action="version", version=f"Featherweight {__version__}")
@@ -53,12 +54,14 @@ def start(app: object, settings: Settings | None = None) -> MainWindow:
 
     from gui.late import LateStart
     from gui.main_window import MainWindow
+    from gui.settings import Settings, user_folder
     from gui.theme import theme
 
     if not isinstance(app, QApplication):
         raise TypeError("the window needs the QApplication")
+    settings = settings if settings is not None else Settings(user_folder())
+    theme().set_mode(settings.mode)
+    theme().apply(app)  # before any widget: one made earlier would keep the system's font
     window = MainWindow(settings)
-    theme().set_mode(window.settings.mode)
-    theme().apply(app)
     LateStart(window)
     return window

@@ -1,4 +1,4 @@
-"""What follows from the model and the recipe, computed in threads and streamed in: statistics and the plan's previews."""
+"""What follows from the model and the recipe, streamed in from threads: statistics and the plan's previews."""
 
 from __future__ import annotations
 
@@ -110,7 +110,8 @@ class Derived:
             if progress.part:
                 take(progress.part)
 
-        self._session.tasks.thread(PREVIEWS, _previews, model, recipe, tuple(self._waiting), progress=progress, done=take)
+        self._session.tasks.thread(PREVIEWS, _previews, model, recipe, tuple(self._waiting), progress=progress,
+                                   done=take)
 
 
 def _base_bytes(model: Model, reporter: Reporter) -> int:

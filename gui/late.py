@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QTimer
 
 from core.progress import Reporter
-from gui.loading import WORKER_MODULES, import_modules
+from gui.loading import WORKER_MODULES, import_late
 from gui.workspace import LATE_MODULES
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _WARM_UP_MS = 400
 """Rest after the first paint before the worker process starts: opening a model comes first."""
-_OPENING_MODULES = ("core.model.readers", "core.recipe")
+_OPENING_MODULES = ("core.model.readers", "core.recipe", "core.data.loading", "core.analysis.statistics",
+                    "core.analysis.preview", "core.exporting.sizes", "core.pipeline")
+"""What opening and planning import; here so that the first click finds it there."""
 
 
 class LateStart(QObject):
@@ -37,7 +39,7 @@ class LateStart(QObject):
 
     def _begin(self) -> None:
         tasks = self._window.session.tasks
-        tasks.thread("late modules", import_modules, LATE_MODULES + _OPENING_MODULES, done=self._fill)
+        tasks.thread("late modules", import_late, LATE_MODULES + _OPENING_MODULES, done=self._fill)
         settings = self._window.settings
         tasks.thread("leftovers", _clean, settings.folder / "work", settings.export_folders)
 

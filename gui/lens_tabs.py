@@ -1,4 +1,4 @@
-"""The middle of the window: one tab per lens. Lenses come after the first paint, since their charts take time to load."""
+"""The middle of the window: one tab per lens. Lenses come after the first paint: charts take time to load."""
 
 from __future__ import annotations
 

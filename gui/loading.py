@@ -1,4 +1,4 @@
-"""What runs in a thread when something is opened. Core is imported here, in the thread, so that the window stays quick."""
+"""What runs in a thread when something is opened. Core is imported here, in the thread: the window stays quick."""
 
 from __future__ import annotations
 
@@ -37,11 +37,21 @@ def read_samples(path: Path, inputs: tuple[Port, ...], reporter: Reporter) -> Sa
     return load_samples(path, inputs, reporter=reporter)
 
 
-def import_modules(names: tuple[str, ...], reporter: Reporter) -> None:
-    """Import modules in a thread: the interpreter's lock is passed on every few milliseconds, so the window stays alive."""
+def import_late(names: tuple[str, ...], reporter: Reporter) -> None:
+    """Import modules in a thread and fill the registries of methods, lenses and formats.
+
+    The interpreter's lock is passed on every few milliseconds, so the window stays alive meanwhile.
+    """
     for name in names:
         reporter.check()
         importlib.import_module(name)
+    from core.methods.registry import all_methods
+    from core.model.readers import suffixes
+    from gui.lenses.base import all_lenses
+
+    for fill in (all_methods, suffixes, all_lenses):
+        reporter.check()
+        fill()
 
 
 def kind_of(path: Path) -> str:

@@ -212,7 +212,8 @@ class MainWindow(QMainWindow):
         if model is None:
             return None
         folder = self.settings.last_folder(kind) or str(model.path.parent)
-        path, _filter = QFileDialog.getSaveFileName(self, title, str(Path(folder) / f"{model.path.stem}{ending}"), filters)
+        proposal = Path(folder) / f"{model.path.stem}{ending}"
+        path, _filter = QFileDialog.getSaveFileName(self, title, str(proposal), filters)
         if not path:
             return None
         self.settings.set_last_folder(kind, Path(path).parent)

@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from core.errors import FeatherweightError
 from gui.charts.card import restyle, with_role
@@ -28,6 +37,7 @@ class MessageBar(QFrame):
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self._actions = QHBoxLayout()
+        self._action_buttons: list[QPushButton] = []
         self._details_button = self._button("Details", self._toggle_details)
         self._dismiss = self._button("Dismiss", self.dismiss)
         self._details = QPlainTextEdit(self)
@@ -54,6 +64,12 @@ class MessageBar(QFrame):
         button.clicked.connect(lambda: clicked())
         return button
 
+    def _action_button(self, label: str, run: Callable[[], None]) -> QPushButton:
+        button = QPushButton(label, self)
+        button.clicked.connect(lambda: self._act(run))
+        self._actions.addWidget(button)
+        return button
+
     @property
     def text(self) -> str:
         """What is said now, "" when hidden."""
@@ -75,12 +91,10 @@ class MessageBar(QFrame):
 
     def say(self, text: str, *, tone: Tone = "info", details: str = "", actions: Sequence[Action] = ()) -> None:
         """Show a message with buttons of its own; pressing one also dismisses it."""
-        while (item := self._actions.takeAt(0)) is not None:
-            item.widget().deleteLater()
-        for label, run in actions:
-            button = QPushButton(label, self)
-            button.clicked.connect(lambda _checked=False, run=run: self._act(run))
-            self._actions.addWidget(button)
+        for button in self._action_buttons:
+            self._actions.removeWidget(button)
+            button.deleteLater()
+        self._action_buttons = [self._action_button(label, run) for label, run in actions]
         self._text.setText(text)
         self._details.setPlainText(details)
         self._details.hide()
@@ -95,8 +109,7 @@ class MessageBar(QFrame):
 
     def action(self, label: str) -> QPushButton | None:
         """The message's button with this label."""
-        widgets = (self._actions.itemAt(i).widget() for i in range(self._actions.count()))
-        return next((w for w in widgets if isinstance(w, QPushButton) and w.text() == label), None)
+        return next((button for button in self._action_buttons if button.text() == label), None)
 
     def dismiss(self) -> None:
         self._fade.stop()

@@ -1,4 +1,4 @@
-"""What the session knows of a compression: frozen, with what it was made from, so that it can be told when it is stale."""
+"""What the session knows of a compression: frozen, with what it was made from, which tells when it is stale."""
 
 from __future__ import annotations
 

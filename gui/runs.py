@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,8 +115,8 @@ def _copy(source: Path, target: Path, reporter: Reporter) -> None:
 
     from core.exporting.staging import staged
 
-    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        with memoryview(content) as view, staged(target) as stage:
-            stage.write(view)
-            reporter.check()
-            stage.commit()
+    with (source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+          memoryview(content) as view, staged(target) as stage):
+        stage.write(view)
+        reporter.check()
+        stage.commit()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
@@ -22,13 +22,13 @@ from gui.runs import COMPRESS, EXPORT, Runs
 from gui.tasks import Tasks
 
 if TYPE_CHECKING:
-    from core.analysis.statistics import Statistics
     from core.analysis.comparison import Comparison
+    from core.analysis.preview import LayerPreview
+    from core.analysis.statistics import Statistics
     from core.data.samples import Samples
     from core.jobs import CompressOutcome
     from core.model.model import Model
     from core.recipe import Recipe, Step
-    from core.analysis.preview import LayerPreview
 
 OPEN, DATA = "open", "data"
 """Keys of the session's own tasks."""
@@ -282,7 +282,7 @@ class Session(QObject):
         from core.recipe import Recipe
 
         if self._model is None:
-            self.failed.emit(FeatherweightError("a recipe needs a model", where=Path(path).name, do="open its model first"))
+            self.failed.emit(FeatherweightError("a recipe needs a model", where=str(path), do="open its model first"))
             return
         try:
             recipe = Recipe.load(Path(path))

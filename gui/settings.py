@@ -96,7 +96,8 @@ class Settings(QObject):
         value = self._store.value(key, [])
         if isinstance(value, str):  # a list of one comes back as the one
             value = [value]
-        return tuple(Path(item) for item in value or () if isinstance(item, str) and item)
+        items = value if isinstance(value, list) else []
+        return tuple(Path(item) for item in items if isinstance(item, str) and item)
 
     def _remember(self, key: str, path: Path) -> None:
         others = [str(p) for p in self._paths(key) if p != path]

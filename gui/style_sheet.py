@@ -3,7 +3,8 @@
 Roles of widgets (`widget.setProperty("role", ...)`):
   QFrame   card, summary, bar, panel, rule
   QLabel   title, heading, caption, small, figure, badge, good, warn, bad, accent, display
-  QPushButton / QToolButton   primary, flat, link
+  QPushButton / QToolButton   primary, flat, link, step, segment
+  QDoubleSpinBox / QComboBox   number, flat
   QListWidget / QScrollArea   plain
 """
 
@@ -68,12 +69,23 @@ QPushButton[role="link"]:focus { border-color: $accent; }
 QPushButton[role="recent"] { background: transparent; border-color: transparent; text-align: left; color: $muted; }
 QPushButton[role="recent"]:hover { background: $hover; color: $text; }
 QPushButton[role="recent"]:focus { border-color: $accent; }
-QToolButton { background: transparent; border: 1px solid transparent; border-radius: ${control_radius}px; padding: 3px 6px; }
+QToolButton { background: transparent; border: 1px solid transparent; border-radius: ${control_radius}px;
+  padding: 3px 6px; }
 QToolButton:hover { background: $hover; }
 QToolButton:focus { border-color: $accent; }
 QToolButton:checked { background: $selection; color: $accent; }
 QToolButton:disabled { color: $disabled; }
 QToolButton::menu-indicator { image: none; }
+QToolButton[role="button"], QToolButton[role="flat"], QToolButton[role="primary"] { padding: 5px 11px;
+  min-height: 16px; }
+QToolButton[role="button"] { background: $surface; border-color: $border; }
+QToolButton[role="button"]:hover { background: $hover; border-color: $strong_border; }
+QToolButton[role="button"]:pressed { background: $border; }
+QToolButton[role="button"]:focus { border-color: $accent; }
+QToolButton[role="primary"] { background: $accent; border-color: $accent; color: $on_accent; font-weight: 500; }
+QToolButton[role="primary"]:hover { background: $accent_hover; border-color: $accent_hover; }
+QToolButton[role="primary"]:focus { border-color: $text; }
+QToolButton[role="primary"]:disabled { background: $track; border-color: $track; color: $disabled; }
 """
 
 _FIELDS = """
@@ -88,6 +100,9 @@ QSpinBox::up-button, QDoubleSpinBox::up-button { subcontrol-position: top right;
 QSpinBox::down-button, QDoubleSpinBox::down-button { subcontrol-position: bottom right; width: 18px; border: 0; }
 QSpinBox::up-arrow, QDoubleSpinBox::up-arrow { image: url(icons:$mode/up.svg); width: 10px; height: 10px; }
 QSpinBox::down-arrow, QDoubleSpinBox::down-arrow { image: url(icons:$mode/down.svg); width: 10px; height: 10px; }
+QDoubleSpinBox[role="number"]::up-button, QDoubleSpinBox[role="number"]::down-button { width: 0; }
+QDoubleSpinBox[role="number"]::up-arrow, QDoubleSpinBox[role="number"]::down-arrow { image: none; width: 0; height: 0; }
+QDoubleSpinBox[role="number"]::up-arrow, QDoubleSpinBox[role="number"]::down-arrow { image: none; width: 0; }
 QComboBox { padding-right: 22px; }
 QComboBox::drop-down { border: 0; width: 22px; }
 QComboBox::down-arrow { image: url(icons:$mode/down.svg); width: 14px; height: 14px; }
@@ -97,7 +112,8 @@ QComboBox[role="flat"]:focus { border-color: $accent; }
 QComboBox QAbstractItemView { background: $surface; border: 1px solid $strong_border; padding: 4px; outline: 0;
   selection-background-color: $selection; selection-color: $text; }
 QCheckBox { spacing: 7px; }
-QCheckBox::indicator { width: 14px; height: 14px; border: 1px solid $strong_border; border-radius: 4px; background: $sunken; }
+QCheckBox::indicator { width: 14px; height: 14px; border: 1px solid $strong_border; border-radius: 4px;
+  background: $sunken; }
 QCheckBox::indicator:hover, QCheckBox::indicator:focus { border-color: $accent; }
 QCheckBox::indicator:checked { background: $accent; border-color: $accent; image: url(icons:$mode/check.svg); }
 QSlider::groove:horizontal { height: 4px; background: $track; border-radius: 2px; }
@@ -143,10 +159,24 @@ QMenu::separator { height: 1px; background: $border; margin: 4px 8px; }
 QMenu::indicator { width: 14px; height: 14px; left: 4px; }
 """
 
+_SMALL_CONTROLS = """
+QToolButton[role="step"] { font-weight: 600; padding: 3px 5px; }
+QToolButton[role="segment"] { color: $muted; font-size: ${small}px; padding: 2px 6px; border-radius: 5px; }
+QToolButton[role="segment"]:hover { color: $text; }
+QToolButton[role="segment"]:checked { background: $selection; color: $accent; font-weight: 600; }
+QToolButton[role="segment"]:disabled { color: $disabled; }
+QToolButton[role="segment"]:focus { border-color: $accent; }
+QDoubleSpinBox[role="number"] { background: transparent; border-color: transparent; padding: 2px 5px; }
+QDoubleSpinBox[role="number"]::up-button, QDoubleSpinBox[role="number"]::down-button { width: 0; }
+QDoubleSpinBox[role="number"]::up-arrow, QDoubleSpinBox[role="number"]::down-arrow { image: none; width: 0; height: 0; }
+QDoubleSpinBox[role="number"]:hover { background: $hover; }
+QDoubleSpinBox[role="number"]:focus { background: $sunken; border-color: $accent; }
+"""
+
 
 def style_sheet(roles: Mapping[str, QColor], shape: Mapping[str, Any], font: Mapping[str, Any]) -> str:
     """The sheet with every `$role`, size and radius filled in; KeyError names a role that the theme lacks."""
     mode = "dark" if roles["surface"].lightness() < 128 else "light"
     words = {role: color.name() for role, color in roles.items()}
     words |= {name: str(value) for name, value in {**shape, **font}.items() if isinstance(value, int)}
-    return Template(_BASE + _BUTTONS + _FIELDS + _VIEWS).substitute(words, mode=mode)
+    return Template(_BASE + _BUTTONS + _FIELDS + _VIEWS + _SMALL_CONTROLS).substitute(words, mode=mode)

@@ -53,7 +53,7 @@ class _Task:
     in_process: bool
     cancel: threading.Event = field(default_factory=threading.Event)
     started: float = 0.0
-    progress: Progress = Progress(0.0)
+    progress: Progress = field(default_factory=lambda: Progress(0.0))
 
     def seconds_left(self) -> float | None:
         """An estimate from the pace so far; None in the first second and at the very beginning."""
@@ -90,7 +90,8 @@ class Tasks(QObject):
 
     # -- starting ---------------------------------------------------------------------------------------------------
 
-    def thread(self, key: str, function: Callable[..., Any], *args: Any, title: str = "", coalesce: bool = False,
+    def thread(self, key: str, function: Callable[..., Any], *args: Any,  # type: ignore[override]  # not QObject's
+               title: str = "", coalesce: bool = False,
                done: Callable[[Any], None] | None = None, failed: Callable[[FeatherweightError], None] | None = None,
                progress: Callable[[Progress], None] | None = None,
                cancelled: Callable[[], None] | None = None) -> None:
@@ -141,7 +142,7 @@ class Tasks(QObject):
             reporter = Reporter(throttled(tell), task.cancel)
             reporter.check()
             result = task.run(*task.args, reporter=reporter)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the person must see it and the window live on
             self._arrived.emit("failed", task.number, as_error(error))
         else:
             self._arrived.emit("done", task.number, result)

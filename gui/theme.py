@@ -24,7 +24,8 @@ _PALETTE = {
     QPalette.ColorRole.Button: "surface", QPalette.ColorRole.WindowText: "text", QPalette.ColorRole.Text: "text",
     QPalette.ColorRole.ButtonText: "text", QPalette.ColorRole.PlaceholderText: "faint",
     QPalette.ColorRole.Highlight: "selection", QPalette.ColorRole.HighlightedText: "text",
-    QPalette.ColorRole.Link: "accent", QPalette.ColorRole.ToolTipBase: "surface", QPalette.ColorRole.ToolTipText: "text",
+    QPalette.ColorRole.Link: "accent", QPalette.ColorRole.ToolTipBase: "surface",
+    QPalette.ColorRole.ToolTipText: "text",
 }
 
 
@@ -93,7 +94,7 @@ class Theme(QObject):
         """Load the fonts and style the whole application; call once, before the first window."""
         for name in _FONT_FILES:
             QFontDatabase.addApplicationFontFromData(resources.data(f"fonts/{name}"))
-        QDir.setSearchPaths("icons", [str(resources.folder("icons"))])
+        QDir.setSearchPaths("icons", [str(resources.path("icons"))])
         app.setStyle("Fusion")
         app.setFont(self.font())
         app.setWindowIcon(QIcon("icons:featherweight.svg"))

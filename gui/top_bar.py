@@ -6,7 +6,7 @@ import html
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from gui.actions import Actions
 from gui.charts.card import with_role
@@ -15,23 +15,14 @@ from gui.theme import theme
 from gui.units import file_size
 
 
-class ActionButton(QPushButton):
-    """A button that is and stays what its action is: text, tool tip with the shortcut, enabled."""
-
-    def __init__(self, action: QAction, text: str, role: str = "", parent: QWidget | None = None) -> None:
-        super().__init__(text, parent)
-        if role:
-            with_role(self, role)
-        self._action = action
-        self.clicked.connect(action.trigger)
-        action.changed.connect(self._follow)
-        self._follow()
-
-    def _follow(self) -> None:
-        self.setEnabled(self._action.isEnabled())
-        shortcut = self._action.shortcut().toString()
-        tip = self._action.toolTip() or self._action.text()
-        self.setToolTip(f"{tip} ({shortcut})" if shortcut else tip)
+def action_button(action: QAction, role: str, parent: QWidget) -> QToolButton:
+    """A button that is and stays what its action is: short text, tool tip, enabled."""
+    button = QToolButton(parent)
+    with_role(button, role)
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    button.setDefaultAction(action)
+    return button
 
 
 class TopBar(QFrame):
@@ -45,10 +36,9 @@ class TopBar(QFrame):
         self.title.setTextFormat(Qt.TextFormat.RichText)
         self.title.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        dots = "\N{HORIZONTAL ELLIPSIS}"
-        left = [ActionButton(actions.open, f"Open{dots}"), ActionButton(actions.data, f"Data{dots}"),
-                ActionButton(actions.undo, "Undo", "flat"), ActionButton(actions.redo, "Redo", "flat")]
-        right = [ActionButton(actions.compress, "Compress", "primary"), ActionButton(actions.export, f"Export{dots}")]
+        left = [action_button(actions.open, "button", self), action_button(actions.data, "button", self),
+                action_button(actions.undo, "flat", self), action_button(actions.redo, "flat", self)]
+        right = [action_button(actions.compress, "primary", self), action_button(actions.export, "button", self)]
         layout = QHBoxLayout(self)
         layout.setContentsMargins(12, 7, 12, 7)
         layout.setSpacing(8)

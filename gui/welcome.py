@@ -64,6 +64,7 @@ class Welcome(QWidget):
         self.sample_button.clicked.connect(self.sample_asked)
         self._recent = QVBoxLayout()
         self._recent.setSpacing(2)
+        self._recent_widgets: list[QWidget] = []
         self._fill_drop_area()
         column = QVBoxLayout()
         column.setSpacing(18)
@@ -100,16 +101,18 @@ class Welcome(QWidget):
 
     def set_recent(self, paths: tuple[Path, ...]) -> None:
         """Offer models opened before."""
-        while (item := self._recent.takeAt(0)) is not None:
-            item.widget().deleteLater()
-        if paths:
-            self._recent.addWidget(with_role(QLabel("Recent"), "small"))
+        for widget in self._recent_widgets:
+            self._recent.removeWidget(widget)
+            widget.deleteLater()
+        self._recent_widgets = [with_role(QLabel("Recent", self), "small")] if paths else []
         for path in paths[:_MOST_SHOWN]:
             button = QPushButton(f"{path.name}   {_place(path)}", self)
             with_role(button, "recent")
             button.setToolTip(str(path))
             button.clicked.connect(lambda _checked=False, path=path: self.recent_chosen.emit(path))
-            self._recent.addWidget(button)
+            self._recent_widgets.append(button)
+        for widget in self._recent_widgets:
+            self._recent.addWidget(widget)
 
 
 def _place(path: Path) -> str:

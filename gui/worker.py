@@ -27,6 +27,15 @@ _LAST_WORDS = 2.0
 """Seconds that a job has to clean up after the window is gone."""
 
 
+class UnexpectedError(InternalError):
+    """An error that nobody raised on purpose; `details` holds its traceback."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"something went wrong inside Featherweight ({type(error).__name__}: {error})",
+                         do="nothing was changed; please report it with the details")
+        self.details = "".join(traceback.format_exception(error))
+
+
 def throttled(send: Callable[[Progress], None]) -> Callable[[Progress], None]:
     """A progress callback that calls `send` at most 30 times a second; progress with a part always goes through."""
     last = [0.0]
@@ -46,13 +55,10 @@ def as_error(error: BaseException) -> FeatherweightError:
     if isinstance(error, FeatherweightError):
         return error
     if isinstance(error, MemoryError):
-        return FeatherweightError("there is not enough memory for this", do="close other programs or use a smaller model")
+        return FeatherweightError("there is not enough memory for this", do="close other programs")
     if isinstance(error, OSError) and error.strerror:
         return FeatherweightError(error.strerror.lower(), where=str(error.filename or ""))
-    found = InternalError(f"something went wrong inside Featherweight ({type(error).__name__}: {error})",
-                          do="nothing was changed; please report it with the details")
-    found.details = "".join(traceback.format_exception(error))
-    return found
+    return UnexpectedError(error)
 
 
 class _Worker:
@@ -91,9 +97,9 @@ class _Worker:
                 return
             self._idle.clear()
             if isinstance(item[0], int):
-                self._run(*item)  # type: ignore[arg-type]
+                self._run(*item)
             else:
-                _warm(item)  # type: ignore[arg-type]
+                _warm(item)
             self._idle.set()
 
     def _run(self, number: int, job: Callable[..., Any], args: tuple[Any, ...]) -> None:
@@ -103,7 +109,7 @@ class _Worker:
             result = job(*args, reporter=reporter)
         except Cancelled as cancelled:
             self._send("failed", number, cancelled)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the person must see it and the worker live on
             self._send("failed", number, as_error(error))
         else:
             self._send("done", number, result)

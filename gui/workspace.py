@@ -18,8 +18,8 @@ from gui.settings import Settings
 if TYPE_CHECKING:
     from gui.lenses.base import Lens
 
-LAYERS_WIDTH, INSPECTOR_WIDTH = 520, 288
-_LAYERS_MINIMUM, _LENSES_MINIMUM, _INSPECTOR_MINIMUM = 330, 380, 250
+LAYERS_WIDTH, INSPECTOR_WIDTH = 540, 308
+_LAYERS_MINIMUM, _LENSES_MINIMUM, _INSPECTOR_MINIMUM = 330, 380, 300
 LATE_MODULES = ("pyqtgraph", "core.methods.registry", "gui.lenses.base", "gui.inspector.panel")
 """What `fill` needs; imported in a thread after the first paint."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from pathlib import Path
 
 
 def path(name: str) -> Path:
@@ -20,8 +19,3 @@ def text(name: str) -> str:
 def data(name: str) -> bytes:
     """The contents of a file of this package."""
     return path(name).read_bytes()
-
-
-def folder(name: str) -> Path:
-    """A folder of resources as a path, for what can only read files (style sheets, ONNX Runtime)."""
-    return Path(str(files(__name__))).joinpath(*name.split("/"))

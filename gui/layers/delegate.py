@@ -35,13 +35,14 @@ class LayersDelegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         return QSize(40, ROW_HEIGHT)
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem,
+              index: QModelIndex | QPersistentModelIndex) -> None:
         model = index.model()
         if not isinstance(model, LayersModel):
             super().paint(painter, option, index)
             return
-        row, rect = model.row(index.row()), option.rect  # type: ignore[attr-defined]
-        state = option.state  # type: ignore[attr-defined]
+        row, rect = model.row(index.row()), option.rect
+        state = option.state
         painter.save()
         if state & QStyle.StateFlag.State_Selected:
             painter.fillRect(rect, self._colors["selection"])
@@ -107,8 +108,7 @@ class LayersDelegate(QStyledItemDelegate):
         painter.drawText(rect.adjusted(_BAR_WIDTH + 6, 0, _PAD, 0), Qt.AlignmentFlag.AlignVCenter, row.error)
 
     def _paint_plan(self, painter: QPainter, rect: QRect, row: Row) -> None:
-        font, metrics = (self._body, self._body_metrics)
-        painter.setFont(font)
+        painter.setFont(self._body)
         painter.setPen(self._colors[row.plan_role])
-        text = metrics.elidedText(row.plan, Qt.TextElideMode.ElideRight, rect.width())
+        text = self._body_metrics.elidedText(row.plan, Qt.TextElideMode.ElideRight, rect.width())
         painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)

@@ -57,7 +57,8 @@ def fields(conditions: Sequence[Condition]) -> frozenset[str]:
     return frozenset(c.field for c in conditions)
 
 
-def matches(conditions: Sequence[Condition], texts: Mapping[str, Texts], numbers: Mapping[str, Numbers], n: int) -> Mask:
+def matches(conditions: Sequence[Condition], texts: Mapping[str, Texts], numbers: Mapping[str, Numbers],
+            n: int) -> Mask:
     """Which of n rows fulfil all conditions.
 
     texts      lower-case texts by field, each of length n

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from PySide6.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt, QTimer
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QLabel, QLineEdit, QTableView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFrame,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
 
 from gui.charts.card import restyle, with_role
 from gui.layers.delegate import ROW_HEIGHT, LayersDelegate
@@ -13,7 +22,7 @@ from gui.layers.table_model import Column, LayersModel
 from gui.session import Session
 from gui.units import file_size
 
-_WIDTHS = {Column.SIZE: 72, Column.WEIGHTS: 82, Column.ERROR: 86, Column.PLAN: 112}
+_WIDTHS = {Column.SIZE: 70, Column.WEIGHTS: 80, Column.ERROR: 76, Column.PLAN: 122}
 _FIRST_ORDER = {Column.SIZE: Qt.SortOrder.DescendingOrder, Column.WEIGHTS: Qt.SortOrder.DescendingOrder}
 _REFILTER_MS = 250
 
@@ -56,6 +65,8 @@ class LayersPanel(QFrame):
         self.table.selectionModel().currentRowChanged.connect(self._take_selection)
         session.selectionChanged.connect(self._show_selection)
         session.statisticsChanged.connect(self._refilter_if_asked)
+        session.stateChanged.connect(self._show_error_column)
+        self._show_error_column()
         self._after_reset()
 
     def _build_table(self) -> LayersTable:
@@ -104,6 +115,10 @@ class LayersPanel(QFrame):
         layout.addWidget(self.table, 1)
         for widget in (rules[1], foot):
             layout.addWidget(widget)
+
+    def _show_error_column(self) -> None:
+        """Without steps there are no errors, and names need the room."""
+        self.table.setColumnHidden(Column.ERROR, not self._session.has_steps)
 
     # -- filter and sort --------------------------------------------------------------------------------------------
 
@@ -168,8 +183,8 @@ class LayersPanel(QFrame):
         self._session.select(self.model.layer(row).name for row in rows)
 
     def _selected_rows(self) -> list[int]:
-        ranges = self.table.selectionModel().selection()
-        return sorted({row for part in ranges for row in range(part.top(), part.bottom() + 1)})
+        parts = self.table.selectionModel().selection().toList()
+        return sorted({row for part in parts for row in range(part.top(), part.bottom() + 1)})
 
     def _show_selection(self) -> None:
         rows = sorted(row for name in self._session.selection if (row := self.model.row_of(name)) >= 0)

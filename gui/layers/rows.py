@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from gui.session import Session
 
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_BARS = 65, 15, 22
-BADGES = {Kind.CONV: "Conv", Kind.DEPTHWISE: "Conv\N{MIDDLE DOT}dw", Kind.CONV_TRANSPOSE: "ConvT", Kind.LINEAR: "Linear",
-          Kind.EMBEDDING: "Embed", Kind.RECURRENT: "Recur", Kind.NORM: "Norm"}
+BADGES = {Kind.CONV: "Conv", Kind.DEPTHWISE: "Conv\N{MIDDLE DOT}dw", Kind.CONV_TRANSPOSE: "ConvT",
+          Kind.LINEAR: "Linear", Kind.EMBEDDING: "Embed", Kind.RECURRENT: "Recur", Kind.NORM: "Norm"}
 GOOD_DB, POOR_DB, WORST_DB, BEST_DB = 30.0, 15.0, 0.0, 50.0
 """SQNR that counts as good, below which it is bad, and the ends of the error bar."""
 
@@ -46,9 +46,9 @@ class Row:
 
 def build_row(session: Session, layer: Layer) -> Row:
     """The row of a layer as the session stands now."""
-    error, measured = error_db(session, layer.name)
+    error, _measured = error_db(session, layer.name)
     plan, role = plan_text(session, layer)
-    return Row(layer.name, BADGES[layer.kind], file_size(layer.nbytes), spark_bars(session.statistics.get(layer.name)),
+    return Row(layer.title, BADGES[layer.kind], file_size(layer.nbytes), spark_bars(session.statistics.get(layer.name)),
                *_error_cell(error), plan, role)
 
 
@@ -104,7 +104,9 @@ def tool_tip(session: Session, layer: Layer) -> str:
     """Everything about a layer, as lines."""
     shape = "\N{MULTIPLICATION SIGN}".join(map(str, layer.shape)) or "scalar"
     uses = ", ".join(dict.fromkeys(use.op for use in layer.uses))
-    lines = [layer.name, f"{layer.kind} {shape}, {layer.dtype}, {count(layer.n_weights)} weights, {file_size(layer.nbytes)}"]
+    names = [layer.name] if layer.title == layer.name else [layer.title, layer.name]
+    size = f"{count(layer.n_weights)} weights, {file_size(layer.nbytes)}"
+    lines = [*names, f"{layer.kind} {shape}, {layer.dtype}, {size}"]
     if uses:
         lines.append(f"used by {uses}" + (f" ({len(layer.uses)} nodes)" if len(layer.uses) > 1 else ""))
     lines += _figures(session.statistics.get(layer.name))

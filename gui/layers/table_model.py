@@ -33,7 +33,7 @@ _HINTS = {
     Column.LAYER: "Name and kind of the layer",
     Column.SIZE: "Bytes of the weight in the opened file",
     Column.WEIGHTS: "Histogram of the weights; sorts by the share of zeros",
-    Column.ERROR: "Signal to noise: of the weight (computed), or at the layer's output once measured; longer bar, more error",
+    Column.ERROR: "Signal to noise of the weight, computed; once compressed with data, measured at the layer's output",
     Column.PLAN: "The steps that the recipe has for this layer",
 }
 
@@ -106,7 +106,8 @@ class LayersModel(QAbstractTableModel):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
             row, column = self.row(index.row()), Column(index.column())
-            return {Column.LAYER: row.name, Column.SIZE: row.size, Column.ERROR: row.error, Column.PLAN: row.plan}.get(column)
+            texts = {Column.LAYER: row.name, Column.SIZE: row.size, Column.ERROR: row.error, Column.PLAN: row.plan}
+            return texts.get(column)
         if role == Qt.ItemDataRole.ToolTipRole:
             return tool_tip(self._session, self.layer(index.row()))
         if role == Qt.ItemDataRole.AccessibleTextRole:
@@ -164,16 +165,15 @@ class LayersModel(QAbstractTableModel):
             return np.arange(len(self._layers))
         descending = direction == Qt.SortOrder.DescendingOrder
         if column in (Column.LAYER, Column.PLAN):
-            keys = np.array(self._texts("name" if column == Column.LAYER else "plan"), dtype=object)
-            order = np.array(sorted(range(len(keys)), key=keys.__getitem__, reverse=descending), dtype=np.int64)
-            return order
+            keys = self._texts("name" if column == Column.LAYER else "plan")
+            return np.array(sorted(range(len(keys)), key=keys.__getitem__, reverse=descending), dtype=np.int64)
         field = {Column.SIZE: "size", Column.WEIGHTS: "zeros", Column.ERROR: "error"}[Column(column)]
         numbers = self._numbers(field)
         return np.argsort(-numbers if descending else numbers, kind="stable")  # NaN comes last either way
 
     def _texts(self, field: str) -> list[str]:
         if field == "name":
-            return [layer.name.lower() for layer in self._layers]
+            return [f"{layer.title} {layer.name}".lower() for layer in self._layers]
         if field == "kind":
             return [str(layer.kind).lower() for layer in self._layers]
         if field == "op":

@@ -77,14 +77,18 @@ class TotalCard(QFrame):
         quiet, loud = now.color("faint").name(), now.color("faint" if figure.stale else "text").name()
         before, after = html.escape(figure.before), html.escape(figure.after)
         if figure.before and figure.after and figure.before != NONE:
-            text = f'<span style="color:{quiet}">{before}</span> <span style="color:{loud}">{_ARROW} <b>{after}</b></span>'
+            text = f'{_colored(before, quiet)} {_colored(f"{_ARROW} {after}", loud, strong=True)}'
         elif figure.after:
-            text = f'<b style="color:{loud}">{after}</b>'
+            text = _colored(after, loud, strong=True)
         else:
-            color = quiet if figure.before == NONE else loud
-            text = f'<span style="color:{color}">{before}</span>'
-        self._value.setText(text.replace("<b", '<b style="font-weight:600"', 1) if "<b>" in text else text)
+            text = _colored(before, quiet if figure.before == NONE else loud)
+        self._value.setText(text)
         restyle(self._note, "small" if figure.role == "muted" else f"small_{figure.role}")
         self._note.set_whole(figure.note)
         self.setToolTip(figure.detail)
-        self.setAccessibleName(f"{figure.title}: {figure.before} {_ARROW if figure.after else ''} {figure.after}, {figure.note}")
+        change = f"{figure.before} {_ARROW} {figure.after}" if figure.after else figure.before
+        self.setAccessibleName(f"{figure.title}: {change}, {figure.note}")
+
+
+def _colored(text: str, color: str, *, strong: bool = False) -> str:
+    return f'<span style="color:{color}; font-weight:{600 if strong else 400}">{text}</span>'

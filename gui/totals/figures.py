@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gui.units import NONE, TIMES, decibels, file_size, milliseconds, percent_change, signed
 
 if TYPE_CHECKING:
     from core.analysis.comparison import Comparison
+    from core.analysis.latency import Timing
     from gui.session import Session
 
 UNCHANGED = 0.02
@@ -69,22 +70,25 @@ def latency_figure(session: Session) -> Figure:
         return _unknown(title, session)
     found = comparison.latency
     before, after = found.before, found.after
-    detail = (f"before {milliseconds(before.median_ms)} ({milliseconds(before.low_ms)} to {milliseconds(before.high_ms)}), "
-              f"after {milliseconds(after.median_ms)} ({milliseconds(after.low_ms)} to {milliseconds(after.high_ms)})\n"
-              f"medians of {after.n} rounds, the middle 80 % in brackets; one sample at a time, {found.threads} thread, "
-              f"models in turn\nloading: {milliseconds(before.load_ms)} before, {milliseconds(after.load_ms)} after")
+    detail = (f"before {_spread(before)}, after {_spread(after)}\n"
+              f"medians of {after.n} rounds, the middle 80 % in brackets; one sample at a time, models in turn, "
+              f"threads: {found.threads}\n"
+              f"loading: {milliseconds(before.load_ms)} before, {milliseconds(after.load_ms)} after")
     spread = 50 * (after.high_ms - after.low_ms) / after.median_ms if after.median_ms else 0.0
     note, role = _speed(found.ratio)
     return _stale_or(session, Figure(title, milliseconds(before.median_ms), milliseconds(after.median_ms),
-                                     f"{note}, \N{PLUS-MINUS SIGN}{spread:.0f} %", role, detail=detail))
+                                     f"{note}, \N{PLUS-MINUS SIGN}{spread:.0f} %, measured", role, detail=detail))
+
+
+def _spread(timing: Timing) -> str:
+    return f"{milliseconds(timing.median_ms)} ({milliseconds(timing.low_ms)} to {milliseconds(timing.high_ms)})"
 
 
 def _speed(ratio: float) -> tuple[str, str]:
     if abs(ratio - 1) < UNCHANGED * 2.5:  # runs on one machine differ by this much
         return "same speed", "muted"
-    if ratio < 1:
-        return f"{1 / max(ratio, 1e-9):.1f}{TIMES} faster" if ratio < 0.91 else f"{100 * (1 - ratio):.0f} % faster", "good"
-    return f"{ratio:.1f}{TIMES} slower" if ratio > 1.1 else f"{100 * (ratio - 1):.0f} % slower", "warn"
+    word, role, times = ("faster", "good", 1 / max(ratio, 1e-9)) if ratio < 1 else ("slower", "warn", ratio)
+    return f"{times:.1f}{TIMES} {word}" if times >= 1.1 else f"{100 * abs(ratio - 1):.0f} % {word}", role
 
 
 def memory_figure(session: Session) -> Figure:
@@ -114,13 +118,14 @@ def answer_figure(session: Session) -> Figure:
         role = "good" if change >= -0.5 else "warn" if change >= -2 else "bad"
         detail = f"{comparison.changed or 0} answers changed, {comparison.newly_wrong or 0} newly wrong, " \
                  f"{comparison.newly_right or 0} newly right"
-        return _stale_or(session, Figure("Accuracy", f"{before:.1f} %", f"{after:.1f} %", f"{note}, {_measured(comparison)}",
-                                         role, detail=detail))
+        note = f"{note}, {_measured(comparison)}"
+        return _stale_or(session, Figure("Accuracy", f"{before:.1f} %", f"{after:.1f} %", note, role, detail=detail))
     if comparison.agreement is not None:
         share = 100 * comparison.agreement
         role = "good" if share >= 99.5 else "warn" if share >= 98 else "bad"
-        return _stale_or(session, Figure("Agreement", "", f"{share:.1f} %", f"same answer, {_measured(comparison)}", role,
-                                         detail=comparison.no_accuracy))
+        figure = Figure("Agreement of answers", "", f"{share:.1f} %", _measured(comparison), role,
+                        detail=comparison.no_accuracy)
+        return _stale_or(session, figure)
     return _stale_or(session, Figure("Accuracy", NONE, "", comparison.no_accuracy or "the outputs are no class scores",
                                      detail=comparison.no_accuracy))
 
@@ -133,8 +138,8 @@ def error_figure(session: Session) -> Figure:
     db = comparison.output_sqnr_db
     role = "good" if db >= 30 else "warn" if db >= 15 else "bad"
     text = "no change" if math.isinf(db) and db > 0 else decibels(db)
-    return _stale_or(session, Figure(title, "", text, _measured(comparison), role,
-                                     detail=f"largest difference {comparison.max_relative:.2g} of the largest output value"))
+    detail = f"largest difference {comparison.max_relative:.2g} of the largest output value"
+    return _stale_or(session, Figure(title, "", text, _measured(comparison), role, detail=detail))
 
 
 def _measured(comparison: Comparison) -> str:
@@ -155,4 +160,4 @@ def _unknown(title: str, session: Session) -> Figure:
 def _stale_or(session: Session, figure: Figure) -> Figure:
     if session.result_current:
         return figure
-    return Figure(figure.title, figure.before, figure.after, "edited since; compress again", "warn", True, figure.detail)
+    return replace(figure, note="edited since; compress again", role="warn", stale=True)

@@ -42,9 +42,11 @@ class TaskStatus(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(16, 8, 14, 9)
         layout.setSpacing(5)
+        layout.addStretch(1)
         layout.addLayout(head)
         layout.addWidget(self.bar)
         layout.addWidget(self.text)
+        layout.addStretch(1)
         self._delay = QTimer(self, singleShot=True, interval=_SHOW_AFTER_MS)
         self._delay.timeout.connect(self._show)
         session.tasks.changed.connect(self._tasks_changed)
@@ -93,7 +95,7 @@ class TaskStatus(QFrame):
             self.text.set_whole("")
         elif session.samples is None:
             self.title.set_whole("No data loaded")
-            self.text.set_whole("Load samples to measure error, speed and accuracy")
+            self.text.set_whole("Load samples to measure what a plan costs")
         else:
             name = session.data_path.name if session.data_path is not None else ""
             n = session.samples.n
