@@ -83,12 +83,14 @@ def best_levels(counts: Array, sums: Array, n_levels: int, context: Context) -> 
     if counts.size <= n_levels:
         return np.unique((sums / counts).astype(np.float32))
     count_to, sum_to = (np.concatenate(([0.0], np.cumsum(x))) for x in (counts, sums))
+    centres = sums / counts
     coarse = np.arange(counts.size + 1)
     if counts.size > _COARSE:
-        coarse = np.unique(np.linspace(0, counts.size, _COARSE + 1).astype(np.int64))
+        even = np.linspace(0, counts.size, _COARSE + 1).astype(np.int64)
+        # Pruned weights have a gap around zero; an atom across it would draw a level to where no weight is.
+        coarse = np.unique(np.append(even, np.searchsorted(centres, 0.0)))
     context.reporter.check()
     starts = coarse[best_partition(count_to[coarse], sum_to[coarse], n_levels)]
-    centres = sums / counts
     for _ in range(_ROUNDS):
         context.reporter.check()
         ends = np.append(starts[1:], counts.size)

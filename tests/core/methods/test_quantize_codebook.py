@@ -59,7 +59,7 @@ def test_few_distinct_weights_are_kept_exactly_in_fewer_bits(context_of, rng) ->
 
 
 def test_after_pruning_all_levels_serve_the_kept_weights(rng, context_of) -> None:
-    weight = rng.normal(size=(100, 100)).astype(np.float32)
+    weight = rng.normal(size=(200, 200)).astype(np.float32)
     sparse = Prune().apply(Float(weight), PruneParams(ratio=0.9), context_of(weight))
     found = QuantizeCodebook().apply(sparse, CodebookParams(4), context_of(weight))
     assert isinstance(found, Sparse)
