@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from core.errors import FeatherweightError, LayerSkipped
 from core.progress import Reporter
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PREVIEW, CHANNELS, SPECTRA = "shown preview", "shown channels", "shown spectra"
 """Keys of the tasks."""
+_REST_MS = 120
+"""Once the hand has rested this long, what the histogram does not need is computed as well."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class LiveLayer(QObject):
         self._shown: Shown | None = None
         self._works: dict[str, _Work] = {}
         self._wants_details = False
+        self._rest = QTimer(self, singleShot=True, interval=_REST_MS)
+        self._rest.timeout.connect(self._ask_channels)
         session.modelChanged.connect(self._start)
         session.selectionChanged.connect(self._start)
         session.recipeChanged.connect(self._take_recipe)
@@ -103,6 +107,7 @@ class LiveLayer(QObject):
 
     def _start(self) -> None:
         session = self._session
+        self._rest.stop()
         for key in (PREVIEW, CHANNELS, SPECTRA):
             session.tasks.cancel(key)
         self._works = {}
@@ -152,11 +157,11 @@ class LiveLayer(QObject):
         if self._shown is None:
             return
         self._put(replace(self._shown, preview=preview, problem=""))
-        if self._wants_details and not self._session.tasks.running(PREVIEW):  # the hand rests
-            self._ask_channels()
+        if self._wants_details:
+            self._rest.start()
 
     def _ask_channels(self) -> None:
-        if self._shown is not None:
+        if self._shown is not None and self._wants_details:
             self._ask(CHANNELS, _channels, self._shown.steps, done=self._take_channels)
 
     def _take_channels(self, channels: tuple[ChannelRanges, ChannelRanges | None]) -> None:
