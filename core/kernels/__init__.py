@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,7 +86,8 @@ def _use_cache_folder() -> None:
     if os.environ.get("NUMBA_CACHE_DIR"):
         return
     try:
-        folder = _user_cache() / "featherweight" / "kernels"
+        # a folder for each numba: two versions at work in one folder load each other's code and crash
+        folder = _user_cache() / "featherweight" / f"kernels-{version('numba')}"
         folder.mkdir(parents=True, exist_ok=True)
         usable = os.access(folder, os.W_OK)
     except (OSError, RuntimeError):  # RuntimeError: no home folder
