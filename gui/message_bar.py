@@ -66,7 +66,7 @@ class MessageBar(QFrame):
 
     def _action_button(self, label: str, run: Callable[[], None]) -> QPushButton:
         button = QPushButton(label, self)
-        button.clicked.connect(lambda: self._act(run))
+        button.clicked.connect(lambda _checked=False: self._act(run))
         self._actions.addWidget(button)
         return button
 
