@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -32,7 +33,7 @@ def test_importing_the_package_imports_no_numba() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
 def test_compiled_code_goes_to_the_users_cache(tmp_path: Path) -> None:
     run("import core.kernels.compare", NUMBA_CACHE_DIR=None, XDG_CACHE_HOME=str(tmp_path))
-    assert list((tmp_path / "featherweight" / "kernels").rglob("*.nbi"))
+    assert list((tmp_path / "featherweight" / f"kernels-{numba.__version__}").rglob("*.nbi"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
