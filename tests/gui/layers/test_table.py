@@ -1,0 +1,137 @@
+"""The layers table: model contract, sort, filter, selection both ways, what rows say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+from PySide6.QtCore import QItemSelectionModel, Qt
+from PySide6.QtTest import QAbstractItemModelTester
+from pytestqt.qtbot import QtBot
+
+from core.recipe import Step
+from gui.layers.panel import LayersPanel
+from gui.layers.table_model import Column, LayersModel
+from gui.session import Session
+
+PATIENCE_MS = 30_000
+Opened = Callable[[Session, Path], Session]
+
+
+@pytest.fixture
+def panel(session: Session, qtbot: QtBot) -> LayersPanel:
+    made = LayersPanel(session)
+    qtbot.addWidget(made)
+    made.resize(540, 600)
+    made.show()
+    return made
+
+
+def click_header(panel: LayersPanel, column: Column) -> None:
+    panel.table.horizontalHeader().sectionClicked.emit(column)
+
+
+def test_model_keeps_the_contract_through_all_changes(session: Session, opened: Opened, cnn_path: Path,
+                                                      mlp_path: Path) -> None:
+    model = LayersModel(session)
+    QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
+    opened(session, cnn_path)
+    assert model.rowCount() == model.total > 0
+    for column in Column:
+        model.sort(column, Qt.SortOrder.DescendingOrder)
+    session.set_steps(["fc.weight"], [Step.make("quantize", bits=8)])
+    opened(session, mlp_path)
+    session.close_model()
+    assert model.rowCount() == 0
+
+
+def test_rows_say_name_kind_size_and_plan(session: Session, opened: Opened, cnn_path: Path) -> None:
+    model = LayersModel(session)
+    opened(session, cnn_path)
+    row = model.row(model.row_of("depthwise.weight"))
+    assert (row.badge, row.size, row.plan, row.error) == ("Conv·dw", "288 B", "keep", "")
+    assert row.bars and max(r.height() for r in row.bars) > 0
+    tip = model.data(model.index(model.row_of("conv.weight"), 0), Qt.ItemDataRole.ToolTipRole)
+    assert "8×3×3×3" in tip and "used by Conv" in tip and "zeros" in tip
+
+
+def test_plan_and_error_follow_the_recipe(session: Session, opened: Opened, cnn_path: Path, qtbot: QtBot) -> None:
+    model = LayersModel(session)
+    opened(session, cnn_path)
+    session.set_steps(["fc.weight"], [Step.make("quantize", bits=4)])
+    qtbot.waitUntil(lambda: "fc.weight" in session.previews, timeout=PATIENCE_MS)
+    row = model.row(model.row_of("fc.weight"))
+    assert row.plan == "int4"
+    assert row.error_share is not None and row.error == f"{session.previews['fc.weight'].weight_sqnr_db:.0f}"
+
+
+def test_header_sorts_turns_round_and_returns_to_the_graph(panel: LayersPanel, session: Session, opened: Opened,
+                                                           cnn_path: Path) -> None:
+    opened(session, cnn_path)
+    graph = panel.model.names
+    sizes = {layer.name: layer.nbytes for layer in session.model.layers} if session.model else {}
+    click_header(panel, Column.SIZE)
+    assert [sizes[n] for n in panel.model.names] == sorted(sizes.values(), reverse=True)
+    click_header(panel, Column.SIZE)
+    assert [sizes[n] for n in panel.model.names] == sorted(sizes.values())
+    click_header(panel, Column.SIZE)
+    assert panel.model.names == graph
+    click_header(panel, Column.LAYER)
+    assert list(panel.model.names) == sorted(graph)
+
+
+def test_filter_shows_counts_and_a_wrong_word_changes_nothing(panel: LayersPanel, session: Session, opened: Opened,
+                                                              cnn_path: Path) -> None:
+    opened(session, cnn_path)
+    panel.filter.setText("kind:linear")
+    assert panel.model.names == ("fc.weight",)
+    assert panel.status.text().startswith("1 of ")
+    panel.filter.setText("kind:linear shade>3")
+    assert panel.model.names == ("fc.weight",)
+    assert "no filter word 'shade'" in panel.status.text() and panel.filter.property("invalid")
+    panel.filter.setText("name:nothing")
+    assert panel.model.rowCount() == 0 and panel.status.text().startswith("None of")
+    panel.filter.clear()
+    assert panel.model.rowCount() == panel.model.total and not panel.filter.property("invalid")
+
+
+def test_selecting_rows_reaches_the_session_current_row_first(panel: LayersPanel, session: Session, opened: Opened,
+                                                              cnn_path: Path) -> None:
+    opened(session, cnn_path)
+    selection = panel.table.selectionModel()
+    flags = QItemSelectionModel.SelectionFlag
+    panel.table.selectRow(0)
+    assert session.selection == (panel.model.names[0],)
+    selection.setCurrentIndex(panel.model.index(2, 0), flags.Select | flags.Rows)
+    assert session.selection == (panel.model.names[2], panel.model.names[0])
+    panel.table.selectAll()
+    assert set(session.selection) == set(panel.model.names)
+
+
+def test_session_selection_reaches_the_rows_and_survives_sorting(panel: LayersPanel, session: Session,
+                                                                 opened: Opened, cnn_path: Path) -> None:
+    opened(session, cnn_path)
+    session.select(["fc.weight", "conv.weight"])
+    click_header(panel, Column.SIZE)
+    rows = sorted({index.row() for index in panel.table.selectedIndexes()})
+    assert sorted(panel.model.names[row] for row in rows) == ["conv.weight", "fc.weight"]
+    assert session.selection == ("fc.weight", "conv.weight")
+
+
+def test_thousands_of_layers_sort_and_filter(panel: LayersPanel, session: Session, opened: Opened,
+                                             make_model: Callable[..., Path]) -> None:
+    count = 2500
+    random = np.random.default_rng(0)
+    weights = {f"w{i}": random.normal(size=(4, 4)).astype(np.float32) for i in range(count)}
+    nodes = [helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"x{i + 1}"], name=f"n{i}") for i in range(count)]
+    path = make_model(nodes, weights, {"x0": [1, 4]}, {f"x{count}": [1, 4]})
+    opened(session, path)
+    assert panel.model.rowCount() == count
+    panel.filter.setText("w24")
+    assert panel.model.rowCount() == 111  # w24, w240 to w249, w2400 to w2499
+    panel.filter.clear()
+    panel.table.selectAll()
+    assert len(session.selection) == count
