@@ -101,7 +101,7 @@ def _model(origins: Origins, root: ir.Value, *, with_data: bool) -> onnx.ModelPr
         _add_leaf(graph, leaf, name(leaf.value), with_data)
     domains = {"": 0}
     for node in origins.nodes(root):
-        proto = ir.to_proto(node)
+        proto = ir.serde.serialize_node(node)
         del proto.input[:], proto.output[:], proto.metadata_props[:]
         proto.input.extend(name(value) for value in node.inputs)
         proto.output.extend(name(value) for value in node.outputs)
@@ -121,7 +121,7 @@ def _add_leaf(graph: onnx.GraphProto, leaf: Stored, name: str, with_data: bool) 
     if leaf.tensor is None:
         raise ModelFileError(f"{leaf.name!r} is no plain tensor", do="export the model again")
     if with_data or leaf.tensor.nbytes <= LARGE:
-        proto = ir.to_proto(leaf.tensor)
+        proto = ir.serde.serialize_tensor(leaf.tensor)
         proto.name = name
         graph.initializer.append(proto)
     else:

@@ -11,7 +11,7 @@ from core.model.evaluate import Result, infer
 from core.model.graph import Place, Stored, node_key, places
 from core.model.layer import Kind, Layer, LeftOut, Use
 from core.model.origins import Origins
-from core.model.roles import WEIGHT_ORDER, Role, is_bias, role
+from core.model.roles import WEIGHT_ORDER, Role, is_bias, is_quantized, role
 from core.model.storage import expected_bytes, numbers_in, type_name
 from core.model.titles import is_made_up, is_ours, titles, unique_names
 
@@ -142,7 +142,7 @@ def _readable(chains: Sequence[tuple[ir.Value, ...]]) -> ir.Value:
 
 def _other(node: ir.Node, index: int, shape: tuple[int, ...]) -> Role | None:
     """The role of a float tensor that enters a node which is not known to take weights there."""
-    if is_bias(node, index):
+    if is_bias(node, index) or is_quantized(node):
         return None
     real = sum(size > 1 for size in shape)
     return Role(Kind.OTHER) if real >= 2 and numbers_in(shape) >= _OTHER_WEIGHTS else None
@@ -220,7 +220,11 @@ def _reason(stored: Stored, origins: Origins) -> str:
         return "scalar"
     if all(origins.is_constant(use.node) for use in stored.value.uses()):
         return "part of a constant computation"
+    if any(is_quantized(use.node) for use in stored.value.uses()):
+        return "scale of quantized weights"
     if sum(size > 1 for size in stored.shape) <= 1:
         factor = all(use.node.op_type in ("Mul", "Div") for use in stored.value.uses())
         return "scale" if factor else "bias"
+    if any(is_bias(use.node, use.idx) for use in stored.value.uses()):
+        return "bias"
     return "fewer than 64 numbers"

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from core.errors import ModelFileError
 from core.model.graph import Place, Stored, attribute, numbers, stored_tensors, subgraphs
 
 _MOVES = frozenset({"Transpose", "Reshape", "Identity", "Cast", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Concat",
                     "Split", "CastLike"})
 _RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial",
                      "Bernoulli", "Dropout"})
+_MAX_CHAIN = 100  # plain operators in a row; more are treated as a computation, so that odd files stay quick to read
+_MAX_STEPS = 300_000  # nodes visited while computations are followed; some seconds
 _FLOATS = frozenset({"FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE"})
 
 Shape = tuple[int, ...] | None
@@ -63,6 +66,8 @@ class Origins:
         self.ir_version = model.ir_version
         self.stored: dict[ir.Value, Stored] = {s.value: s for s in stored_tensors(model).values()}
         self._of: dict[ir.Value, Origin] = {}
+        self._nodes: dict[ir.Value, list[ir.Node]] = {}
+        self._steps = 0
         for stored in self.stored.values():
             self._of[stored.value] = _stored_origin(stored)
         for place in places:
@@ -88,12 +93,20 @@ class Origins:
 
     def nodes(self, root: ir.Value) -> list[ir.Node]:
         """The nodes of the constant computation that ends in `root`, in an order in which they can run."""
+        if root not in self._nodes:
+            self._nodes[root] = self._ordered(root)
+        return self._nodes[root]
+
+    def _ordered(self, root: ir.Value) -> list[ir.Node]:
         order: list[ir.Node] = []
         seen: set[ir.Node] = set()
         stack: list[tuple[ir.Value, bool]] = [(root, False)]
         while stack:
             value, ready = stack.pop()
             node = value.producer()
+            self._steps += 1
+            if self._steps > _MAX_STEPS:
+                raise ModelFileError("too much of the graph is computed from constants", do="simplify the model first")
             if node is None or value in self.stored or (not ready and node in seen):
                 continue
             if ready:
@@ -119,6 +132,8 @@ class Origins:
             node = value.producer()
             if node is None or now is None:
                 return (), None
+            if node.op_type == "Concat":  # its parts came different ways
+                return (), _static(value.shape)
             after = self._moved_shape(node, now, _static(value.shape))
             axes, now = _moved_axes(node, axes, now, after, self), after
         return axes, now
@@ -130,14 +145,19 @@ class Origins:
             data = data[:1]
         plain = node.domain in ("", "ai.onnx") and node.op_type in _MOVES and node.inputs[0] is not None
         origins = [self._of[value] for value in data]
-        if not plain or _ends_float(node):
+        length = max((len(o.chain) or len(o.sources[0].via) for o in origins), default=0)
+        if not plain or _ends_float(node) or length > _MAX_CHAIN:
             return Origin(declared, chain=(output,))
         if all(origin.sources for origin in origins):
             shape = self._moved_shape(node, origins[0].shape, declared)
             return Origin(shape, _through(node, origins, shape, self))
-        if len(origins) == 1 and not (node.op_type in ("Cast", "CastLike") and origins[0].chain[0] in self.stored):
-            return Origin(self._moved_shape(node, origins[0].shape, declared), chain=(*origins[0].chain, output))
-        return Origin(declared, chain=(output,))
+        chains = [origin.chain for origin in origins]
+        begins_cast = node.op_type in ("Cast", "CastLike") and chains[0][:1] and chains[0][0] in self.stored
+        shared = [values[0] for values in zip(*chains, strict=False) if len(set(values)) == 1]
+        if not shared or begins_cast:
+            return Origin(declared, chain=(output,))
+        shape = self._moved_shape(node, origins[0].shape, declared) if len(origins) == 1 else declared
+        return Origin(shape, chain=(*shared, output))
 
     def _moved_shape(self, node: ir.Node, before: Shape, declared: Shape) -> Shape:
         if node.op_type in ("Identity", "Cast", "CastLike"):

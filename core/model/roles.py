@@ -45,6 +45,12 @@ def is_bias(node: ir.Node, index: int) -> bool:
     return node.op_type in ("LSTM", "GRU", "RNN") and index > 2
 
 
+def is_quantized(node: ir.Node) -> bool:
+    """Whether the operator takes quantized weights, so that its other constants are their scales and zero points."""
+    roles = (role(node, index, None) for index in range(len(node.inputs)))
+    return any(found is not None and found.quantized for found in roles)
+
+
 def _at(*indices: int, make: Callable[[ir.Node, Shape, int], Role | None]) -> Rule:
     return lambda node, index, shape: make(node, shape, index) if index in indices else None
 

@@ -37,8 +37,9 @@ def titles(weights: Iterable[tuple[str, Sequence[str], Sequence[ir.Node]]]) -> l
     shown = []
     for name, aliases, nodes in weights:
         if is_made_up(name):
-            told = [alias for alias in aliases if is_ours(name) and not is_made_up(alias)]
-            shown.append(next(filter(None, [*told, *map(_from_node, nodes)]), name))
+            others = aliases if is_ours(name) else ()
+            told = [alias for alias in others if not is_made_up(alias)]
+            shown.append(next(filter(None, [*told, *map(_from_node, nodes), *others]), name))
         else:
             branch = _BRANCH.fullmatch(name)
             shown.append(f"{branch[2]} ({branch[1]})" if branch else name)

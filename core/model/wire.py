@@ -20,7 +20,7 @@ HERE = "featherweight:this-file"
 """The location that marks a reference into the model file itself."""
 
 _MAX_DEPTH = 100
-_MAX_FIELDS = 20_000_000
+_MAX_FIELDS = 5_000_000  # some seconds of reading; real files have some ten thousand outside their tensors
 _MAX_SKELETON = 2**31 - 1
 
 # Message kind -> field number -> kind of the nested message. Only fields that can hold a tensor are listed.

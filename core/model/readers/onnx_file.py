@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,8 @@ class _Loader:
             raise ModelFileError("the file is damaged or is not an ONNX model", where=where,
                                  do="get the file again or choose an .onnx file") from None
         _check(proto, where)
+        # What it warns of (values that nothing produces) is refused below, in one sentence and not on standard error.
+        logging.getLogger("onnx_ir.serde").setLevel(logging.ERROR)
         try:
             model = ir.serde.deserialize_model(proto)
         except Exception as error:  # the library raises many kinds for damaged graphs

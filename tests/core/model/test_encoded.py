@@ -224,3 +224,22 @@ def test_our_exports_open_again_with_the_same_names_and_values(tmp_path: Path, m
     for name, encoding in encodings.items():
         assert titles[name].shape == encoding.shape
         np.testing.assert_allclose(again.weight(titles[name].name), encoding.decode(), rtol=1e-6, atol=1e-7)
+
+
+def test_scales_of_block_quantized_weights_are_no_layers(tmp_path: Path) -> None:
+    packed = np.random.default_rng(0).integers(0, 256, (32, 4, 16)).astype(np.uint8)
+    sizes = {"K": 128, "N": 32, "bits": 4, "block_size": 32}
+    matmul = node("MatMulNBits", ["x", "w", "scales"], ["y"], domain="com.microsoft", **sizes)
+    graph = helper.make_graph(
+        [matmul],
+        "g",
+        [helper.make_tensor_value_info("x", 1, [1, 128])],
+        [helper.make_tensor_value_info("y", 1, [1, 32])],
+        [numpy_helper.from_array(packed, "w"), numpy_helper.from_array(np.ones((32, 4), np.float32), "scales")],
+    )
+    imports = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, ir_version=9, opset_imports=imports), tmp_path / "n.onnx")
+    model = open_model(tmp_path / "n.onnx")
+    assert (only(model).locked, only(model).nbytes) == ("already quantized (uint8)", 2048)
+    assert [left.reason for left in model.left_out] == ["scale of quantized weights"]
+    assert model.notes == ()

@@ -144,6 +144,31 @@ def test_a_constant_that_would_take_all_memory(make_model: Make) -> None:
             model.weight(layer.name)
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("op", ["Identity", "Neg"])
+def test_very_long_chains_of_constants(tmp_path: Path, op: str) -> None:
+    """Every value is used again by a node that is not constant: following each to its start would never end."""
+    nodes = [node(op, ["w"], ["c0"])]
+    for number in range(1_500):
+        nodes.append(node(op, [f"c{number}"], [f"c{number + 1}"]))
+        nodes.append(node("MatMul", ["x", f"c{number + 1}"], [f"y{number}"]))
+    weight = numpy_helper.from_array(np.eye(8, dtype=np.float32), "w")
+    outputs = [helper.make_tensor_value_info("y0", 1, [1, 8])]
+    write(
+        helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", 1, [1, 8])], outputs, [weight]),
+        tmp_path / "long.onnx",
+    )
+    try_everything(tmp_path / "long.onnx")
+
+
+@pytest.mark.timeout(60)
+def test_a_file_of_endless_fields(tmp_path: Path) -> None:
+    path = tmp_path / "fields.onnx"
+    path.write_bytes(b"\x08\x01" * 8_000_000)
+    with pytest.raises(ModelFileError, match="not an ONNX model"):
+        open_model(path)
+
+
 def hostile_base() -> bytes:
     """A small model with everything that the reader looks at: Conv, Gemm, Constant, int8 weights, an If, float_data."""
     rng = np.random.default_rng(1)

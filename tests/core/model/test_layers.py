@@ -110,7 +110,7 @@ def test_recurrent_weights(make_model: Make, op: str, gates: int) -> None:
         ("W", Kind.RECURRENT, (1, 2)),
         ("R", Kind.RECURRENT, (1, 2)),
     ]
-    assert [left.name for left in model.left_out] == ["B"]
+    assert [(left.name, left.reason) for left in model.left_out] == [("B", "bias")]
 
 
 def test_gates_put_into_order_by_slice_and_concat_are_one_layer(make_model: Make) -> None:
@@ -405,3 +405,12 @@ def save(graph: onnx.GraphProto, folder: Path, opset: int = 20, domains: tuple[s
     path = folder / f"graph{opset}.onnx"
     onnx.save(helper.make_model(graph, ir_version=9, opset_imports=imports), path)
     return path
+
+
+def test_a_newer_opset_is_noted(mlp_path: Path) -> None:
+    proto = onnx.load(mlp_path)
+    proto.opset_import[0].version = 999
+    onnx.save(proto, mlp_path)
+    model = open_model(mlp_path)
+    assert model.opset == 999
+    assert model.notes[0].startswith("The model uses opset 999; this version knows up to ")
