@@ -81,7 +81,7 @@ class MessageBar(QFrame):
 
     def show_error(self, error: FeatherweightError) -> None:
         """Show an error's sentence; problems of a recipe and tracebacks go to the details."""
-        problems = getattr(error, "problems", ())
+        problems: tuple[str, ...] = getattr(error, "problems", ())
         details = getattr(error, "details", "") or ("\n".join(problems) if len(problems) > 1 else "")
         if len(problems) > 1:
             where = f"{error.where}: " if error.where else ""

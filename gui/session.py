@@ -180,9 +180,8 @@ class Session(QObject):
         def opened(found: tuple[Model, Recipe]) -> None:
             model, empty = found
             self._put_model(model, empty)
-            self.select(name for name in selection if name in {layer.name for layer in model.layers})
-            if not self._selection and model.layers:
-                self.select((model.layers[0].name,))
+            names = [layer.name for layer in model.layers]
+            self.select([name for name in selection if name in names] or names[:1])
             if recipe is not None:
                 self._take_recipe_text(recipe)
             if recipe_path is not None:

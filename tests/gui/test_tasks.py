@@ -17,7 +17,7 @@ from core.progress import Progress, Reporter
 from gui.tasks import CANCEL_PATIENCE_MS, Tasks
 
 sys.path.insert(0, str(Path(__file__).parent))  # the worker process gets the same path
-import jobs  # noqa: E402
+import jobs
 
 PATIENCE_MS = 20_000
 

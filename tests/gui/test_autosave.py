@@ -1,0 +1,112 @@
+"""Nothing is lost: the session follows every change to disk, and is offered again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from core.recipe import Step
+from gui.app import start
+from gui.autosave import find_saved, forget_saved
+from gui.main_window import MainWindow
+from gui.session import Session
+from gui.settings import Settings
+
+PATIENCE_MS = 60_000
+Opened = Callable[[Session, Path], Session]
+ROOT = Path(__file__).parents[2]
+VICTIM = """
+import sys
+from pathlib import Path
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+from core.recipe import Step
+from gui.app import start
+from gui.settings import Settings
+app = QApplication([])
+window = start(app, Settings(Path(sys.argv[1])))
+session = window.session
+def edit():
+    session.set_steps(["fc1.weight"], [Step.make("quantize", bits=5)])
+    session.select(["fc2.weight"])
+session.modelChanged.connect(lambda: QTimer.singleShot(0, edit))
+window.show()
+session.open_model(sys.argv[2])
+app.exec()
+"""
+
+
+def written(folder: Path) -> dict[str, object]:
+    """The session file of this process, {} while there is none."""
+    path = folder / "sessions" / f"session-{os.getpid()}.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def test_every_change_is_on_disk_a_moment_later(window: MainWindow, settings: Settings, opened: Opened, mlp_path: Path,
+                                                qtbot: QtBot) -> None:
+    opened(window.session, mlp_path)
+    qtbot.waitUntil(lambda: written(settings.folder).get("model") == str(mlp_path), timeout=PATIENCE_MS)
+    window.session.set_steps(["fc1.weight"], [Step.make("quantize", bits=3)])
+    qtbot.waitUntil(lambda: "bits: 3" in str(written(settings.folder).get("recipe")), timeout=PATIENCE_MS)
+    assert find_saved(settings.folder / "sessions") is None  # its program is alive
+
+
+def test_clean_close_leaves_nothing_to_restore(window: MainWindow, settings: Settings, opened: Opened, mlp_path: Path,
+                                               qtbot: QtBot) -> None:
+    opened(window.session, mlp_path)
+    qtbot.waitUntil(lambda: bool(written(settings.folder)), timeout=PATIENCE_MS)
+    window.close()
+    assert find_saved(settings.folder / "sessions") is None and written(settings.folder) == {}
+
+
+def test_unsaved_edits_are_kept_on_close_and_offered(window: MainWindow, settings: Settings, opened: Opened,
+                                                     mlp_path: Path) -> None:
+    opened(window.session, mlp_path)
+    window.session.set_steps(["fc1.weight"], [Step.make("quantize", bits=6)])
+    window.close()
+    saved = find_saved(settings.folder / "sessions")
+    assert saved is not None and not saved.crashed and "bits: 6" in saved.recipe
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"featherweight": 99}', b'{"featherweight": 1, "model": 5}'])
+def test_damaged_session_file_is_passed_over(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "kept.json").write_bytes(content)
+    (tmp_path / "session-1234567.json").write_bytes(content)
+    assert find_saved(tmp_path) is None
+    forget_saved(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_program_is_offered_again_and_restored(qapp: QApplication, tmp_path: Path, mlp_path: Path,
+                                                      qtbot: QtBot) -> None:
+    folder = tmp_path / "person"
+    victim = subprocess.Popen([sys.executable, "-c", VICTIM, str(folder), str(mlp_path)], cwd=ROOT)
+    path = folder / "sessions" / f"session-{victim.pid}.json"
+    try:
+        qtbot.waitUntil(lambda: path.is_file() and "bits: 5" in path.read_text(), timeout=PATIENCE_MS)
+    finally:
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+    window = start(qapp, Settings(folder))
+    window.show()
+    qtbot.waitUntil(lambda: "did not close properly" in window.messages.text, timeout=PATIENCE_MS)
+    assert "mlp.onnx" in window.messages.text
+    button = window.messages.action("Restore")
+    assert button is not None
+    button.click()
+    qtbot.waitUntil(lambda: window.session.model is not None, timeout=PATIENCE_MS)
+    assert window.session.steps("fc1.weight") == (Step.make("quantize", bits=5),)
+    assert window.session.selection == ("fc2.weight",)
+    assert window.session.edited
+    assert not path.exists()
+    window.close()
+    window.deleteLater()
