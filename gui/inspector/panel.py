@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from PySide6.QtCore import Qt
@@ -124,13 +125,20 @@ class Inspector(QFrame):
                 self.empty.say("No layer is selected.", "Pick one or several in the list to choose their steps.")
             return
         self.heading.show_summary(summary)
-        self.step_list.show_summary(summary)
+        if self.step_list.show_summary(summary):
+            self._order_tabs()
         free = not summary.locked
         self.add_button.setVisible(free and summary.steps is not None)
         recipe = session.recipe
         self.reset_button.setEnabled(free and recipe is not None and bool(recipe.defaults or recipe.layers))
         self.similar_button.setEnabled(free and summary.steps is not None)
         self._show_cost()
+
+    def _order_tabs(self) -> None:
+        """Tab goes from top to bottom: Qt would put cards that were made later behind everything else."""
+        stops = (*self.step_list.tab_stops(), self.add_button, self.similar_button, self.reset_button)
+        for first, second in pairwise(stops):
+            QWidget.setTabOrder(first, second)
 
     def _recipe_changed(self, names: tuple[str, ...]) -> None:
         if self._summary is not None and not set(names).isdisjoint(self._summary.names):

@@ -94,6 +94,11 @@ class StepCard(QFrame):
         """Show the step's parameters; its method must be the card's."""
         self.form.set_params(step.params)
 
+    def tab_stops(self) -> tuple[QWidget, ...]:
+        """What Tab visits, from the top."""
+        editors = [editor for field in self.form.fields.values() for editor in field.editors()]
+        return (self.menu_button, self._remove_button, *editors)
+
     def set_place(self, index: int, count: int) -> None:
         """Which of how many steps this is, counted from 0."""
         self._number.setText(f"{index + 1}")

@@ -33,21 +33,29 @@ class StepList(QWidget):
         self._column.setSpacing(10)
         self._shape: tuple[object, ...] = ()
         self._cards: list[StepCard] = []
+        self._uses: list[QWidget] = []
 
     @property
     def cards(self) -> tuple[StepCard, ...]:
         """The cards shown, in order."""
         return tuple(self._cards)
 
-    def show_summary(self, summary: Summary) -> None:
-        """Show the steps of a selection."""
+    def show_summary(self, summary: Summary) -> bool:
+        """Show the steps of a selection; True when the cards were made anew."""
         steps = summary.steps
         shape = (summary.names, tuple(s.method for s in steps)) if steps is not None else (summary.variants,)
-        if shape != self._shape:
+        anew = shape != self._shape
+        if anew:
             self._shape = shape
             self._rebuild(summary)
         for card, step in zip(self._cards, steps or (), strict=True):
             card.set_step(step)
+        return anew
+
+    def tab_stops(self) -> tuple[QWidget, ...]:
+        """What Tab visits, from the top."""
+        cards = [stop for card in self._cards for stop in card.tab_stops()]
+        return (*cards, *self._uses)
 
     def focus_step(self, index: int) -> None:
         """Put the keyboard on a step's first editor, or on its menu when it has no parameters."""
@@ -64,7 +72,7 @@ class StepList(QWidget):
             if widget is not None:
                 widget.hide()
                 widget.deleteLater()
-        self._cards = []
+        self._cards, self._uses = [], []
         if summary.steps is None:
             self._column.addWidget(self._differing(summary))
             return
@@ -112,6 +120,7 @@ class StepList(QWidget):
         use = QPushButton("Use", parent)
         use.setAccessibleName(f"Use {variant.words()} for all")
         use.clicked.connect(lambda: self.variant_chosen.emit(variant.steps))
+        self._uses.append(use)
         row = QHBoxLayout()
         row.addWidget(words, 1)
         row.addWidget(layers)

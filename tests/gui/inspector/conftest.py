@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,8 @@ from gui.session import Session
 
 
 @pytest.fixture
-def session(qtbot: QtBot, tmp_path: Path, cnn_path: Path) -> Iterator[Session]:
-    session = Session(tmp_path / "work")
-    session.open_model(cnn_path)
-    qtbot.waitUntil(lambda: session.model is not None and not session.tasks.busy, timeout=30_000)
-    yield session
-    session.close()
+def session(session: Session, opened: Callable[[Session, Path], Session], cnn_path: Path) -> Session:
+    return opened(session, cnn_path)
 
 
 @pytest.fixture

@@ -1,0 +1,258 @@
+"""State to widgets, widgets to state, and nothing written back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.qtbot import QtBot
+
+from core.methods.registry import all_methods
+from core.recipe import Recipe, Step
+from gui.inspector.fields import NumberField
+from gui.inspector.live import LiveLayer
+from gui.inspector.panel import Inspector
+from gui.session import Session
+
+CONV, FC = "conv.weight", "fc.weight"
+PRUNE, INT4 = Step.make("prune", ratio=0.6), Step.make("quantize", bits=4)
+
+
+def number(panel: Inspector, card: int, name: str) -> NumberField:
+    field = panel.step_list.cards[card].form.fields[name]
+    assert isinstance(field, NumberField)
+    return field
+
+
+def settled(qtbot: QtBot, session: Session) -> None:
+    """Wait until the shown layer's preview is that of its steps."""
+    live = LiveLayer.of(session)
+    qtbot.waitUntil(
+        lambda: live.shown is not None and live.shown.preview is not None
+        and live.shown.steps == session.steps(live.shown.layer.name) and not session.tasks.busy,
+        timeout=30_000,
+    )
+
+
+def test_no_model_and_no_selection_say_what_to_do(qtbot: QtBot, panel: Inspector, session: Session) -> None:
+    session.select(())
+    assert not panel.empty.isHidden()
+    assert panel.empty.words() == "No layer is selected. Pick one or several in the list to choose their steps."
+    session.close_model()
+    assert panel.empty.words().startswith("No model is open.")
+
+
+def test_steps_show_in_order(panel: Inspector, session: Session) -> None:
+    session.select((FC,))
+    session.set_steps((FC,), (PRUNE, INT4))
+    assert panel.heading.name.full() == FC
+    assert [card.method.key for card in panel.step_list.cards] == ["prune", "quantize:affine"]
+    assert number(panel, 0, "ratio").value() == 0.6
+    assert number(panel, 1, "bits").value() == 4
+
+
+def test_showing_writes_nothing_back(panel: Inspector, session: Session) -> None:
+    changes: list[object] = []
+    session.set_steps((FC,), (PRUNE, INT4))
+    session.recipeChanged.connect(changes.append)
+    for names in ((FC,), (CONV,), (CONV, FC), (), (FC,)):
+        session.select(names)
+    assert changes == []
+    assert session.undo_stack.count() == 1
+
+
+def test_a_value_goes_to_all_selected_layers(panel: Inspector, session: Session) -> None:
+    session.set_steps((CONV, FC), (INT4,))
+    session.select((CONV, FC))
+    number(panel, 0, "bits").number.setValue(6)
+    assert [session.steps(name)[0].params.bits for name in (CONV, FC)] == [6, 6]
+
+
+def test_a_drag_is_one_undo_and_keeps_the_card(panel: Inspector, session: Session) -> None:
+    session.select((FC,))
+    session.set_steps((FC,), (PRUNE,))
+    card, slider = panel.step_list.cards[0], number(panel, 0, "ratio").slider
+    assert slider is not None
+    count = session.undo_stack.count()
+    slider.setSliderDown(True)
+    for position in (700, 750, 800):
+        slider.setValue(position)
+    slider.setSliderDown(False)
+    assert session.steps(FC)[0].params.ratio == 0.8
+    assert session.undo_stack.count() == count + 1
+    assert panel.step_list.cards[0] is card
+    session.undo_stack.undo()
+    assert session.steps(FC) == (PRUNE,)
+    assert number(panel, 0, "ratio").value() == 0.6
+
+
+def test_two_drags_are_two_undos(panel: Inspector, session: Session) -> None:
+    session.select((FC,))
+    session.set_steps((FC,), (PRUNE,))
+    slider = number(panel, 0, "ratio").slider
+    assert slider is not None
+    for position in (700, 800):
+        slider.setSliderDown(True)
+        slider.setValue(position)
+        slider.setSliderDown(False)
+    session.undo_stack.undo()
+    assert session.steps(FC)[0].params.ratio == 0.7
+
+
+@pytest.mark.parametrize("method", all_methods(), ids=lambda m: m.key)
+def test_every_method_can_be_added(method: object, panel: Inspector, session: Session) -> None:
+    session.select((FC,))
+    panel.add_step(method.key)  # type: ignore[attr-defined]
+    assert [step.method for step in session.steps(FC)] == [method.key]  # type: ignore[attr-defined]
+    session.undo_stack.undo()
+    assert session.steps(FC) == () and panel.step_list.cards == ()
+
+
+def test_steps_are_moved_replaced_and_removed(panel: Inspector, session: Session) -> None:
+    session.select((FC,))
+    session.set_steps((FC,), (PRUNE, INT4))
+    panel.step_list.cards[1].moved.emit(-1)
+    assert session.steps(FC) == (INT4, PRUNE)
+    panel.step_list.cards[0].method_chosen.emit("float16")
+    assert [s.method for s in session.steps(FC)] == ["float16", "prune"]
+    panel.step_list.cards[0].removed.emit()
+    assert session.steps(FC) == (PRUNE,)
+
+
+def test_ends_of_the_list_cannot_be_passed(panel: Inspector, session: Session) -> None:
+    session.select((FC,))
+    session.set_steps((FC,), (PRUNE, INT4))
+    enabled = {
+        action.text(): action.isEnabled()
+        for action in panel.step_list.cards[0].actions()
+    }
+    assert enabled == {"Move up": False, "Move down": True, "Remove": True}
+
+
+def test_a_method_that_cannot_is_disabled_and_says_why(panel: Inspector, session: Session) -> None:
+    session.select((CONV,))
+    menu = panel.add_button.menu()
+    menu.aboutToShow.emit()
+    actions = {action.data(): action for action in menu.actions() if action.data()}
+    assert set(actions) == {method.key for method in all_methods()}
+    assert not actions["low_rank"].isEnabled()
+    assert "does not handle Conv layers" in actions["low_rank"].toolTip()
+    assert actions["prune"].isEnabled()
+    actions["prune"].trigger()
+    assert [step.method for step in session.steps(CONV)] == ["prune"]
+
+
+def test_different_steps_are_offered_for_all(panel: Inspector, session: Session) -> None:
+    session.set_steps((CONV,), (PRUNE,))
+    session.select((CONV, FC))
+    assert panel.add_button.isHidden() and panel.step_list.cards == ()
+    panel.step_list.variant_chosen.emit((PRUNE,))
+    assert session.steps(FC) == (PRUNE,)
+    assert len(panel.step_list.cards) == 1
+
+
+def test_apply_to_similar(panel: Inspector, session: Session) -> None:
+    session.select((CONV,))
+    session.set_steps((CONV,), (INT4,))
+    menu = panel.similar_button.menu()
+    menu.aboutToShow.emit()
+    texts = [action.text() for action in menu.actions()]
+    assert texts == ["All Conv layers (2)", "All layers (4)"]
+    menu.actions()[0].trigger()
+    assert session.steps("pointwise.weight") == (INT4,) and session.steps(FC) == ()
+
+
+def test_reset_leaves_alone_or_goes_back_to_defaults(panel: Inspector, session: Session) -> None:
+    assert session.recipe is not None
+    session.set_recipe(Recipe(defaults=(INT4,)), (CONV, FC), text="defaults")
+    session.select((FC,))
+    session.set_steps((FC,), (PRUNE,))
+    menu = panel.reset_button.menu()
+    menu.aboutToShow.emit()
+    assert [a.text() for a in menu.actions()] == ["Leave alone", "Back to the recipe's defaults"]
+    menu.actions()[1].trigger()
+    assert session.steps(FC) == (INT4,)
+    menu.aboutToShow.emit()
+    menu.actions()[0].trigger()
+    assert session.steps(FC) == ()
+
+
+def test_cost_follows_the_steps(qtbot: QtBot, panel: Inspector, session: Session) -> None:
+    session.select((FC,))
+    settled(qtbot, session)
+    shown = LiveLayer.of(session).shown
+    assert shown is not None and shown.preview is not None
+    assert panel.cost.rows()["Layer size"] == f"{shown.preview.bytes_before} B"
+    assert shown.preview.bytes_before >= 4 * 16 * 4
+    assert panel.cost.rows()["Weight SQNR"] == "unchanged"
+    session.set_steps((FC,), (INT4,))
+    settled(qtbot, session)
+    rows = panel.cost.rows()
+    assert "→" in rows["Layer size"] and rows["Weight SQNR"].endswith(" dB")
+    assert rows["Output error"] == "not measured yet"
+
+
+def test_skipped_steps_say_why(qtbot: QtBot, panel: Inspector, session: Session) -> None:
+    session.select((CONV,))
+    session.set_steps((CONV,), (Step.make("low_rank"),))
+    settled(qtbot, session)
+    assert not panel.cost.reason.isHidden()
+    assert "does not handle Conv layers" in panel.cost.reason.text()
+    session.set_steps((CONV,), ())
+    settled(qtbot, session)
+    assert panel.cost.reason.isHidden()
+
+
+def test_several_layers_sum_up(qtbot: QtBot, panel: Inspector, session: Session) -> None:
+    session.set_steps((CONV, FC), (INT4,))
+    session.select((CONV, FC))
+    qtbot.waitUntil(lambda: "computed" not in panel.cost.rows().get("Size of all", "computed"), timeout=30_000)
+    assert "→" in panel.cost.rows()["Size of all"]
+
+
+def test_locked_layers_give_the_reason(
+    qtbot: QtBot, session: Session, opened: Callable[[Session, Path], Session], panel: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    assert session.model is not None
+    locked = replace(session.model.layer(FC), locked="already quantized")
+    monkeypatch.setattr(type(session.model), "layer", lambda self, name: locked)
+    session.select((FC,))
+    assert panel.add_button.isHidden() and not panel.reset_button.isEnabled()
+    qtbot.waitUntil(lambda: not panel.cost.isHidden(), timeout=30_000)
+    assert "already quantized" in panel.cost.reason.text()
+
+
+def test_tab_goes_through_everything_from_top_to_bottom(qtbot: QtBot, panel: Inspector, session: Session) -> None:
+    session.select((FC,))
+    session.set_steps((FC,), (PRUNE, INT4))
+    qtbot.waitUntil(lambda: all(card.isVisible() for card in panel.step_list.cards))
+    wanted = [
+        stop
+        for card in panel.step_list.cards
+        for stop in card.tab_stops()
+        if stop.isVisible()
+    ] + [panel.add_button, panel.similar_button, panel.reset_button]
+    assert [widget for widget in tab_chain(panel) if widget in wanted] == wanted
+    assert {field for card in panel.step_list.cards for field in card.form.fields} >= {"ratio", "bits"}
+
+
+def tab_chain(root: QWidget) -> list[QWidget]:
+    """The widgets that Tab visits, in order."""
+    chain, at = [], root.nextInFocusChain()
+    while at is not root:
+        if at.focusPolicy() & Qt.FocusPolicy.TabFocus and at.isVisibleTo(root) and at.isEnabled():
+            chain.append(at)
+        at = at.nextInFocusChain()
+    return chain
+
+
+def test_a_new_step_takes_the_keyboard(panel: Inspector, session: Session) -> None:
+    panel.activateWindow()
+    session.select((FC,))
+    panel.add_step("prune")
+    assert QApplication.focusWidget() is number(panel, 0, "ratio").number
