@@ -147,7 +147,8 @@ class _Walk:
 
 
 def _damaged(position: int) -> ModelFileError:
-    return ModelFileError(f"the file is damaged or cut off (at byte {position:,})", do="get the file again")
+    return ModelFileError(f"the file is no ONNX file, or it is damaged or cut off (at byte {position:,})",
+                          do="get it again or choose an .onnx file")
 
 
 def _varint(value: int) -> bytes:

@@ -116,7 +116,7 @@ def _refuse_other_formats(path: Path, head: bytes) -> None:
     if head[8:9] == b"{" and path.suffix.lower() == ".safetensors":
         raise ModelFileError("this is a safetensors file: weights without a graph", where=path.name,
                              do="PyTorch formats come later; export the model to ONNX")
-    if head[0] >= 0x20 and _is_text(head):
+    if _is_text(head):
         raise ModelFileError("this is a text file, not an ONNX model", where=path.name, do="choose an .onnx file")
 
 
@@ -202,12 +202,13 @@ def _map_tensors(model: ir.Model, storage: Storage) -> None:
 
 
 def _port(value: ir.Value) -> Port:
+    from core.model.storage import type_name
 
     shape = None
     if value.shape is not None:
-        shape = tuple(size if isinstance(size, int) else size.value for size in value.shape)
-    dtype = value.dtype.name.lower() if value.dtype is not None else ""
-    return Port(value.name or "", {"float": "float32", "double": "float64"}.get(dtype, dtype), shape)
+        sizes = (size if isinstance(size, int) else size.value for size in value.shape)
+        shape = tuple(None if isinstance(size, int) and size < 0 else size for size in sizes)
+    return Port(value.name or "", type_name(value.dtype), shape)
 
 
 def _notes(graph: ir.Model, found: Found) -> list[str]:

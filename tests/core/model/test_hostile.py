@@ -24,6 +24,7 @@ def not_models() -> dict[str, tuple[bytes, str]]:
     return {
         "empty": (b"", "the file is empty"),
         "text": (b"import os\nprint('hello')\n", "text file"),
+        "text after an empty line": ("\n  Größe: 3\n".encode(), "text file"),
         "pickle": (pickle.dumps({"weight": [1, 2, 3]}), "pickle"),
         "old pickle": (pickle.dumps([1], protocol=2), "pickle"),
         "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n", "Git LFS pointer"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from core.errors import FeatherweightError, ModelFileError
+from core.errors import Cancelled, FeatherweightError, ModelFileError
 from core.model.layer import Kind, Layer, Port
 from core.model.model import Model
 from core.model.readers import open_model
+from core.progress import Progress, Reporter
 
 Make = Callable[..., Path]
 node = helper.make_node
@@ -405,6 +408,33 @@ def save(graph: onnx.GraphProto, folder: Path, opset: int = 20, domains: tuple[s
     path = folder / f"graph{opset}.onnx"
     onnx.save(helper.make_model(graph, ir_version=9, opset_imports=imports), path)
     return path
+
+
+def test_unknown_dimensions_of_inputs(tmp_path: Path) -> None:
+    info = helper.make_tensor_value_info("x", TensorProto.FLOAT, [-1, "rows", None, 0])
+    graph = helper.make_graph([node("Relu", ["x"], ["y"])], "g", [info], [helper.make_empty_tensor_value_info("y")])
+    model = open_model(save(graph, tmp_path))
+    assert model.inputs == (Port("x", "float32", (None, "rows", None, 0)),)
+    assert model.outputs == (Port("y", "unknown", None),)
+
+
+def test_opening_reports_and_can_be_cancelled(mlp_path: Path) -> None:
+    told: list[Progress] = []
+    open_model(mlp_path, Reporter(told.append))
+    assert [progress.done for progress in told] == sorted(progress.done for progress in told)
+    assert told[-1].done == 1
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Cancelled):
+        open_model(mlp_path, Reporter(cancel=stop))
+
+
+def test_weights_may_be_read_by_many_threads_at_once(cnn_path: Path) -> None:
+    model = open_model(cnn_path)
+    names = [layer.name for layer in model.layers] * 20
+    with ThreadPoolExecutor(8) as pool:
+        sums = list(pool.map(lambda name: float(model.weight(name).sum()), names))
+    assert sums == [float(model.weight(name).sum()) for name in names]
 
 
 def test_a_newer_opset_is_noted(mlp_path: Path) -> None:
