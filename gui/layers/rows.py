@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from gui.session import Session
 
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_BARS = 65, 15, 22
-BADGES = {Kind.CONV: "Conv", Kind.DEPTHWISE: "Conv\N{MIDDLE DOT}dw", Kind.CONV_TRANSPOSE: "ConvT",
-          Kind.LINEAR: "Linear", Kind.EMBEDDING: "Embed", Kind.RECURRENT: "Recur", Kind.NORM: "Norm"}
+_SHORT = {Kind.DEPTHWISE: "Conv\N{MIDDLE DOT}dw", Kind.CONV_TRANSPOSE: "ConvT", Kind.EMBEDDING: "Embed",
+          Kind.RECURRENT: "Recur"}
+"""Badges of kinds whose name is too long for the table."""
 GOOD_DB, POOR_DB, WORST_DB, BEST_DB = 30.0, 15.0, 0.0, 50.0
 """SQNR that counts as good, below which it is bad, and the ends of the error bar."""
 
@@ -48,8 +49,9 @@ def build_row(session: Session, layer: Layer) -> Row:
     """The row of a layer as the session stands now."""
     error, _measured = error_db(session, layer.name)
     plan, role = plan_text(session, layer)
-    return Row(layer.title, BADGES[layer.kind], file_size(layer.nbytes), spark_bars(session.statistics.get(layer.name)),
-               *_error_cell(error), plan, role)
+    badge = _SHORT.get(layer.kind, str(layer.kind))
+    bars = spark_bars(session.statistics.get(layer.name))
+    return Row(layer.title, badge, file_size(layer.nbytes), bars, *_error_cell(error), plan, role)
 
 
 def error_db(session: Session, name: str) -> tuple[float, bool]:
