@@ -102,6 +102,7 @@ class HistogramChart(Plot):
 
     def _draw(self) -> None:
         if self._before is None:
+            self._clear()
             return
         left, right, counts = folded(self._before)
         before = self._heights(counts)
@@ -116,6 +117,14 @@ class HistogramChart(Plot):
         box = self.plotItem.getViewBox()
         box.setRange(xRange=(left[0] - edge, right[-1] + edge), yRange=(low, top * 1.06), padding=0)
         self._draw_count_ticks(top)
+
+    def _clear(self) -> None:
+        none = np.zeros(0)
+        for bars in (self._before_bars, self._after_bars):
+            bars.setOpts(x0=none, x1=none, y0=none, y1=none)
+        self._rug.setData([], [])
+        for text in self._ends:
+            text.hide()
 
     def _draw_after(self) -> float:
         if self._after is None:
