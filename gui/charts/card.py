@@ -88,3 +88,7 @@ class Card(QFrame):
         layout.addLayout(head)
         layout.addWidget(self.caption)
         layout.addLayout(self.body, 1)
+
+    def hasHeightForWidth(self) -> bool:
+        """Wrapping captions must not change how cards share the room."""
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
 from core.encoding.base import Array
@@ -23,6 +24,7 @@ class LineChart(Plot):
         self.plotItem.addItem(self._line, ignoreBounds=True)
         self._values: Array = np.zeros(0)
         self.setAccessibleName("Input values")
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.retheme()
 
     def set_values(self, values: Array) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, Qt
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QResizeEvent, QWheelEvent
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QFrame, QLabel, QWidget
 
 from gui.theme import theme
@@ -21,6 +21,7 @@ class Plot(pg.PlotWidget):
 
     def __init__(self, parent: QWidget | None = None, *, x_label: str = "", y_label: str = "") -> None:
         super().__init__(parent)
+        self._keyboard = False
         self._labels = {"bottom": x_label, "left": y_label}
         self.plotItem.hideButtons()
         self.plotItem.setMenuEnabled(False)
@@ -131,6 +132,25 @@ class Plot(pg.PlotWidget):
     def leaveEvent(self, event: QEvent) -> None:
         super().leaveEvent(event)
         self._show(None)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        self._keyboard = event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
+        self.viewport().update()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self._keyboard = False
+        self._show(None)
+        self.viewport().update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self._keyboard:
+            painter = QPainter(self.viewport())
+            painter.setPen(theme().color("accent"))
+            painter.drawRect(self.viewport().rect().adjusted(0, 0, -1, -1))
+            painter.end()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         event.ignore()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from core.methods.registry import by_key
 from core.model.layer import Layer
+from core.recipe import Step
 from gui.charts.card import restyle, with_role
 from gui.inspector.live import Shown
 from gui.inspector.summary import Summary, share_words
@@ -42,6 +45,8 @@ def one_layer(shown: Shown, session: Session) -> tuple[tuple[Row, ...], str]:
     ]
     if preview.n_levels is not None:
         rows.append(Row("Levels", f"{preview.n_levels:,}", "Distinct values that the weights can take."))
+    if shown.steps and not preview.skipped:
+        rows.append(_savings(shown.steps))
     return tuple(rows), shown.problem or preview.skipped
 
 
@@ -77,6 +82,14 @@ def output_error(layer: Layer, session: Session) -> Row:
                "SQNR at this layer's own output when it alone is compressed, on the loaded samples.")
 
 
+def _savings(steps: Sequence[Step]) -> Row:
+    """What gets smaller with all of these steps, and what they cost: a smaller file is not always a faster model."""
+    methods = [by_key(step.method) for step in steps]
+    saved = dict.fromkeys(word for method in methods for word in method.saves)
+    only = " only" if list(saved) == ["file"] else ""
+    return Row("Saves", ", ".join(saved) + only, "\n".join(dict.fromkeys(method.costs for method in methods)))
+
+
 def _sizes(before: int, after: int) -> str:
     return file_size(before) if before == after else f"{file_size(before)} {_ARROW} {file_size(after)}"
 
@@ -95,9 +108,8 @@ class CostBox(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         with_role(self, "summary")
-        self._grid = QGridLayout()
-        self._grid.setVerticalSpacing(6)
-        self._grid.setColumnStretch(1, 1)
+        self._column = QVBoxLayout()
+        self._column.setSpacing(6)
         self._lines: list[tuple[QLabel, QLabel]] = []
         self.reason = QLabel(self)
         with_role(self.reason, "warn")
@@ -106,7 +118,7 @@ class CostBox(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(11, 9, 11, 9)
         layout.setSpacing(7)
-        layout.addLayout(self._grid)
+        layout.addLayout(self._column)
         layout.addWidget(self.reason)
 
     def set_rows(self, rows: tuple[Row, ...], reason: str) -> None:
@@ -132,9 +144,12 @@ class CostBox(QFrame):
         with_role(title, "caption")
         value.setAlignment(Qt.AlignmentFlag.AlignRight)
         value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        row = len(self._lines)
-        self._grid.addWidget(title, row, 0)
-        self._grid.addWidget(value, row, 1)
+        line = QHBoxLayout()  # no grid: the longest title and the longest value need not fit side by side
+        line.setSpacing(6)
+        line.addWidget(title)
+        line.addStretch(1)
+        line.addWidget(value)
+        self._column.addLayout(line)
         self._lines.append((title, value))
 
     def _fill(self, title: QLabel, value: QLabel, row: Row) -> None:

@@ -73,7 +73,8 @@ def _facts(layers: Sequence[Layer], file_bytes: int) -> str:
         what = f"{layers[0].kind} {shape_words(layers[0].shape)}"
     else:
         what = ", ".join(f"{n} {kind}" for kind, n in Counter(str(layer.kind) for layer in layers).most_common())
-    return f"{what} · {count(weights)} weight{'' if weights == 1 else 's'} · {file_size(size)}{share}"
+    text = f"{what} · {count(weights)} weight{'' if weights == 1 else 's'} · {file_size(size)}{share}"
+    return text.replace(" k ", "\u00a0k ").replace(" M ", "\u00a0M ").replace(" %", "\u00a0%")
 
 
 def shape_words(shape: Sequence[int]) -> str:

@@ -101,6 +101,12 @@ def budget_words(view: ErrorView, budget: float) -> str:
     return f"first over the budget of {_budget(budget)}: {view.names[first]} ({decibels(float(view.db[first]))}){rest}"
 
 
+def missing_words(view: ErrorView) -> str:
+    """How many layers have no value and never will."""
+    missing = sum(bool(np.isnan(db)) and name in view.reasons for name, db in zip(view.names, view.db, strict=True))
+    return f"{missing} cannot be measured" if missing else ""
+
+
 def _budget(db: float) -> str:
     return f"{db:g} dB"
 

@@ -12,7 +12,7 @@ from gui.charts.bars import ErrorBars
 from gui.charts.card import Card, with_role
 from gui.charts.empty import EmptyState
 from gui.inspector.fields import Number
-from gui.lenses.compare_state import ACCUMULATED, ISOLATED, ErrorView, budget_words
+from gui.lenses.compare_state import ACCUMULATED, ISOLATED, ErrorView, budget_words, missing_words
 
 DEFAULT_BUDGET_DB = 30.0
 
@@ -95,7 +95,7 @@ class ErrorCard(Card):
         self._stack.setCurrentWidget(self.bars)
         budget = self.budget.value()
         over = budget_words(view, budget)
-        self.caption.set_template(" · ".join(part for part in (words, over) if part))
+        self.caption.set_template(" · ".join(part for part in (words, over, missing_words(view)) if part))
         chosen = [i for i, name in enumerate(view.names) if name in set(selected)]
         self.bars.set_bars(view.names, view.db, budget, chosen, view.reasons)
 

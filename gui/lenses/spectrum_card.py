@@ -71,7 +71,7 @@ class SpectrumCard(Card):
             self.none.say("There is no spectrum.", self._spectra.reason if self._spectra is not None else "")
 
     def _draw_singular(self, spectrum: Spectrum) -> None:
-        self.caption.set_template(f"{singular_words(spectrum)} · value {{before}} · energy kept {{after}}")
+        self.caption.set_template(f"{singular_words(spectrum)} · values {{before}} · energy {{after}}")
         known = len(spectrum.values)
         if not known:
             self.chart.set_curves((), (), "rank", "rank")

@@ -62,13 +62,12 @@ def range_words(shown: Shown) -> str:
 def singular_words(spectrum: Spectrum) -> str:
     """How many ranks keep 90 % and 99 % of the energy."""
     low, high = spectrum.rank_for(0.9), spectrum.rank_for(0.99)
-    kept = [f"rank {rank} keeps {share} %" for rank, share in ((low, 90), (high, 99)) if rank is not None]
-    text = f"of full rank {spectrum.full_rank}: " + (", ".join(kept) + " of the energy" if kept else "")
+    parts = [f"rank {rank} keeps {share} %" for rank, share in ((low, 90), (high, 99)) if rank is not None]
     known = len(spectrum.values)
     if low is None or high is None:
-        share = float(spectrum.energy[-1]) if known else 0.0
-        text += f"{', ' if kept else ''}the first {known} keep {share_words(share)}"
-    return text + (" (estimated)" if spectrum.method == "randomized" else "")
+        parts.append(f"the first {known} keep {share_words(float(spectrum.energy[-1]) if known else 0.0)}")
+    parts[0] += f" of the energy (of {spectrum.full_rank})"
+    return ", ".join(parts) + (", estimated" if spectrum.method == "randomized" else "")
 
 
 def frequency_words(energy: FrequencyEnergy) -> str:

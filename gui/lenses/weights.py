@@ -52,6 +52,7 @@ class WeightsLens(Lens):
         with_role(self.statistics_line, "small")
         self.statistics_line.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self.statistics_line.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.distribution_card.body.setSpacing(7)
         self.distribution_card.body.addWidget(self.statistics_line)
         self.range_card.body.addWidget(self.ranges)
         page = QWidget()

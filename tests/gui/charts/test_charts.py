@@ -174,6 +174,18 @@ def test_bars_are_walked_and_picked_by_keyboard(qtbot: QtBot) -> None:
     assert picked.args == [1]
 
 
+def test_the_keyboard_is_seen(qtbot: QtBot) -> None:
+    chart = shown(qtbot, ErrorBars())
+    chart.set_bars(("a", "b"), np.array([40.0, 35.0]), None)
+    plain_look = chart.grab().toImage()
+    chart.window().activateWindow()
+    chart.setFocus(Qt.FocusReason.TabFocusReason)
+    qtbot.waitUntil(chart.hasFocus)
+    assert chart.grab().toImage().pixelColor(0, 0) == theme().color("accent") != plain_look.pixelColor(0, 0)
+    chart.clearFocus()
+    assert chart.grab().toImage().pixelColor(0, 0) == plain_look.pixelColor(0, 0)
+
+
 def test_hovering_reads_out_and_leaving_hides(qtbot: QtBot) -> None:
     chart = shown(qtbot, ErrorBars())
     chart.set_bars(("a", "b"), np.array([40.0, 35.0]), None)
@@ -257,7 +269,8 @@ def test_the_wheel_is_left_to_the_panel_around(qtbot: QtBot) -> None:
 
 
 def test_numbers_read_like_numbers() -> None:
-    assert [plain(-0.05, 0.05), plain(12000, 1000), plain(-0.0, 0.1), plain(0.125)] == ["−0.05", "12,000", "0.0", "0.125"]
+    written = [plain(-0.05, 0.05), plain(12000, 1000), plain(-0.0, 0.1), plain(0.125)]
+    assert written == ["−0.05", "12,000", "0.0", "0.125"]
     axis = Axis("left")
     axis.setLabel("weight")
     axis.setRange(-0.002, 0.002)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
@@ -193,6 +192,7 @@ def test_cost_follows_the_steps(qtbot: QtBot, panel: Inspector, session: Session
     rows = panel.cost.rows()
     assert "→" in rows["Layer size"] and rows["Weight SQNR"].endswith(" dB")
     assert rows["Output error"] == "not measured yet"
+    assert rows["Saves"] == "file only"
 
 
 def test_skipped_steps_say_why(qtbot: QtBot, panel: Inspector, session: Session) -> None:
@@ -214,10 +214,8 @@ def test_several_layers_sum_up(qtbot: QtBot, panel: Inspector, session: Session)
 
 
 def test_locked_layers_give_the_reason(
-    qtbot: QtBot, session: Session, opened: Callable[[Session, Path], Session], panel: Inspector, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, session: Session, panel: Inspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
     assert session.model is not None
     locked = replace(session.model.layer(FC), locked="already quantized")
     monkeypatch.setattr(type(session.model), "layer", lambda self, name: locked)

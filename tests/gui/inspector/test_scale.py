@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.methods.params import Spec
+from core.methods.params import Spec, specs
 from core.methods.registry import all_methods
-from core.methods.params import specs
 from gui.inspector.scale import Scale
 
 
