@@ -23,6 +23,9 @@ _OPENING_MODULES = ("core.model.readers", "core.recipe", "core.data.loading", "c
                     "core.analysis.preview", "core.exporting.sizes", "core.pipeline")
 """What opening and planning import; here so that the first click finds it there."""
 
+_KERNEL_MODULES = ("core.kernels.moments", "core.kernels.histogram", "core.kernels.compare")
+"""These load numba, about a second of work in a thread, so that the first model's statistics need not wait for it."""
+
 
 class LateStart(QObject):
     """Belongs to a window and does its late start, in this order: modules, panels one by one, saved session, worker."""
@@ -44,8 +47,11 @@ class LateStart(QObject):
         tasks.thread("leftovers", _clean, settings.folder / "work", settings.export_folders)
 
     def _fill(self, _nothing: None) -> None:
-        self._steps = [*self._window.workspace.fill(), self._window.offer_saved, self._warm.start]
+        self._steps = [*self._window.workspace.fill(), self._window.offer_saved, self._import_kernels, self._warm.start]
         self._turn.start()
+
+    def _import_kernels(self) -> None:
+        self._window.session.tasks.thread("late kernels", import_late, _KERNEL_MODULES)
 
     def _next(self) -> None:
         """One step a turn, so that clicks and paints come in between."""

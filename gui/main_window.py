@@ -60,6 +60,7 @@ class MainWindow(QMainWindow):
         self._restore_layout()
 
     def _lay_out(self) -> None:
+        theme().dress(self)
         self.setWindowTitle("Featherweight")
         self.setMinimumSize(*_MINIMUM)
         self.setAcceptDrops(True)
