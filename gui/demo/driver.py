@@ -96,8 +96,8 @@ class Demo:
         session.set_steps(linear, [Step.make("prune", ratio=PRUNED), Step.make("quantize", scheme="codebook", bits=4)])
         session.select(linear[:1])
         self._wait(lambda: session.predicted_bytes is not None and not session.tasks.busy, "the predicted size")
-        say(f"Planned: {len(others)} Conv layers at 8 bits, {len(linear)} Linear layers pruned by {PRUNED:.0%} with 16 levels; "
-            f"predicted {file_size(needed(session.predicted_bytes))}")
+        say(f"Planned: {len(others)} Conv layers at 8 bits, {len(linear)} Linear layers pruned by {100 * PRUNED:.0f} % "
+            f"with 16 levels; predicted {file_size(needed(session.predicted_bytes))}")
 
     def _compress(self) -> CompressOutcome:
         session = self._session
@@ -145,7 +145,7 @@ class Demo:
         self._open(exported)
         right = run_in_onnxruntime(exported, sample_paths().data)
         told = needed(needed(outcome.comparison).accuracy_after)
-        say(f"Ran {exported.name} in stock ONNX Runtime: {right:.1%} of {len(labels)} answers right")
+        say(f"Ran {exported.name} in stock ONNX Runtime: {percent(right)} of {len(labels)} answers right")
         if needed(outcome.comparison).n == len(labels) and abs(right - told) > PARITY:
             raise InternalError(f"ONNX Runtime gets {right:.4f} right, the window said {told:.4f}", where=exported.name)
 
@@ -183,7 +183,7 @@ def measured(comparison: Comparison) -> list[str]:
     on = f"on {comparison.n} samples"
     lines = [f"output, measured: {decibels(comparison.output_sqnr_db)} SQNR {on}"]
     if comparison.accuracy_before is not None and comparison.accuracy_after is not None:
-        lines.append(f"accuracy:         {comparison.accuracy_before:.1%} -> {comparison.accuracy_after:.1%} {on}")
+        lines.append(f"accuracy:         {percent(comparison.accuracy_before)} -> {percent(comparison.accuracy_after)} {on}")
     if comparison.latency is not None:
         before, after = comparison.latency.before, comparison.latency.after
         lines.append(f"latency, median:  {milliseconds(before.median_ms)} -> {milliseconds(after.median_ms)} "
@@ -208,6 +208,10 @@ def needed(value: T | None) -> T:
     if value is None:
         raise InternalError("a step of the demo did not leave what the next one needs")
     return value
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def say(text: str) -> None:
