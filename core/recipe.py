@@ -13,7 +13,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,9 +100,18 @@ class Recipe:
         check_target(Path(path))
         write_atomic(Path(path), self.dump().encode())
 
+    @cached_property
+    def _index(self) -> tuple[dict[str, tuple[Step, ...] | None], Patterns]:
+        """Entries by exact name, and compiled patterns in order. Kept here: hashing thousands of entries is slow."""
+        exact = {key: steps for key, steps in self.layers if not key.startswith(PATTERN)}
+        patterns = tuple(
+            (re.compile(key.removeprefix(PATTERN)), steps) for key, steps in self.layers if key.startswith(PATTERN)
+        )
+        return exact, patterns
+
     def steps_for(self, name: str) -> tuple[Step, ...]:
         """The steps of a layer; () when it is left alone."""
-        index, patterns = _index(self.layers)
+        index, patterns = self._index
         if name in index:
             return index[name] or ()
         return self._inherited(name, patterns)
@@ -120,7 +129,7 @@ class Recipe:
         An entry that would say what patterns and defaults say anyway is left out.
         """
         entries = dict(self.layers)
-        _, patterns = _index(self.layers)
+        _, patterns = self._index
         for name, steps in changes.items():
             new = tuple(steps or ())
             if new == self._inherited(name, patterns):
@@ -161,11 +170,3 @@ def read_text(path: str | Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise RecipeError(["the file is no UTF-8 text"], where=where, do="give a recipe file (YAML)") from None
-
-
-@lru_cache(maxsize=8)
-def _index(layers: tuple[Entry, ...]) -> tuple[dict[str, tuple[Step, ...] | None], Patterns]:
-    """Entries by exact name, and compiled patterns in order."""
-    exact = {key: steps for key, steps in layers if not key.startswith(PATTERN)}
-    patterns = tuple((re.compile(key.removeprefix(PATTERN)), steps) for key, steps in layers if key.startswith(PATTERN))
-    return exact, patterns
