@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
 from core.errors import ParameterError
@@ -119,6 +120,7 @@ def param(default: Any, title: str, description: str = "", **words: Any) -> Any:
 _TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
 
 
+@cache
 def specs(params: type) -> tuple[Spec, ...]:
     """The declared parameters of a method, in order."""
     out = []
