@@ -68,6 +68,7 @@ class CompareLens(Lens):
         session.modelChanged.connect(self._reset)
         session.dataChanged.connect(self._refresh)
         session.resultChanged.connect(self._refresh)
+        session.recipeChanged.connect(self._recipe_changed)
         session.stateChanged.connect(self._check_run)
         session.selectionChanged.connect(self._show_errors)
         session.runStarted.connect(self._start_run)
@@ -122,10 +123,13 @@ class CompareLens(Lens):
             self.empty.say("No model is open.", "Open an ONNX file, or the sample, to compare before and after.")
             return
         comparison = session.comparison
-        why = self._why_nothing()
-        self.sample_card.show_comparison(session, comparison, why)
-        self.accuracy_card.show_comparison(comparison, why)
+        self.sample_card.show_comparison(session, comparison, ("Samples will be here, the worst first.", ""))
+        self.accuracy_card.show_comparison(comparison, ("Accuracy by class will be here.", ""))
         self._show_errors()
+
+    def _recipe_changed(self) -> None:
+        if self._session is not None and self._session.result is None and self._run is None:
+            self._show_errors()  # only the advice depends on the plan
 
     def _why_nothing(self) -> tuple[str, str]:
         session = self._session
@@ -133,10 +137,10 @@ class CompareLens(Lens):
             if session is not None and session.result is not None:
                 return "Compressed without data: nothing was measured.", _LOAD_DATA
             return "There is no data to compare on.", _LOAD_DATA
-        if self._run is not None:
-            return "Measured when all layers are done.", ""
         if session.result is not None:
             return "The last run was made without data.", "Compress again to compare."
+        if session.recipe is None or not (session.recipe.defaults or session.recipe.layers):
+            return "Nothing is planned yet.", "Add steps to layers in the inspector, then press Compress."
         return "Nothing has been compressed yet.", "Press Compress to run both models on the loaded samples."
 
     def _show_errors(self) -> None:

@@ -73,7 +73,7 @@ def _move(field: NumberField, position: int, qtbot: QtBot, live: LiveLayer, sess
     """Milliseconds from setting the slider to the painted answer, with nothing else in the way."""
     assert field.slider is not None
     qtbot.waitUntil(lambda: not session.tasks.busy)
-    loop = QEventLoop()  # waits without polling, as the program does: polling would fight the thread for the interpreter
+    loop = QEventLoop()  # waits as the program does: polling would fight the thread for the interpreter
     live.changed.connect(loop.quit)
     start = time.perf_counter()
     field.slider.setValue(position if position != field.slider.value() else position - 1)

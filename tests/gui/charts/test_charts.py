@@ -179,6 +179,8 @@ def test_the_keyboard_is_seen(qtbot: QtBot) -> None:
     chart.set_bars(("a", "b"), np.array([40.0, 35.0]), None)
     plain_look = chart.grab().toImage()
     chart.window().activateWindow()
+    qtbot.waitUntil(chart.isActiveWindow)
+    chart.clearFocus()
     chart.setFocus(Qt.FocusReason.TabFocusReason)
     qtbot.waitUntil(chart.hasFocus)
     assert chart.grab().toImage().pixelColor(0, 0) == theme().color("accent") != plain_look.pixelColor(0, 0)
@@ -202,7 +204,8 @@ def test_hovering_reads_out_and_leaving_hides(qtbot: QtBot) -> None:
 def test_curves_and_marks(qtbot: QtBot) -> None:
     chart = shown(qtbot, CurveChart())
     x = np.array([1.0, 2.0, 3.0])
-    chart.set_curves((Curve("energy", "after", x, np.array([0.5, 0.9, 1.0])),), (Mark(2.0, "90 % at 2"),), "rank", "rank")
+    energy = Curve("energy", "after", x, np.array([0.5, 0.9, 1.0]))
+    chart.set_curves((energy,), (Mark(2.0, "90 % at 2"),), "rank", "rank")
     assert chart.marks() == ((2.0, "90 % at 2"),)
     assert chart.read_out(2.2, 0.0) == (2.0, "rank 2: energy 90.0 %")
     chart.set_curves((), (), "", "")
@@ -246,11 +249,13 @@ def test_lines_leave_gaps_for_nan(qtbot: QtBot) -> None:
 
 
 def test_every_chart_follows_the_theme(qtbot: QtBot) -> None:
-    charts = [shown(qtbot, make()) for make in (HistogramChart, RangeChart, CurveChart, ErrorBars, PairChart, LineChart)]
+    kinds = (HistogramChart, RangeChart, CurveChart, ErrorBars, PairChart, LineChart)
+    charts = [shown(qtbot, make()) for make in kinds]
     light = [chart.backgroundBrush().color().name() for chart in charts]
     theme().set_mode("dark")
     assert light == [theme()._roles["light"]["surface"].name()] * len(charts)
-    assert [chart.backgroundBrush().color().name() for chart in charts] == [theme().color("surface").name()] * len(charts)
+    dark = [chart.backgroundBrush().color().name() for chart in charts]
+    assert dark == [theme().color("surface").name()] * len(charts)
     histogram_chart = charts[0]
     assert isinstance(histogram_chart, HistogramChart)
     assert histogram_chart._after_bars._sharedBrush.color().name() == theme().color("after").name()

@@ -56,6 +56,8 @@ def test_empty_states_say_what_to_do(
     opened(session, cnn_path)
     assert lens.error_card.empty.words().startswith("There is no data to compare on. Load data")
     with_data(session, data_path, qtbot)
+    assert lens.error_card.empty.words().startswith("Nothing is planned yet. Add steps")
+    session.set_steps(("conv.weight",), (Step.make("quantize"),))
     assert lens.error_card.empty.words().startswith("Nothing has been compressed yet. Press Compress")
     assert lens.sample_card.empty.isVisible() and lens.accuracy_card.empty.isVisible()
 
