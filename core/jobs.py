@@ -153,15 +153,16 @@ def _measure(probe: LayerProbe, result: LayerResult) -> LayerLive:
         if isinstance(error, Cancelled):
             raise
         return LayerLive(result.name, None, error.what)
-    return LayerLive(result.name, value)
+    return LayerLive(result.name, value, "" if value is not None else probe.why_not(result.name))
 
 
 def _accumulated(model: Model, target: Path, samples: Samples, reporter: Reporter) -> tuple[LayerError, ...]:
     """The error at each layer's output in the whole compressed model; () when the graph cannot be taken apart."""
     from core.analysis.layer_error import accumulated_errors
+    from core.model.readers import open_model
 
     try:
-        return accumulated_errors(model.path, target, model, samples, reporter=reporter)
+        return accumulated_errors(model, open_model(target), samples, reporter=reporter)
     except FeatherweightError as error:
         if isinstance(error, Cancelled):
             raise

@@ -33,7 +33,7 @@ class LayerResult:
     skipped         why it stays as it was although it has steps (one clause), or ""
     encoding        how it is stored now, or None when it stays as it was
     bytes_before    of tensor data in the file
-    bytes_after     of tensor data, names and nodes; predicted, exact for a layer alone
+    bytes_after     of tensor data, then; what names and nodes take is in the file's size alone
     weight_sqnr_db  10 log10(sum of squares of the weights / of their changes); inf when unchanged
     seconds         time it took
     """
@@ -94,10 +94,10 @@ def compress_layer(model: Model, layer: Layer, steps: tuple[Step, ...], reporter
         encoding, reason = apply_steps(layer, original, steps, Context(layer, Memo(), seed, reporter))
         if encoding is None:
             return result(reason)
-        after = _bytes_in_file(encoding, layer, model.opset)
-        if after >= layer.nbytes:
-            return result(f"would take {_size(after)} instead of {_size(layer.nbytes)}")
-        return result("", encoding, after, _sqnr_db(original, encoding, reporter))
+        in_file = _bytes_in_file(encoding, layer, model.opset)
+        if in_file >= layer.nbytes:
+            return result(f"would take {_size(in_file)} instead of {_size(layer.nbytes)}")
+        return result("", encoding, encoding.nbytes, _sqnr_db(original, encoding, reporter))
     except Cancelled:
         raise
     except FeatherweightError as error:  # the weight cannot be read, for example: the other layers go on

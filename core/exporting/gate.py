@@ -24,6 +24,10 @@ PARITY_LIMIT = 1e-4
 """Largest difference to the simulated result, relative to the largest magnitude of that output. float32 kernels differ by
 about 1e-6 between graphs that are equal on paper; deep networks amplify it. The measured figure is always reported."""
 
+ROUNDING_MARGIN = 4.0
+"""A model that turns float32 rounding into more than PARITY_LIMIT (an output that is nearly zero on these inputs) may differ
+by this many times what its own graph differs with and without the runtime's optimisations."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -53,10 +57,16 @@ def gate(original: Path, simulated: Path | None, exported: Path, feeds: Sequence
     reporter.report(0.4, "Comparing with the simulated result")
     difference = None
     if feeds:
-        difference = _parity(session(simulated or original), tried, feeds, reporter)
-        if not difference <= PARITY_LIMIT:
+        wanted_file = simulated or original
+        wanted = _outputs(session(wanted_file), feeds, reporter.part(0.4, 0.6))
+        difference = _difference(_outputs(tried, feeds, reporter.part(0.6, 0.8)), wanted)
+        allowed = PARITY_LIMIT
+        if difference > allowed:  # is it the export, or does the model itself turn rounding into that much?
+            plain = _outputs(session(wanted_file, optimize=False), feeds, reporter.part(0.8, 1.0))
+            allowed = max(allowed, ROUNDING_MARGIN * _difference(plain, wanted))
+        if not difference <= allowed:
             raise GateError(f"the export differs from the simulated result by {difference:.2g} of its range "
-                            f"(allowed: {PARITY_LIMIT:g})", do="nothing was written; please report this model")
+                            f"(allowed: {allowed:.2g})", do="nothing was written; please report this model")
         checks.append(Check("parity", True, f"largest difference {difference:.1e} of the output's range on {len(feeds)} samples"))
     else:
         checks.append(Check("parity", True, "not compared: no data, and the model takes no made-up input"))
@@ -81,18 +91,35 @@ def _checker(original: Path, exported: Path) -> Check:
     raise GateError(f"onnx.checker refuses the export ({reason})", do="nothing was written; please report this model")
 
 
-def _parity(wanted: Any, tried: Any, feeds: Sequence[Feed], reporter: Reporter) -> float:
-    """Largest difference of any output, relative to the largest magnitude of the wanted output. NaN only where both are."""
-    worst = 0.0
+def _outputs(sess: Any, feeds: Sequence[Feed], reporter: Reporter) -> list[list[Any]]:
+    """All outputs on all feeds, by output."""
+    runs = []
     for number, feed in enumerate(feeds):
-        reporter.report(0.4 + 0.6 * number / len(feeds), "Comparing with the simulated result")
-        for a, b in zip(run(tried, feed), run(wanted, feed), strict=True):
-            worst = max(worst, relative_difference(a, b))
+        reporter.report(number / len(feeds), "Comparing with the simulated result")
+        runs.append(run(sess, feed))
+    return [list(values) for values in zip(*runs, strict=True)]
+
+
+def _difference(values: list[list[Any]], wanted: list[list[Any]]) -> float:
+    """The largest difference of any output, relative to the largest magnitude that it has on all feeds."""
+    worst = 0.0
+    for ours, theirs in zip(values, wanted, strict=True):
+        scale = max((_magnitude(value) for value in theirs), default=0.0)
+        worst = max(worst, *(relative_difference(a, b, scale) for a, b in zip(ours, theirs, strict=True)))
     return worst
 
 
-def relative_difference(value: Any, wanted: Any) -> float:
+def _magnitude(value: Any) -> float:
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        return 0.0
+    finite = value[np.isfinite(value)]
+    return float(np.abs(finite).max()) if finite.size else 0.0
+
+
+def relative_difference(value: Any, wanted: Any, scale: float = 0.0) -> float:
     """max |value - wanted| / max |wanted| of two outputs; inf when shapes, types or NaN positions differ.
+
+    scale  what to divide by instead, where that is larger (the output's magnitude on more samples)
 
     Integer outputs (token ids, arg max) follow from float values and may flip at a tie, so they are not compared; a
     sequence or map output is compared by equality.
@@ -111,5 +138,5 @@ def relative_difference(value: Any, wanted: Any) -> float:
         return float("inf")
     if not finite.any():
         return 0.0
-    scale = float(np.abs(b[finite]).max())
+    scale = max(scale, float(np.abs(b[finite]).max()))
     return float(np.abs(a[finite] - b[finite]).max()) / (scale or 1.0)
