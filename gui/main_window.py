@@ -80,6 +80,7 @@ class MainWindow(QMainWindow):
         for widget in (self._rules[1], self.totals):
             column.addWidget(widget)
         self.setCentralWidget(centre)
+        self._stack.setFocus()  # no button looks chosen before Tab is pressed
 
     def _connect(self) -> None:
         session = self.session

@@ -76,7 +76,7 @@ QToolButton:focus { border-color: $accent; }
 QToolButton:checked { background: $selection; color: $accent; }
 QToolButton:disabled { color: $disabled; }
 QToolButton::menu-indicator { image: none; }
-QToolButton[role="button"], QToolButton[role="flat"], QToolButton[role="primary"] { padding: 5px 11px;
+QToolButton[role="button"], QToolButton[role="flat"], QToolButton[role="primary"] { padding: 5px 7px;
   min-height: 16px; }
 QToolButton[role="button"] { background: $surface; border-color: $border; }
 QToolButton[role="button"]:hover { background: $hover; border-color: $strong_border; }

@@ -61,7 +61,7 @@ def summarize(model: Model | None, recipe: Recipe | None, names: Sequence[str]) 
     ordered = sorted(by_steps.items(), key=lambda item: -len(item[1]))
     variants = tuple(Variant(steps, tuple(which)) for steps, which in ordered)
     locked = layers[0].locked if all(layer.locked for layer in layers) else ""
-    title = layers[0].name if len(layers) == 1 else f"{len(layers)} layers"
+    title = layers[0].title if len(layers) == 1 else f"{len(layers)} layers"
     return Summary(layers, title, _facts(layers, model.file_bytes), locked, variants)
 
 

@@ -44,6 +44,7 @@ class LayersDelegate(QStyledItemDelegate):
         row, rect = model.row(index.row()), option.rect
         state = option.state
         painter.save()
+        painter.setClipRect(rect)
         if state & QStyle.StateFlag.State_Selected:
             painter.fillRect(rect, self._colors["selection"])
         painter.fillRect(rect.left(), rect.bottom(), rect.width(), 1, self._colors["border"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt, QTimer
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -25,6 +25,8 @@ from gui.units import file_size
 _WIDTHS = {Column.SIZE: 70, Column.WEIGHTS: 80, Column.ERROR: 76, Column.PLAN: 122}
 _FIRST_ORDER = {Column.SIZE: Qt.SortOrder.DescendingOrder, Column.WEIGHTS: Qt.SortOrder.DescendingOrder}
 _REFILTER_MS = 250
+_ROOM_FOR_ERROR, _ROOM_FOR_WEIGHTS = 400, 490
+"""Widths of the panel from which these columns leave enough for the names."""
 
 
 class LayersTable(QTableView):
@@ -65,8 +67,8 @@ class LayersPanel(QFrame):
         self.table.selectionModel().currentRowChanged.connect(self._take_selection)
         session.selectionChanged.connect(self._show_selection)
         session.statisticsChanged.connect(self._refilter_if_asked)
-        session.stateChanged.connect(self._show_error_column)
-        self._show_error_column()
+        session.stateChanged.connect(self._choose_columns)
+        self._choose_columns()
         self._after_reset()
 
     def _build_table(self) -> LayersTable:
@@ -88,6 +90,8 @@ class LayersPanel(QFrame):
         header.setFixedHeight(28)
         header.setHighlightSections(False)
         header.setSectionsClickable(True)
+        # Its own, empty selection: asking whether a column is selected walks through all rows at every painting.
+        header.setSelectionModel(QItemSelectionModel(self.model, header))
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(Column.LAYER, QHeaderView.ResizeMode.Stretch)
         for column, width in _WIDTHS.items():
@@ -116,9 +120,15 @@ class LayersPanel(QFrame):
         for widget in (rules[1], foot):
             layout.addWidget(widget)
 
-    def _show_error_column(self) -> None:
-        """Without steps there are no errors, and names need the room."""
-        self.table.setColumnHidden(Column.ERROR, not self._session.has_steps)
+    def _choose_columns(self) -> None:
+        """Names come first: without steps there are no errors, and in a narrow panel pictures give way."""
+        width = self.width()
+        self.table.setColumnHidden(Column.ERROR, not self._session.has_steps or width < _ROOM_FOR_ERROR)
+        self.table.setColumnHidden(Column.WEIGHTS, width < _ROOM_FOR_WEIGHTS)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._choose_columns()
 
     # -- filter and sort --------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ SPARK_WIDTH, SPARK_HEIGHT, SPARK_BARS = 65, 15, 22
 _SHORT = {Kind.DEPTHWISE: "Conv\N{MIDDLE DOT}dw", Kind.CONV_TRANSPOSE: "ConvT", Kind.EMBEDDING: "Embed",
           Kind.RECURRENT: "Recur"}
 """Badges of kinds whose name is too long for the table."""
+_USUAL_ENDING = ".weight"
 GOOD_DB, POOR_DB, WORST_DB, BEST_DB = 30.0, 15.0, 0.0, 50.0
 """SQNR that counts as good, below which it is bad, and the ends of the error bar."""
 
@@ -51,7 +52,12 @@ def build_row(session: Session, layer: Layer) -> Row:
     plan, role = plan_text(session, layer)
     badge = _SHORT.get(layer.kind, str(layer.kind))
     bars = spark_bars(session.statistics.get(layer.name))
-    return Row(layer.title, badge, file_size(layer.nbytes), bars, *_error_cell(error), plan, role)
+    return Row(short_name(layer), badge, file_size(layer.nbytes), bars, *_error_cell(error), plan, role)
+
+
+def short_name(layer: Layer) -> str:
+    """The name for the table: nearly all end in ".weight", which only takes room. The tool tip has the whole name."""
+    return layer.title.removesuffix(_USUAL_ENDING) or layer.title
 
 
 def error_db(session: Session, name: str) -> tuple[float, bool]:

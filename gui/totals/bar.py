@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QWidget
 
 from gui.charts.card import with_role
@@ -32,13 +33,16 @@ class TotalsBar(QFrame):
             rule.setFixedWidth(1)
             layout.addWidget(rule)
         self.status = TaskStatus(session, self)
-        self.status.setFixedWidth(_STATUS_WIDTH)
         layout.addWidget(self.status)
         self.setFixedHeight(76)
         for signal in (session.modelChanged, session.dataChanged, session.resultChanged, session.previewsChanged,
                        session.recipeChanged):
             signal.connect(self._update)
         self._update()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.status.setFixedWidth(min(_STATUS_WIDTH, self.width() // 4))
 
     @property
     def shown(self) -> tuple[Figure, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QFontMetrics, QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from gui.charts.card import restyle, with_role
@@ -71,6 +71,17 @@ class TotalCard(QFrame):
             self._figure = figure
             self._render()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Figures are large where there is room for them."""
+        plain = f"{self._figure.before} {_ARROW} {self._figure.after}"
+        large = theme().font("figure", strong=True, figures=True)
+        fits = QFontMetrics(large).horizontalAdvance(plain) <= self._value.width()
+        self._value.setFont(theme().font("figure" if fits else "body", figures=True))
+
     def _render(self) -> None:
         figure, now = self._figure, theme()
         self._title.set_whole(figure.title)
@@ -83,6 +94,7 @@ class TotalCard(QFrame):
         else:
             text = _colored(before, quiet if figure.before == NONE else loud)
         self._value.setText(text)
+        self._fit()
         restyle(self._note, "small" if figure.role == "muted" else f"small_{figure.role}")
         self._note.set_whole(figure.note)
         self.setToolTip(figure.detail)
