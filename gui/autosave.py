@@ -1,11 +1,13 @@
 """Keeps the session on disk, so that a crash, a power cut or a hasty close loses nothing.
 
 While the program runs, `session-PID.json` beside a lock file follows every change within a second. A normal end removes
-it, or keeps it as `kept.json` when there were unsaved edits. A file whose lock is free belongs to a program that died.
+it. Unsaved edits are kept beside it as `kept-HASH.json`, one file a model, when their model is closed. A session file
+whose lock is free belongs to a program that died.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -23,13 +25,13 @@ if TYPE_CHECKING:
 DELAY_MS = 1000
 KEY = "autosave"
 _VERSION = 1
-_KEPT = "kept.json"
 
 
 @dataclass(frozen=True)
 class SavedSession:
-    """What it takes to go on. `crashed`: the program that wrote it did not end properly."""
+    """What it takes to go on. `crashed`: the program that wrote it, as `file`, did not end properly."""
 
+    file: Path
     model: str
     recipe: str
     data: str | None
@@ -80,7 +82,8 @@ class Autosave(QObject):
         state = self._state()
         if state is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _save(self.folder / _KEPT, *state)
+            name = hashlib.sha256(state[1]["model"].encode()).hexdigest()[:12]
+            _save(self.folder / f"kept-{name}.json", *state)
 
     def end(self) -> None:
         """A normal end: nothing to restore, but for unsaved edits, which are kept."""
@@ -94,21 +97,23 @@ class Autosave(QObject):
 
 
 def find_saved(folder: Path) -> SavedSession | None:
-    """The session to offer at the start: the newest of those that died, else the one that was kept. None if neither."""
+    """The session to offer at the start: the newest of those that died, else of those that were kept. None if neither.
+
+    Files that cannot be read, or whose model is gone, are passed over.
+    """
     died = [path for path in folder.glob("session-*.json") if _is_free(path)]
-    for path in sorted(died, key=lambda p: p.stat().st_mtime, reverse=True):
-        saved = _load(path, crashed=True)
-        if saved is not None:
-            return saved
-    return _load(folder / _KEPT, crashed=False)
+    for paths, crashed in ((died, True), (list(folder.glob("kept-*.json")), False)):
+        for path in sorted(paths, key=lambda p: p.stat().st_mtime, reverse=True):
+            saved = _load(path, crashed=crashed)
+            if saved is not None:
+                return saved
+    return None
 
 
-def forget_saved(folder: Path) -> None:
-    """Remove what `find_saved` finds: it was restored or declined."""
-    for path in [*folder.glob("session-*.json"), folder / _KEPT]:
-        if path.name == _KEPT or _is_free(path):
-            path.unlink(missing_ok=True)
-            _lock_path(path).unlink(missing_ok=True)
+def forget_saved(saved: SavedSession) -> None:
+    """Remove a saved session: it was restored or declined."""
+    saved.file.unlink(missing_ok=True)
+    _lock_path(saved.file).unlink(missing_ok=True)
 
 
 def _save(path: Path, recipe: Recipe, values: dict[str, Any], reporter: Reporter | None = None) -> None:
@@ -125,7 +130,7 @@ def _load(path: Path, *, crashed: bool) -> SavedSession | None:
         if content["featherweight"] != _VERSION or not Path(content["model"]).exists():
             return None
         data = content["data"]
-        return SavedSession(str(content["model"]), str(content["recipe"]), None if data is None else str(data),
+        return SavedSession(path, str(content["model"]), str(content["recipe"]), None if data is None else str(data),
                             tuple(map(str, content["selection"])), crashed)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,13 @@ def read_samples(path: Path, inputs: tuple[Port, ...], reporter: Reporter) -> Sa
     from core.data.loading import load_samples
 
     return load_samples(path, inputs, reporter=reporter)
+
+
+def write_recipe(path: Path, recipe: Recipe, model: Model, reporter: Reporter) -> None:
+    """Save a recipe with the name and the hash of the model that it was made for."""
+    named = replace(recipe, model_name=model.name, model_sha256=model.sha256)
+    reporter.check()
+    named.save(path)
 
 
 def import_late(names: tuple[str, ...], reporter: Reporter) -> None:

@@ -259,15 +259,12 @@ class MainWindow(QMainWindow):
         name = Path(saved.model).name
         text = (f"Featherweight did not close properly. Go on with {name} as it was?" if saved.crashed
                 else f"There are unsaved edits of {name} from before. Go on with them?")
-        self.messages.say(text, actions=(("Restore", lambda: self._restore(saved)), ("Discard", self._discard)))
+        self.messages.say(text, actions=(("Restore", lambda: self._restore(saved)), ("Discard", lambda: forget_saved(saved))))
 
     def _restore(self, saved: SavedSession) -> None:
-        self._discard()
+        forget_saved(saved)
         self.session.open_model(saved.model, recipe=saved.recipe, data=Path(saved.data) if saved.data else None,
                                 selection=saved.selection)
-
-    def _discard(self) -> None:
-        forget_saved(self.autosave.folder)
 
     # -- drag and drop ----------------------------------------------------------------------------------------------
 

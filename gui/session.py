@@ -16,7 +16,7 @@ from PySide6.QtGui import QUndoStack
 from core.errors import FeatherweightError
 from gui.commands import SetRecipe
 from gui.derived import PREDICTION, PREVIEWS, STATISTICS, Derived
-from gui.loading import read_model, read_samples
+from gui.loading import read_model, read_samples, write_recipe
 from gui.result import Result
 from gui.runs import COMPRESS, EXPORT, Runs
 from gui.tasks import Tasks
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from core.model.model import Model
     from core.recipe import Recipe, Step
 
-OPEN, DATA = "open", "data"
+OPEN, DATA, SAVE = "open", "data", "save"
 """Keys of the session's own tasks."""
 
 
@@ -263,18 +263,19 @@ class Session(QObject):
         self.stateChanged.emit()
 
     def save_recipe(self, path: str | Path) -> None:
-        """Write the recipe as YAML; it is the clean state from then on."""
-        if self._recipe is None:
+        """Write the recipe as YAML, in the background; it is the clean state from then on."""
+        if self._recipe is None or self._model is None:
             return
-        try:
-            self._recipe.save(Path(path))
-        except FeatherweightError as error:
-            self.failed.emit(error)
-            return
-        self._recipe_path = Path(path)
-        self.undo_stack.setClean()
-        self.said.emit(f"Saved the recipe as {Path(path).name}.")
-        self.stateChanged.emit()
+        path, recipe = Path(path), self._recipe
+
+        def saved(_nothing: None) -> None:
+            self._recipe_path = path
+            if self._recipe is recipe:  # else it was edited meanwhile
+                self.undo_stack.setClean()
+            self.said.emit(f"Saved the recipe as {path.name}.")
+            self.stateChanged.emit()
+
+        self.tasks.thread(SAVE, write_recipe, path, recipe, self._model, title=f"Saving {path.name}", done=saved)
 
     def open_recipe(self, path: str | Path) -> None:
         """Replace the steps by those of a recipe file; undoable. A recipe that does not fit changes nothing."""

@@ -79,11 +79,24 @@ def test_unsaved_edits_are_kept_on_close_and_offered(window: MainWindow, setting
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"featherweight": 99}', b'{"featherweight": 1, "model": 5}'])
 def test_damaged_session_file_is_passed_over(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "kept.json").write_bytes(content)
+    (tmp_path / "kept-0123.json").write_bytes(content)
     (tmp_path / "session-1234567.json").write_bytes(content)
     assert find_saved(tmp_path) is None
-    forget_saved(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+
+
+def test_edits_of_two_models_are_both_kept(window: MainWindow, settings: Settings, opened: Opened, mlp_path: Path,
+                                           cnn_path: Path) -> None:
+    opened(window.session, mlp_path)
+    window.session.set_steps(["fc1.weight"], [Step.make("quantize", bits=6)])
+    window.close_model()
+    opened(window.session, cnn_path)
+    window.session.set_steps(["fc.weight"], [Step.make("quantize", bits=2)])
+    window.close()
+    models = []
+    while (saved := find_saved(settings.folder / "sessions")) is not None:
+        models.append(Path(saved.model))
+        forget_saved(saved)
+    assert sorted(models) == sorted([mlp_path, cnn_path])
 
 
 def test_killed_program_is_offered_again_and_restored(qapp: QApplication, tmp_path: Path, mlp_path: Path,

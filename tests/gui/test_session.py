@@ -91,11 +91,14 @@ def test_previews_and_predicted_size_follow_the_plan(session: Session, opened: O
     qtbot.waitUntil(lambda: not session.previews, timeout=PATIENCE_MS)
 
 
-def test_recipe_round_trip_and_clean_state(session: Session, opened: Opened, mlp_path: Path, tmp_path: Path) -> None:
+def test_recipe_round_trip_and_clean_state(session: Session, opened: Opened, mlp_path: Path, tmp_path: Path,
+                                           qtbot: QtBot) -> None:
     opened(session, mlp_path)
     session.set_steps(["fc1.weight"], eight())
     path = tmp_path / "plan.yaml"
-    session.save_recipe(path)
+    with qtbot.waitSignal(session.said, timeout=PATIENCE_MS):
+        session.save_recipe(path)
+    assert session.model is not None and session.model.sha256 in path.read_text()
     assert not session.edited
     session.set_steps(["fc1.weight"], None)
     assert session.edited
