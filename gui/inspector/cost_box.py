@@ -61,7 +61,7 @@ def several_layers(summary: Summary, session: Session) -> tuple[tuple[Row, ...],
         before += layer.nbytes if preview is None else preview.bytes_before
         after += layer.nbytes if preview is None else preview.bytes_after
         if preview is not None and preview.skipped:
-            skipped.append(f"{layer.name}: {preview.skipped}")
+            skipped.append(f"{layer.title}: {preview.skipped}")
     size = _sizes(before, after) if not waiting else f"{file_size(before)} {_ARROW} being computed"
     rows = [Row("Size of all", size, "Exact bytes of these layers in the file.")]
     if not skipped:

@@ -9,6 +9,8 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 from gui.charts.card import with_role
 from gui.inspector.summary import Summary
 
+_MOST_NAMES = 20
+
 
 class ElidedLabel(QLabel):
     """One line that is shortened in the middle: the ends of a tensor's name tell layers apart."""
@@ -63,6 +65,7 @@ class Heading(QWidget):
     def show_summary(self, summary: Summary) -> None:
         """Show the selection."""
         self.name.set_full(summary.title)
-        if len(summary.layers) > 1:
-            self.name.setToolTip("\n".join(summary.names[:20]) + ("\n..." if len(summary.names) > 20 else ""))
+        more = len(summary.names) - _MOST_NAMES
+        rest = f"\nand {more} more" if more > 0 else ""
+        self.name.setToolTip("\n".join(summary.names[:_MOST_NAMES]) + rest)
         self.facts.setText(summary.facts)

@@ -28,7 +28,7 @@ class Variant:
 class Summary:
     """The selection in words.
 
-    title      the layer's name, or "12 layers"
+    title      what the layer is called, or "12 layers"
     facts      kind, shape, weights, size, share of the file
     locked     why nothing can be done to any of the layers, or ""
     variants   the different steps of the layers, the most frequent first; one when all have the same

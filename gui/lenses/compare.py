@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QGridLayout, QStackedLayout, QWidget
 
 from gui.charts.empty import EmptyState
@@ -24,6 +25,7 @@ from gui.runs import COMPRESS, EXPORT
 from gui.session import Session
 
 if TYPE_CHECKING:
+    from core.model.model import Model
     from core.pipeline import LayerResult
 
 _REDRAW_MS = 33
@@ -78,6 +80,10 @@ class CompareLens(Lens):
         self.error_card.view_chosen.connect(self._show_errors)
         self._refresh()
 
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._refresh()
+
     # -- a run ---------------------------------------------------------------------------------------------------------
 
     def _start_run(self) -> None:
@@ -116,7 +122,7 @@ class CompareLens(Lens):
 
     def _refresh(self) -> None:
         session = self._session
-        if session is None:
+        if session is None or not self.isVisible():
             return
         self._stack.setCurrentIndex(0 if session.model is None else 1)
         if session.model is None:
@@ -145,7 +151,7 @@ class CompareLens(Lens):
 
     def _show_errors(self) -> None:
         session = self._session
-        if session is None or session.model is None:
+        if session is None or session.model is None or not self.isVisible():
             return
         if self._run is not None:
             self.error_card.show_kind(False)
@@ -158,7 +164,7 @@ class CompareLens(Lens):
             self.error_card.show_empty(*self._why_nothing())
             return
         stale = "" if session.result_current else _STALE
-        self.error_card.show_view(view, self._source_words(stale), session.selection)
+        self.error_card.show_view(view, self._source_words(stale), session.selection, _titles(session.model))
 
     def _show_live(self, session: Session, run: LiveRun) -> None:
         words = f"running live: {run.done} of {len(run.planned)} layers compressed"
@@ -166,7 +172,7 @@ class CompareLens(Lens):
             words += " · no data is loaded, so no error is measured"
         else:
             words += f" · each layer alone, measured on up to {_few(session.samples.n)} samples"
-        self.error_card.show_view(live_view(run), words, session.selection)
+        self.error_card.show_view(live_view(run), words, session.selection, _titles(session.model))
 
     def _finished_view(self, session: Session) -> ErrorView | None:
         result, model = session.result, session.model
@@ -185,6 +191,11 @@ class CompareLens(Lens):
         else:
             words = f"the whole model compressed, measured on {n} samples"
         return f"{words} · {stale}" if stale else words
+
+
+def _titles(model: Model | None) -> dict[str, str]:
+    """How layers are called, where it is not by their names."""
+    return {layer.name: layer.title for layer in model.layers if layer.title != layer.name} if model is not None else {}
 
 
 def _few(n: int) -> int:

@@ -89,8 +89,8 @@ def _view(names: Sequence[str], errors: Mapping[str, float], reasons: Mapping[st
     return ErrorView(tuple(names), np.array([errors.get(name, np.nan) for name in names], np.float64), dict(reasons))
 
 
-def budget_words(view: ErrorView, budget: float) -> str:
-    """Which layers are over the budget: how many, and the first."""
+def budget_words(view: ErrorView, budget: float, titles: Mapping[str, str]) -> str:
+    """Which layers are over the budget: how many, and the first. `titles` are the names to show, where they differ."""
     over = view.over(budget)
     if not len(view.names) or np.isnan(view.db).all():
         return ""
@@ -98,7 +98,8 @@ def budget_words(view: ErrorView, budget: float) -> str:
         return f"no layer is over the budget of {_budget(budget)}"
     first = over[0]
     rest = f", {len(over) - 1} more" if len(over) > 1 else ""
-    return f"first over the budget of {_budget(budget)}: {view.names[first]} ({decibels(float(view.db[first]))}){rest}"
+    name = titles.get(view.names[first], view.names[first])
+    return f"first over the budget of {_budget(budget)}: {name} ({decibels(float(view.db[first]))}){rest}"
 
 
 def missing_words(view: ErrorView) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
@@ -89,15 +89,17 @@ class ErrorCard(Card):
         for button in self._kinds.buttons():
             button.setVisible(enabled)
 
-    def show_view(self, view: ErrorView, words: str, selected: Sequence[str]) -> None:
-        """Show the bars; `words` says where the figures come from."""
+    def show_view(self, view: ErrorView, words: str, selected: Sequence[str], titles: Mapping[str, str]) -> None:
+        """Show the bars; `words` says where the figures come from, `titles` how layers are called."""
         self._view = view
         self._stack.setCurrentWidget(self.bars)
         budget = self.budget.value()
-        over = budget_words(view, budget)
+        over = budget_words(view, budget, titles)
         self.caption.set_template(" · ".join(part for part in (words, over, missing_words(view)) if part))
         chosen = [i for i, name in enumerate(view.names) if name in set(selected)]
-        self.bars.set_bars(view.names, view.db, budget, chosen, view.reasons)
+        shown = [titles.get(name, name) for name in view.names]
+        reasons = {titles.get(name, name): reason for name, reason in view.reasons.items()}
+        self.bars.set_bars(shown, view.db, budget, chosen, reasons)
 
     def show_empty(self, sentence: str, advice: str) -> None:
         """Say why there is nothing."""

@@ -128,7 +128,7 @@ class SampleCard(Card):
             self._stage.setCurrentWidget(self.picture)
         elif found.line is not None:
             self.line.set_values(found.line)
-            self.line.set_labels(x=f"place in input {found.name}")
+            self.line.set_labels(x=f"place in {found.name}")
             self._stage.setCurrentWidget(self.line)
         else:
             self.numbers.setText(f"{found.name}: {found.text}" if found.name else found.text)

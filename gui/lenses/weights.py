@@ -82,6 +82,7 @@ class WeightsLens(Lens):
         super().showEvent(event)
         if self._live is not None:
             self._live.want_details(True)
+            self._refresh()
 
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
@@ -91,7 +92,7 @@ class WeightsLens(Lens):
     # -- state to widgets --------------------------------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        if self._session is None or self._live is None:
+        if self._session is None or self._live is None or not self.isVisible():
             return
         shown = self._live.shown
         if shown is None or shown.problem:

@@ -41,9 +41,10 @@ def test_a_live_run_counts_what_was_planned() -> None:
 def test_the_first_layer_over_the_budget_is_named() -> None:
     view = ErrorView(("a", "b", "c", "d"), np.array([40.0, 28.13, np.nan, 12.0]))
     assert view.over(30.0) == (1, 3)
-    assert budget_words(view, 30.0) == "first over the budget of 30 dB: b (28.1 dB), 1 more"
-    assert budget_words(view, 10.0) == "no layer is over the budget of 10 dB"
-    assert budget_words(ErrorView(("a",), np.array([np.nan])), 30.0) == ""
+    assert budget_words(view, 30.0, {}) == "first over the budget of 30 dB: b (28.1 dB), 1 more"
+    assert "encoder.b (28.1 dB)" in budget_words(view, 30.0, {"b": "encoder.b"})
+    assert budget_words(view, 10.0, {"a": "first"}) == "no layer is over the budget of 10 dB"
+    assert budget_words(ErrorView(("a",), np.array([np.nan])), 30.0, {}) == ""
 
 
 def test_answers_of_both_models_side_by_side() -> None:
