@@ -259,7 +259,8 @@ class MainWindow(QMainWindow):
         name = Path(saved.model).name
         text = (f"Featherweight did not close properly. Go on with {name} as it was?" if saved.crashed
                 else f"There are unsaved edits of {name} from before. Go on with them?")
-        self.messages.say(text, actions=(("Restore", lambda: self._restore(saved)), ("Discard", lambda: forget_saved(saved))))
+        self.messages.say(text, actions=(("Restore", lambda: self._restore(saved)),
+                                         ("Discard", lambda: forget_saved(saved))))
 
     def _restore(self, saved: SavedSession) -> None:
         forget_saved(saved)

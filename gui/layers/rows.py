@@ -68,7 +68,15 @@ def error_db(session: Session, name: str) -> tuple[float, bool]:
     if session.result_current and session.result is not None and name in session.result.live:
         return session.result.live[name], True
     preview = session.previews.get(name)
-    return (preview.weight_sqnr_db, False) if preview is not None and not preview.skipped else (math.nan, False)
+    return (math.nan if preview is None or why_skipped(session, name) else preview.weight_sqnr_db), False
+
+
+def why_skipped(session: Session, name: str) -> str:
+    """Why the steps of a layer were not taken, by the last compression if it still holds, else by its preview, or ""."""
+    if session.result_current and session.result is not None and name in session.result.layers:
+        return session.result.layers[name].skipped
+    preview = session.previews.get(name)
+    return preview.skipped if preview is not None else ""
 
 
 def _error_cell(db: float) -> tuple[str, float | None, str]:
@@ -88,9 +96,9 @@ def plan_text(session: Session, layer: Layer) -> tuple[str, str]:
     steps = session.steps(layer.name)
     if not steps:
         return "keep", "faint"
-    preview = session.previews.get(layer.name)
-    if preview is not None and preview.skipped:
-        return f"skipped: {preview.skipped}", "warn"
+    skipped = why_skipped(session, layer.name)
+    if skipped:
+        return f"skipped: {skipped}", "warn"
     return " \N{MIDDLE DOT} ".join(step.label() for step in steps), "accent"
 
 

@@ -1,4 +1,4 @@
-"""The window's own times: first paint, opening a large model, longest gap of the event loop. Prints; asserts nothing."""
+"""The window's own times: first paint, opening a large model, longest gap of the event loop. Asserts nothing."""
 
 from __future__ import annotations
 

@@ -68,6 +68,21 @@ def test_plan_and_error_follow_the_recipe(session: Session, opened: Opened, cnn_
     assert row.error_share is not None and row.error == f"{session.previews['fc.weight'].weight_sqnr_db:.0f}"
 
 
+def test_layer_left_alone_by_the_compression_says_why(session: Session, opened: Opened, cnn_path: Path,
+                                                      qtbot: QtBot) -> None:
+    """Pruned and packed, 72 weights take more bytes than before: the exporter leaves them as they were."""
+    model = LayersModel(session)
+    opened(session, cnn_path)
+    session.set_steps(["depthwise.weight"], [Step.make("prune", ratio=0.1), Step.make("quantize", bits=8)])
+    session.set_steps(["fc.weight"], [Step.make("quantize", bits=8)])
+    qtbot.waitUntil(lambda: session.predicted_bytes is not None, timeout=PATIENCE_MS)
+    session.compress()
+    qtbot.waitUntil(lambda: session.result is not None, timeout=PATIENCE_MS)
+    assert session.result is not None and session.result.layers["depthwise.weight"].skipped
+    row = model.row(model.row_of("depthwise.weight"))
+    assert row.plan.startswith("skipped: ") and row.plan_role == "warn" and row.error == ""
+
+
 def test_header_sorts_turns_round_and_returns_to_the_graph(panel: LayersPanel, session: Session, opened: Opened,
                                                            cnn_path: Path) -> None:
     opened(session, cnn_path)
