@@ -15,6 +15,8 @@ from gui.charts.axis import Axis
 from gui.charts.plot import Plot
 from gui.theme import theme
 
+_HEIGHTS = (0.5, 0.35, 0.65, 0.2, 0.8, 0.08)
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -62,7 +64,8 @@ class CurveChart(Plot):
         pad = 0.02 * (high - low or 1.0)
         self.plotItem.getViewBox().setRange(xRange=(low - pad, high + pad), yRange=(-0.02, 1.06), padding=0)
         for mark in marks:
-            self._add_mark(mark, late=mark.x > (low + high) / 2)
+            late = mark.x > (low + high) / 2
+            self._add_mark(mark, late, self._free_height(mark.x, -0.3 if late else 0.3, high - low))
         self._color_items()
 
     def marks(self) -> tuple[tuple[float, str], ...]:
@@ -73,10 +76,16 @@ class CurveChart(Plot):
         super().retheme()
         self._color_items()
 
-    def _add_mark(self, mark: Mark, late: bool) -> None:
+    def _free_height(self, x: float, reach: float, span: float) -> float:
+        """Where words beside x, `reach` of the span wide, are farthest from every curve."""
+        beside = x + np.linspace(0.0, reach, 7) * span
+        drawn = np.concatenate([np.interp(beside, curve.x, curve.y) for curve in self._curves])
+        return max(_HEIGHTS, key=lambda height: float(np.abs(drawn - height).min()))
+
+    def _add_mark(self, mark: Mark, late: bool, height: float) -> None:
         line = pg.InfiniteLine(pos=mark.x, angle=90, movable=False)
-        text = pg.TextItem(mark.text, anchor=(1.0 if late else 0.0, 0.0))
-        text.setPos(mark.x, 0.55)
+        text = pg.TextItem(mark.text, anchor=(1.0 if late else 0.0, 0.5))
+        text.setPos(mark.x, height)
         self._marks.append((line, text))
         self.plotItem.addItem(line, ignoreBounds=True)
         self.plotItem.addItem(text, ignoreBounds=True)

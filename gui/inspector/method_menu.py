@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtWidgets import QMenu
+from PySide6.QtWidgets import QLabel, QMenu, QWidgetAction
 
 from core.methods.base import Method
 from core.methods.registry import all_methods
 from core.model.layer import Layer
+from gui.charts.card import with_role
 
 
 def why_none(method: Method, layers: Sequence[Layer]) -> str:
@@ -30,7 +31,7 @@ def fill_with_methods(
     for method in all_methods():
         if method.family != family:
             family = method.family
-            menu.addSection(family.capitalize())
+            menu.addAction(_header(family.capitalize(), menu))
         reason = why_none(method, layers)
         action = menu.addAction(_text(method, reason))
         action.setToolTip(reason or method.summary)
@@ -40,6 +41,17 @@ def fill_with_methods(
         action.setChecked(method.key == current)
         action.setData(method.key)
         action.triggered.connect(lambda _checked=False, key=method.key: choose(key))
+
+
+def _header(text: str, menu: QMenu) -> QWidgetAction:
+    """A family's name; the style draws no texts on separators."""
+    label = QLabel(text)
+    with_role(label, "small")
+    label.setContentsMargins(12, 6, 12, 2)
+    header = QWidgetAction(menu)
+    header.setDefaultWidget(label)
+    header.setEnabled(False)
+    return header
 
 
 def _text(method: Method, reason: str) -> str:

@@ -33,7 +33,7 @@ class StepCard(QFrame):
     def __init__(self, step: Step, layers: Sequence[Layer], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.method = by_key(step.method)
-        self._layers = tuple(layers)
+        self._layers: tuple[Layer, ...] = ()
         with_role(self, "card")
         self._number = QLabel(self)
         with_role(self._number, "caption")
@@ -56,7 +56,7 @@ class StepCard(QFrame):
         self.form = Form(self.method, self)
         self.form.edited.connect(self.edited)
         self._lay_out()
-        self.set_step(step)
+        self.set_step(step, layers)
 
     def _action(self, text: str, keys: str, do: object) -> QAction:
         action = QAction(text, self)
@@ -68,13 +68,17 @@ class StepCard(QFrame):
 
     def _menu(self) -> QMenu:
         menu = QMenu(self)
-        change = menu.addMenu("Change to")
-        fill_with_methods(change, self._layers, self.method_chosen.emit, current=self.method.key)
+        self.change_menu = menu.addMenu("Change to")
+        self.change_menu.aboutToShow.connect(self._fill_change_menu)
         menu.addSeparator()
         menu.addActions([self._up, self._down])
         menu.addSeparator()
         menu.addAction(self._remove)
         return menu
+
+    def _fill_change_menu(self) -> None:
+        self.change_menu.clear()
+        fill_with_methods(self.change_menu, self._layers, self.method_chosen.emit, current=self.method.key)
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()
@@ -90,8 +94,9 @@ class StepCard(QFrame):
         layout.addWidget(self.form)
         self.form.setVisible(bool(self.form.fields))
 
-    def set_step(self, step: Step) -> None:
-        """Show the step's parameters; its method must be the card's."""
+    def set_step(self, step: Step, layers: Sequence[Layer]) -> None:
+        """Show the step's parameters, for these layers; its method must be the card's."""
+        self._layers = tuple(layers)
         self.form.set_params(step.params)
 
     def tab_stops(self) -> tuple[QWidget, ...]:

@@ -14,7 +14,7 @@ _MOST_VARIANTS = 6
 
 
 class StepList(QWidget):
-    """Shows a selection's steps; keeps the cards while only their parameters change, so that a drag goes on.
+    """Shows a selection's steps; keeps the cards while their methods stay the same, so that a drag goes on.
 
     edited(index, params, key), method_chosen(index, key), moved(index, places), removed(index)
     variant_chosen(steps)   the layers differ, and these steps are wanted for all of them
@@ -43,13 +43,13 @@ class StepList(QWidget):
     def show_summary(self, summary: Summary) -> bool:
         """Show the steps of a selection; True when the cards were made anew."""
         steps = summary.steps
-        shape = (summary.names, tuple(s.method for s in steps)) if steps is not None else (summary.variants,)
+        shape = (summary.locked, *(s.method for s in steps)) if steps is not None else (summary.variants,)
         anew = shape != self._shape
         if anew:
             self._shape = shape
             self._rebuild(summary)
         for card, step in zip(self._cards, steps or (), strict=True):
-            card.set_step(step)
+            card.set_step(step, summary.layers)
         return anew
 
     def tab_stops(self) -> tuple[QWidget, ...]:

@@ -144,6 +144,21 @@ def test_a_method_that_cannot_is_disabled_and_says_why(panel: Inspector, session
     assert [step.method for step in session.steps(CONV)] == ["prune"]
 
 
+def test_cards_stay_from_layer_to_layer(panel: Inspector, session: Session) -> None:
+    session.set_steps((CONV,), (INT4,))
+    session.set_steps((FC,), (Step.make("quantize", bits=6),))
+    session.select((CONV,))
+    card = panel.step_list.cards[0]
+    session.select((FC,))
+    assert panel.step_list.cards == (card,)
+    assert number(panel, 0, "bits").value() == 6
+    card.change_menu.aboutToShow.emit()
+    possible = {action.data(): action.isEnabled() for action in card.change_menu.actions() if action.data()}
+    assert possible["low_rank"] and possible[card.method.key]
+    number(panel, 0, "bits").number.setValue(3)
+    assert session.steps(FC)[0].params.bits == 3 and session.steps(CONV) == (INT4,)
+
+
 def test_different_steps_are_offered_for_all(panel: Inspector, session: Session) -> None:
     session.set_steps((CONV,), (PRUNE,))
     session.select((CONV, FC))
