@@ -72,7 +72,7 @@ def error_db(session: Session, name: str) -> tuple[float, bool]:
 
 
 def why_skipped(session: Session, name: str) -> str:
-    """Why the steps of a layer were not taken, by the last compression if it still holds, else by its preview, or ""."""
+    """Why the steps of a layer were not taken, by the last compression if it still holds, else by its preview or ""."""
     if session.result_current and session.result is not None and name in session.result.layers:
         return session.result.layers[name].skipped
     preview = session.previews.get(name)
