@@ -36,6 +36,7 @@ T = TypeVar("T")
 WINDOW = (1440, 900)
 PATIENCE_MS = 120_000
 LOOK_MS = 20
+SETTLE_MS = 400
 PRUNED = 0.5
 PARITY = 1e-5
 """Largest difference allowed between the figures of two runs of the same file."""
@@ -95,7 +96,7 @@ class Demo:
         session.select(linear)
         session.set_steps(linear, [Step.make("prune", ratio=PRUNED), Step.make("quantize", scheme="codebook", bits=4)])
         session.select(linear[:1])
-        self._wait(lambda: session.predicted_bytes is not None and not session.tasks.busy, "the predicted size")
+        self._wait_until_drawn("the plan's preview")
         say(f"Planned: {len(others)} Conv layers at 8 bits, {len(linear)} Linear layers pruned by {100 * PRUNED:.0f} % "
             f"with 16 levels; predicted {file_size(needed(session.predicted_bytes))}")
 
@@ -156,7 +157,7 @@ class Demo:
         self._window.show_lens(lens)
         for mode in ("light", "dark"):
             theme().set_mode(mode)
-            self._wait(lambda: not self._session.tasks.busy, f"the lens {lens}")
+            self._wait_until_drawn(f"the lens {lens}")
             file = self._pictures / f"{lens}-{mode}.png"
             if not self._window.grab().save(str(file)):
                 raise FeatherweightError("the picture cannot be written", where=str(file), do="check the folder")
@@ -165,17 +166,35 @@ class Demo:
     def _hear_failure(self, error: FeatherweightError) -> None:
         self._error = error
 
-    def _wait(self, ready: Callable[[], bool], what: str) -> None:
-        """Let the window work until `ready`; raises what the session reported, or InternalError after two minutes."""
-        loop, look, clock = QEventLoop(), QTimer(interval=LOOK_MS), QElapsedTimer()
-        look.timeout.connect(lambda: loop.quit() if self._error or ready() or clock.elapsed() > PATIENCE_MS else None)
+    def _wait(self, ready: Callable[[], bool], what: str, hold_ms: int = 0) -> None:
+        """Let the window work until `ready` has held for a while.
+
+        Raises what the session reported, or InternalError after two minutes.
+        """
+        loop, look, clock, held = QEventLoop(), QTimer(interval=LOOK_MS), QElapsedTimer(), QElapsedTimer()
+
+        def check() -> None:
+            if not ready():
+                held.invalidate()
+            elif not held.isValid():
+                held.start()
+            settled = held.isValid() and held.elapsed() >= hold_ms
+            if self._error is not None or settled or clock.elapsed() > PATIENCE_MS:
+                loop.exit(0 if settled else 1)
+
+        look.timeout.connect(check)
         clock.start()
         look.start()
-        loop.exec()
+        code = loop.exec()
+        look.stop()
         if self._error is not None:
             raise self._error
-        if not ready():
+        if code != 0:
             raise InternalError(f"{what} took longer than {PATIENCE_MS // 1000} s")
+
+    def _wait_until_drawn(self, what: str) -> None:
+        """Wait until no task has run for as long as the window's own delays take to start the next one."""
+        self._wait(lambda: not self._session.tasks.busy, what, SETTLE_MS)
 
 
 def measured(comparison: Comparison) -> list[str]:
@@ -183,11 +202,12 @@ def measured(comparison: Comparison) -> list[str]:
     on = f"on {comparison.n} samples"
     lines = [f"output, measured: {decibels(comparison.output_sqnr_db)} SQNR {on}"]
     if comparison.accuracy_before is not None and comparison.accuracy_after is not None:
-        lines.append(f"accuracy:         {percent(comparison.accuracy_before)} -> {percent(comparison.accuracy_after)} {on}")
+        before, after = percent(comparison.accuracy_before), percent(comparison.accuracy_after)
+        lines.append(f"accuracy:         {before} -> {after} {on}")
     if comparison.latency is not None:
-        before, after = comparison.latency.before, comparison.latency.after
-        lines.append(f"latency, median:  {milliseconds(before.median_ms)} -> {milliseconds(after.median_ms)} "
-                     f"({comparison.latency.threads} thread, both models in turn)")
+        times = comparison.latency
+        before, after = milliseconds(times.before.median_ms), milliseconds(times.after.median_ms)
+        lines.append(f"latency, median:  {before} -> {after} ({times.threads} thread, both models in turn)")
     return lines
 
 
