@@ -13,8 +13,9 @@ from core.encoding import Encoding
 from core.encoding.counting import EmittedSize, graph_size, varint
 from core.encoding.emitter import GraphEmitter
 from core.encoding.scaled import scale_channels
-from core.exporting.cleanup import apply_fold, find_folds, forget_types, strip_notes
+from core.exporting.cleanup import apply_fold, forget_types, strip_notes
 from core.exporting.opset import default_opset
+from core.model.folding import find_folds
 from core.model.graph import Stored, remove_unused, stored_tensors
 from core.model.model import Model
 

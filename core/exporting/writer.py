@@ -17,9 +17,10 @@ from core.encoding import Encoding, LowRank
 from core.encoding.emitter import EmittedNode, EmittedTensor, GraphEmitter
 from core.encoding.scaled import scale_channels
 from core.errors import FeatherweightError
-from core.exporting.cleanup import Fold, apply_fold, find_folds, forget_types, strip_notes
+from core.exporting.cleanup import apply_fold, forget_types, strip_notes
 from core.exporting.factors import split_linear_uses
 from core.exporting.opset import default_opset, raise_opset
+from core.model.folding import Fold, find_folds
 from core.model.graph import Stored, places, remove_unused, replace_stored, stored_tensors
 from core.model.model import Model
 from core.progress import SILENT, Reporter

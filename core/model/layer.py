@@ -56,6 +56,7 @@ class Layer:
     input_axis    axis of `shape` that indexes input channels (an embedding: its columns), or None
     uses          the nodes that read it, heaviest kind first
     groups        Conv groups (1 elsewhere)
+    folds_norm    a batch norm behind it can go into its weight (`model.folding`), channel by channel of the output axis
     locked        why the layer cannot be compressed (one clause), or "" when it can
     title         the name to show: `name`, or one made from the node that uses it when the exporter made `name` up
     """
@@ -69,6 +70,7 @@ class Layer:
     input_axis: int | None
     uses: tuple[Use, ...] = field(default=(), repr=False)
     groups: int = 1
+    folds_norm: bool = False
     locked: str = ""
     title: str = ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ _OTHER_FORMATS = (
 def read(path: Path, reporter: Reporter) -> Model:
     """Open an ONNX file; see `open_model`."""
     from core.model.finder import find
+    from core.model.folding import find_folds
     from core.model.storage import Storage
     from core.model.wire import skeleton
 
@@ -53,16 +54,19 @@ def read(path: Path, reporter: Reporter) -> Model:
         graph = loader.load()
         reporter.report(0.6, "Finding the layers")
         found = find(graph)
+        folds = {fold.weight for fold in find_folds(graph)}
     except FeatherweightError as error:
         error.where = error.where or path.name
         raise
     reporter.report(1.0)
-    return _model(path, storage, loader, graph, found)
+    return _model(path, storage, loader, graph, found, folds)
 
 
-def _model(path: Path, storage: Storage, loader: _Loader, graph: ir.Model, found: Found) -> Model:
+def _model(path: Path, storage: Storage, loader: _Loader, graph: ir.Model, found: Found, folds: set[str]) -> Model:
     return Model(
-        path=path, layers=found.layers, left_out=found.left_out,
+        path=path,
+        layers=tuple(replace(layer, folds_norm=True) if layer.name in folds else layer for layer in found.layers),
+        left_out=found.left_out,
         inputs=tuple(_port(value) for value in graph.graph.inputs if not value.is_initializer()),
         outputs=tuple(_port(value) for value in graph.graph.outputs),
         opset=graph.graph.opset_imports.get("", graph.graph.opset_imports.get("ai.onnx", 0)),
