@@ -7,13 +7,16 @@ Exit codes: 0 done, 1 our fault, 2 bad input or usage (one sentence on standard 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import math
+import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from core import __version__
@@ -26,37 +29,77 @@ Answer = tuple[dict[str, Any], str]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = _parser().parse_args(argv)
     cancel = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: cancel.set())
+    with _cancelled_by_interrupt(cancel):
+        code = _run(arguments, Reporter(_progress(arguments.quiet), cancel))
+    if code == Cancelled.exit_code and argv is None:
+        _leave_now(code)
+    return code
+
+
+def _run(arguments: argparse.Namespace, reporter: Reporter) -> int:
+    """The command with its errors told in one sentence; the exit code."""
     try:
-        data, text = arguments.run(arguments, Reporter(_progress(arguments.quiet), cancel))
-    except Cancelled:
-        print("cancelled", file=sys.stderr)
-        return Cancelled.exit_code
-    except FeatherweightError as error:
+        data, text = arguments.run(arguments, reporter)
         _clear_line(arguments.quiet)
-        print(f"featherweight-cli: {error}", file=sys.stderr)
-        return error.exit_code
+        _answer(data, text, as_json=arguments.json)
+        return 0
+    except Cancelled:
+        return _fail("cancelled", Cancelled.exit_code, arguments.quiet)
+    except FeatherweightError as error:
+        return _fail(f"featherweight-cli: {error}", error.exit_code, arguments.quiet)
     except MemoryError:
-        print("featherweight-cli: there is not enough memory; close other programs or compress fewer layers.", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
+        text = "featherweight-cli: there is not enough memory; close other programs or compress fewer layers."
+        return _fail(text, 1, arguments.quiet)
+    except BrokenPipeError:  # the reader has seen enough; what is left must not fail once more when Python closes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # the last line of defence: our fault, said in one line
-        _clear_line(arguments.quiet)
-        print(f"featherweight-cli: internal error ({type(error).__name__}: {error}); please report it.", file=sys.stderr)
         if arguments.debug:
             raise
-        return 1
-    _clear_line(arguments.quiet)
-    if arguments.json:
-        json.dump(plain(data), sys.stdout, ensure_ascii=False, indent=None, allow_nan=False)
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        return _fail(f"featherweight-cli: internal error ({said}); please report it.", 1, arguments.quiet)
+
+
+def _answer(data: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Print what a command found. JSON is plain ASCII and text never fails, whatever the terminal's encoding is."""
+    if as_json:
+        json.dump(plain(data), sys.stdout, allow_nan=False)
         sys.stdout.write("\n")
     elif text:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         print(text)
-    return 0
+    sys.stdout.flush()
+
+
+def _fail(sentence: str, code: int, quiet: bool) -> int:
+    _clear_line(quiet)
+    print(sentence, file=sys.stderr)
+    return code
+
+
+@contextlib.contextmanager
+def _cancelled_by_interrupt(cancel: threading.Event) -> Iterator[None]:
+    """Ctrl-C asks the command to stop; pressed once more it ends the process."""
+
+    def interrupted(*_: object) -> None:
+        cancel.set()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave_now(code: int) -> None:
+    """End the process without waiting for its threads: a decomposition cannot be interrupted and may take seconds."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print one JSON object")
     common.add_argument("--quiet", action="store_true", help="no progress on standard error")
     common.add_argument("--debug", action="store_true", help="show where an internal error came from")
-    parser = argparse.ArgumentParser(prog="featherweight-cli", description="Makes neural networks smaller and shows what that costs.")
+    what = "Makes neural networks smaller and shows what that costs."
+    parser = argparse.ArgumentParser(prog="featherweight-cli", description=what)
     parser.add_argument("--version", action="version", version=f"featherweight {__version__}")
     commands_parser = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in commands.COMMANDS:
