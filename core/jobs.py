@@ -1,7 +1,7 @@
 """The jobs that the command line and the window's worker process both run: same function, same bytes.
 
-A job takes a frozen description and a Reporter and gives a frozen outcome; both pickle, so that a job can run in another
-process. Parts of its progress are `LayerResult` (without the encoding) and `LayerLive`.
+A job takes a frozen description and a Reporter and gives a frozen outcome; both pickle, so that a job can run in
+another process. Parts of its progress are `LayerResult` (without the encoding) and `LayerLive`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from core.analysis.latency import LatencyComparison
     from core.analysis.layer_error import LayerError, LayerProbe
     from core.data.samples import Samples
+    from core.encoding import Encoding
     from core.exporting.report import ExportReport
     from core.model.model import Model
     from core.pipeline import LayerResult
@@ -99,8 +100,7 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
     target = Path(spec.target)
     check_target(target, Path(spec.model_path))
     model = open_model(spec.model_path)
-    recipe = Recipe.parse(spec.recipe_text)
-    recipe.check(model)
+    recipe = Recipe.parse(spec.recipe_text, model=model)
     samples = _samples(spec.data_path, model)
     live: list[LayerLive] = []
     probe = _probe(model, samples, reporter.part(0.0, 0.05)) if spec.live and samples is not None else None
@@ -109,12 +109,13 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
     def on_layer(result: LayerResult) -> None:
         compressing.tell(dataclasses.replace(result, encoding=None))
         if probe is not None and result.encoding is not None:
-            live.append(_measure(probe, result))
+            live.append(_measure(probe, result.name, result.encoding))
             compressing.tell(live[-1])
 
     compression = compress(model, recipe, reporter=compressing, on_layer=on_layer, seed=spec.seed)
     report = export(model, compression, target, samples, reporter=reporter.part(0.6, 0.75))
-    comparison, accumulated = None, ()
+    comparison: Comparison | None = None
+    accumulated: tuple[LayerError, ...] = ()
     if samples is not None:
         comparison = compare_models(model.path, target, samples, reporter=reporter.part(0.75, 0.95), limit=spec.limit)
         accumulated = _accumulated(model, target, samples, reporter.part(0.95, 1.0))
@@ -122,8 +123,10 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
     else:
         latency, latency_on = _latency_without_data(model, target, reporter.part(0.75, 1.0))
     reporter.report(1.0, "Done")
-    return CompressOutcome(str(target), report.layers, report, comparison, latency, latency_on, tuple(live), accumulated,
-                           time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return CompressOutcome(
+        str(target), report.layers, report, comparison, latency, latency_on, tuple(live), accumulated, seconds
+    )
 
 
 def _samples(path: str | None, model: Model) -> Samples | None:
@@ -145,15 +148,15 @@ def _probe(model: Model, samples: Samples, reporter: Reporter) -> LayerProbe | N
         return None
 
 
-def _measure(probe: LayerProbe, result: LayerResult) -> LayerLive:
+def _measure(probe: LayerProbe, name: str, encoding: Encoding) -> LayerLive:
     """The error at one layer's own output; a layer that cannot be measured says why."""
     try:
-        value = probe.error(result.name, result.encoding.decode())
+        value = probe.error(name, encoding.decode())
     except FeatherweightError as error:
         if isinstance(error, Cancelled):
             raise
-        return LayerLive(result.name, None, error.what)
-    return LayerLive(result.name, value, "" if value is not None else probe.why_not(result.name))
+        return LayerLive(name, None, error.what)
+    return LayerLive(name, value, "" if value is not None else probe.why_not(name))
 
 
 def _accumulated(model: Model, target: Path, samples: Samples, reporter: Reporter) -> tuple[LayerError, ...]:

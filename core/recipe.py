@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -81,11 +81,14 @@ class Recipe:
         return cls.parse(read_text(path), where=str(path))
 
     @classmethod
-    def parse(cls, text: str, *, where: str = "recipe") -> Recipe:
-        """A recipe from YAML; `where` names the source in errors. Raises RecipeError listing every problem."""
+    def parse(cls, text: str, *, where: str = "recipe", model: Model | None = None) -> Recipe:
+        """A recipe from YAML; `where` names the source in errors. Raises RecipeError listing every problem.
+
+        model  also list the entries that mean none of its layers, as `check` does
+        """
         from core.recipe_text import parse
 
-        return parse(text, where)
+        return parse(text, where, None if model is None else [layer.name for layer in model.layers])
 
     def dump(self) -> str:
         """The recipe as YAML; `parse` gives back an equal recipe."""
@@ -141,19 +144,20 @@ class Recipe:
     def check(self, model: Model) -> None:
         """Raise RecipeError listing every entry that means no layer of the model."""
         names = [layer.name for layer in model.layers]
-        known = set(names)
-        problems = []
-        for key, _ in self.layers:
-            if key.startswith(PATTERN):
-                pattern = re.compile(key.removeprefix(PATTERN))
-                if not any(pattern.match(name) for name in names):
-                    problems.append(f"{key!r} matches no layer")
-            elif key not in known:
-                near = difflib.get_close_matches(key, names, 3)
-                hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
-                problems.append(f"there is no layer {key!r}{hint}")
+        problems = [reason for key, _ in self.layers if (reason := why_no_layer(key, names))]
         if problems:
             raise RecipeError(problems, where=f"recipe for {model.name}", do="mend these entries or take them out")
+
+
+def why_no_layer(key: str, names: Sequence[str]) -> str:
+    """Why an entry (a name or `re:PATTERN`) means none of the layers with these names, or ""."""
+    if key.startswith(PATTERN):
+        pattern = re.compile(key.removeprefix(PATTERN))
+        return "" if any(pattern.match(name) for name in names) else f"{key!r} matches no layer"
+    if key in names:
+        return ""
+    near = difflib.get_close_matches(key, names, 3)
+    return f"there is no layer {key!r}" + (f" (did you mean {' or '.join(map(repr, near))}?)" if near else "")
 
 
 def read_text(path: str | Path) -> str:

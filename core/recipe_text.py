@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -17,7 +17,7 @@ from core.errors import ParameterError, RecipeError
 from core.methods import registry
 from core.methods.params import build, specs
 from core.patterns import why_not_safe
-from core.recipe import MAX_BYTES, PATTERN, VERSION, Recipe, Step
+from core.recipe import MAX_BYTES, PATTERN, VERSION, Recipe, Step, why_no_layer
 
 if TYPE_CHECKING:
     from core.recipe import Entry
@@ -38,8 +38,11 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  this is how PyYAML is told
 
 
-def parse(text: str, where: str) -> Recipe:
-    """A recipe from YAML. Raises RecipeError with all problems, each with its line."""
+def parse(text: str, where: str, names: Sequence[str] | None = None) -> Recipe:
+    """A recipe from YAML. Raises RecipeError with all problems, each with its line.
+
+    names  of the model's layers: an entry that means none of them is a problem, too
+    """
     if len(text) > MAX_BYTES:
         raise RecipeError([f"the text is longer than {MAX_BYTES // 1_000_000} MB"], where=where, do="give a recipe")
     try:
@@ -47,7 +50,7 @@ def parse(text: str, where: str) -> Recipe:
         root = yaml.compose(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError) as error:
         raise RecipeError([_syntax(error)], where=where, do="mend the YAML") from None
-    reader = _Reader()
+    reader = _Reader(names)
     recipe = reader.recipe(root)
     if reader.problems:
         raise RecipeError(reader.problems, where=where)
@@ -72,7 +75,8 @@ def _syntax(error: Exception) -> str:
 class _Reader:
     """Walks the nodes and collects problems instead of stopping at the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str] | None) -> None:
+        self._names = names
         self._found: list[tuple[int, str]] = []
 
     @property
@@ -122,10 +126,11 @@ class _Reader:
     def layers(self, node: yaml.Node | None) -> tuple[Entry, ...]:
         entries = []
         for key, key_node, value in self.items(node, "layers"):
-            if key.startswith(PATTERN):
-                reason = why_not_safe(key.removeprefix(PATTERN))
-                if reason:
-                    self.problem(key_node, f"{key!r} {reason}")
+            unsafe = why_not_safe(key.removeprefix(PATTERN)) if key.startswith(PATTERN) else ""
+            if unsafe:
+                self.problem(key_node, f"{key!r} {unsafe}")
+            elif self._names is not None and (reason := why_no_layer(key, self._names)):
+                self.problem(key_node, reason)
             entries.append((key, self.steps(value, key) or None))
         return tuple(entries)
 
