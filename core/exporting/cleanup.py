@@ -1,8 +1,9 @@
 """Clean-up before compression: what costs bytes and time and changes nothing.
 
 Case 1  batch norms go into the convolutions before them (`model.folding`)
-Case 2  types that are stated twice: of stored tensors, which say theirs themselves
-Case 3  notes that exporters leave on nodes, values and graphs (where in the source code they came from): no runtime reads
+Case 2  Constant nodes become initializers, which say the same in some 30 bytes less each
+Case 3  types that are stated twice: of stored tensors, which say theirs themselves
+Case 4  notes that exporters leave on nodes, values and graphs (where in the source code they came from): no runtime reads
         them. The model's own metadata and description stay.
 """
 
@@ -12,7 +13,10 @@ import onnx_ir as ir
 
 from core.encoding.counting import varint
 from core.model.folding import Fold
-from core.model.graph import places, stored_tensors
+from core.model.graph import places, replace_stored, stored_tensors
+
+INITIALIZERS_ALONE = 4
+"""IR version from which an initializer need not be a graph input as well."""
 
 
 def apply_fold(fold: Fold, name: str) -> None:
@@ -32,8 +36,18 @@ def apply_fold(fold: Fold, name: str) -> None:
     new.name = final_name
 
 
+def lift_constants(model: ir.Model) -> None:
+    """Make initializers of Constant nodes (case 2), in whichever graph they are; functions have no initializers."""
+    for stored in stored_tensors(model).values():
+        plain = stored.node is not None and stored.tensor is not None and isinstance(stored.place.graph, ir.Graph)
+        if plain and not stored.value.is_graph_output():
+            value = ir.Value(name=stored.value.name, const_value=stored.tensor)
+            replace_stored(stored, [], [value], value)
+    model.ir_version = max(model.ir_version, INITIALIZERS_ALONE)
+
+
 def strip_notes(model: ir.Model) -> int:
-    """Take exporters' notes off nodes, values and graphs (case 3); returns the bytes that they took in the file."""
+    """Take exporters' notes off nodes, values and graphs (case 4); returns the bytes that they took in the file."""
     saved = 0
     for place in places(model):
         for node in place.graph:
@@ -45,7 +59,7 @@ def strip_notes(model: ir.Model) -> int:
 
 
 def forget_types(model: ir.Model) -> None:
-    """Take off what value_info repeats of stored tensors (case 2)."""
+    """Take off what value_info repeats of stored tensors (case 3)."""
     for stored in stored_tensors(model).values():
         if stored.tensor is not None and not stored.value.is_graph_input() and not stored.value.is_graph_output():
             stored.value.type = stored.value.shape = None

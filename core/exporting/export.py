@@ -115,7 +115,7 @@ def _savings(model: Model, assembly: Assembly, sizes: SizeModel) -> tuple[Saving
     rest = model.file_bytes - sizes.base - sizes.notes
     norms = len(set(assembly.folded.values()))
     if norms:
-        saved.append(Saving(f"{norms} batch norms folded into the convolutions before them", rest))
+        saved.append(Saving(f"{norms} batch norms folded into the convolutions before them, constants stored shorter", rest))
     elif rest > 0:
-        saved.append(Saving("unused tensors and repeated types removed", rest))
+        saved.append(Saving("constants stored shorter, unused tensors and repeated types removed", rest))
     return tuple(saved)

@@ -13,7 +13,7 @@ from core.encoding import Encoding
 from core.encoding.counting import EmittedSize, graph_size, varint
 from core.encoding.emitter import GraphEmitter
 from core.encoding.scaled import scale_channels
-from core.exporting.cleanup import apply_fold, forget_types, strip_notes
+from core.exporting.cleanup import apply_fold, forget_types, lift_constants, strip_notes
 from core.exporting.opset import default_opset
 from core.model.folding import find_folds
 from core.model.graph import Stored, remove_unused, stored_tensors
@@ -50,6 +50,7 @@ class SizeModel:
     def __init__(self, model: Model) -> None:
         graph = model.graph()
         self.notes = strip_notes(graph)
+        lift_constants(graph)
         forget_types(graph)
         folds = find_folds(graph)
         for number, fold in enumerate(folds):

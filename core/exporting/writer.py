@@ -17,11 +17,11 @@ from core.encoding import Encoding, LowRank
 from core.encoding.emitter import EmittedNode, EmittedTensor, GraphEmitter
 from core.encoding.scaled import scale_channels
 from core.errors import FeatherweightError
-from core.exporting.cleanup import apply_fold, forget_types, strip_notes
+from core.exporting.cleanup import apply_fold, forget_types, lift_constants, strip_notes
 from core.exporting.factors import split_linear_uses
 from core.exporting.opset import default_opset, raise_opset
 from core.model.folding import Fold, find_folds
-from core.model.graph import Stored, places, remove_unused, replace_stored, stored_tensors
+from core.model.graph import Stored, places, remove_unused, replace_stored, stored_tensors, takes_float32
 from core.model.model import Model
 from core.progress import SILENT, Reporter
 
@@ -50,6 +50,7 @@ def assemble(model: Model, encodings: Mapping[str, Encoding], reporter: Reporter
     graph, left = _fit_opset(graph, encodings)
     wanted = {name: encoding for name, encoding in encodings.items() if name not in left}
     strip_notes(graph)
+    lift_constants(graph)
     forget_types(graph)
     names = _fresh_names(graph)
     folds = find_folds(graph)
@@ -145,9 +146,9 @@ def _replace(stored: Stored, encoding: Encoding, emitter: GraphEmitter, names: I
 
 
 def _emit_as_stored(stored: Stored, encoding: Encoding, emitter: GraphEmitter, names: Iterator[str]) -> None:
-    """Emit the weight under the tensor's name, cast back to the tensor's type where that is not float32."""
+    """Emit the weight under the tensor's name, cast back to the tensor's type where the graph needs that."""
     name = str(stored.value.name)
-    if stored.tensor is None or stored.tensor.dtype == ir.DataType.FLOAT:
+    if stored.tensor is None or takes_float32(stored):
         emitter.emit(encoding, name)
         return
     wide = next(names)

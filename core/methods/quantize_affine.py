@@ -10,15 +10,18 @@ from core.encoding import Affine, Codes, Float, LowRank, Sparse
 from core.encoding.base import Array, Encoding, Shape
 from core.errors import LayerSkipped
 from core.methods._groups import Groups
+from core.methods._rounding import balance, output_axes
 from core.methods._scales import choose, encode
 from core.methods._structure import chunks, leaf_values, refuse_quantized
 from core.methods.base import Context, Method
 from core.methods.params import param
-from core.model.layer import Kind, Layer
+from core.model.layer import Layer
 
 _HALF_FROM = 64  # this many scales repay the node that widens them
-_FOLDING = {Kind.CONV, Kind.DEPTHWISE, Kind.CONV_TRANSPOSE}  # a folded batch norm multiplies into float32 scales
-_HALF_RANGE = (float(np.finfo(np.float16).tiny), float(np.finfo(np.float16).max))
+_SEVERAL = range(2, 9)  # bits that have more than two levels
+AUTO_BLOCK = 96  # weights: a float16 scale then takes a sixth of a bit a weight
+_HALF_SMALLEST, _HALF_LARGEST = (np.float32(x) for x in (np.finfo(np.float16).tiny, np.finfo(np.float16).max))
+_HALF_MEDIAN = 8 * _HALF_SMALLEST  # with typical scales of at least this, raising the few below the smallest does no harm
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,10 @@ class AffineParams:
         minimum=1, maximum=8, unit="bits", grid=(8, 6, 5, 4, 3, 2),
     )
     granularity: str = param(
-        "channel", "One scale for", "The finer, the smaller the error; a scale takes 2 or 4 bytes.",
-        choices=("tensor", "channel", "block"), choice_titles=("Whole layer", "Each channel", "Blocks of weights"),
+        "auto", "One scale for", "The finer, the smaller the error; a scale takes 2 or 4 bytes. Automatic: about 96 "
+        "weights where a channel has at least 192, else a channel.",
+        choices=("auto", "tensor", "channel", "block"),
+        choice_titles=("Automatic", "Whole layer", "Each channel", "Blocks of weights"),
     )
     block: int = param(
         32, "Block size", "Weights that share a scale, counted along the input axis.",
@@ -37,12 +42,17 @@ class AffineParams:
     )
     symmetric: bool = param(
         True, "Symmetric", "Equal range on both sides of zero. Off: from the smallest to the largest weight, which "
-        "suits lopsided layers and costs a zero point for each scale.", when={"bits": range(2, 9)},
+        "suits lopsided layers and costs a zero point for each scale.", when={"bits": _SEVERAL},
     )
     range: str = param(
         "mse", "Range", "Least squared error narrows the range where cutting outliers off pays; it is never worse than "
         "the full range.", choices=("mse", "minmax"), choice_titles=("Least squared error", "Full range"),
-        when={"bits": range(2, 9)},
+        when={"bits": _SEVERAL},
+    )
+    rounding: str = param(
+        "balanced", "Rounding", "Balanced moves a few weights to their second nearest level, so that errors cancel where "
+        "a channel sums over its inputs. Nearest has the smallest error of the weights alone.",
+        choices=("balanced", "nearest"), choice_titles=("Balanced", "Nearest"), when={"bits": _SEVERAL},
     )
 
 
@@ -88,7 +98,8 @@ class QuantizeAffine(Method):
 
     def label(self, params: AffineParams) -> str:
         word = "1 bit" if params.bits == 1 else f"{'int' if params.symmetric else 'uint'}{params.bits}"
-        return word + {"tensor": " per tensor", "channel": "", "block": f" block {params.block}"}[params.granularity]
+        where = {"auto": "", "tensor": " per tensor", "channel": " per channel", "block": f" block {params.block}"}
+        return word + where[params.granularity]
 
 
 def _plain_layout(params: AffineParams, outer: int, inner: int) -> Layout:
@@ -98,18 +109,33 @@ def _plain_layout(params: AffineParams, outer: int, inner: int) -> Layout:
     return Layout((outer,), inner, params.block) if params.granularity == "block" else Layout((outer,))
 
 
+def _automatic(layer: Layer, shape: Shape, axes: tuple[int, ...], inner: int, others: int) -> Layout:
+    """Blocks of about AUTO_BLOCK weights that divide the channel, where it has at least two; else the channel.
+
+    Where a batch norm will be folded in, one float32 scale a channel takes its factor for nothing.
+    """
+    size = shape[inner]
+    if size * others < 2 * AUTO_BLOCK or layer.folds_norm:
+        return Layout(axes)
+    even = [n for n in range(1, size) if size % n == 0 and AUTO_BLOCK <= 4 * n * others / 3 and n * others <= 2.5 * AUTO_BLOCK]
+    if even:
+        return Layout(axes, inner, min(even, key=lambda n: abs(np.log(n * others / AUTO_BLOCK))))
+    length = max(1, AUTO_BLOCK // others)
+    return Layout(axes, inner, length) if length < size else Layout(axes)
+
+
 def _layout(params: AffineParams, layer: Layer, shape: Shape) -> Layout:
     """Which weights of a layer share a scale.
 
     Case 1  one axis, or one scale wanted: the whole weight
     Case 2  channels: the output axis, or the rows of an embedding; directions too where recurrent weights have them
+    Case 4  automatic: case 3 with blocks of about AUTO_BLOCK weights, or case 2
     Case 3  blocks along the input axis; where a channel's input has several places (kernels), fewer channels make a
             block, so that it holds about as many weights, and their number divides the axis
     """
     if params.granularity == "tensor" or len(shape) < 2:
         return Layout()
-    output = layer.output_axis if layer.output_axis is not None else 0
-    axes = tuple(sorted({0, output})) if layer.kind is Kind.RECURRENT else (output,)
+    axes = output_axes(layer, shape)
     if params.granularity == "channel":
         return Layout(axes)
     inner = layer.input_axis
@@ -121,6 +147,8 @@ def _layout(params: AffineParams, layer: Layer, shape: Shape) -> Layout:
     others = 1
     for axis, size in enumerate(shape):
         others *= size if axis not in (*axes, inner) else 1
+    if params.granularity == "auto":
+        return _automatic(layer, shape, axes, inner, others)
     if others == 1:
         return Layout(axes, inner, params.block)
     most = max(1, params.block // others)
@@ -157,24 +185,38 @@ def _quantize(
     values: Array, layout: Layout, params: AffineParams, context: Context, sparse: bool = False
 ) -> tuple[Array, Array, Array | None, bool]:
     """Codes of the shape of values; scales and zero points (None: zero) for Affine; whether the scales are float16."""
+    codes, scale, offset, half = _round(values, layout, params, context, sparse)
+    if params.rounding == "balanced" and params.bits > 1 and values.shape == context.layer.shape:
+        top = (1 << params.bits - 1) - 1
+        limits = (-top, top) if codes.dtype == np.int8 else (0, 2 * top if params.symmetric else 2 * top + 1)
+        balance(values, codes, scale, offset, layout.axis, layout.block, limits, context, sparse)
+    return codes, scale, _zero_point(offset), half
+
+
+def _round(
+    values: Array, layout: Layout, params: AffineParams, context: Context, sparse: bool
+) -> tuple[Array, Array, Array, bool]:
+    """The nearest codes; scales and offsets, of rank 0 or the weight's; whether the scales are float16."""
     if not layout.axes:
         return (*_quantize_whole(values, params, context), False)
-    job = _Job(values, params, context, sparse, half=layout.block > 0 or context.layer.kind not in _FOLDING)
+    # Only float32 scales of a channel can take in the factor of a batch norm that is folded.
+    job = _Job(values, params, context, sparse, half=not context.layer.folds_norm)
     scale, offset = job.run(layout)
-    if job.half and (scale.size < _HALF_FROM or scale.min() < _HALF_RANGE[0] or scale.max() > _HALF_RANGE[1]):
+    if job.half and (scale.size < _HALF_FROM or np.median(scale) < _HALF_MEDIAN or scale.max() > _HALF_LARGEST):
         job = _Job(values, params, context, sparse, half=False)
         scale, offset = job.run(layout)
-    return job.codes, scale, _zero_point(offset), job.half
+    return job.codes, scale, offset, job.half
 
 
 def _zero_point(offset: Array) -> Array | None:
     """None for no offset, one number where all are equal."""
-    if (offset == offset.flat[0]).all():
-        return None if offset.flat[0] == 0 else offset.flat[:1].reshape(())
+    first = offset.flat[:1]
+    if (offset == first).all():
+        return None if first[0] == 0 else first.reshape(())
     return offset
 
 
-def _quantize_whole(values: Array, params: AffineParams, context: Context) -> tuple[Array, Array, Array | None]:
+def _quantize_whole(values: Array, params: AffineParams, context: Context) -> tuple[Array, Array, Array]:
     """One scale for all weights."""
     flat = values.reshape(1, -1)
     pieces = [flat[:, part] for part in chunks(flat.size, context)]
@@ -183,7 +225,7 @@ def _quantize_whole(values: Array, params: AffineParams, context: Context) -> tu
     codes = np.empty(flat.shape, np.int8 if signed else np.uint8)
     for part in chunks(flat.size, context):
         codes[:, part] = encode(flat[:, part], scales, params.bits, signed)
-    return codes.reshape(values.shape), scales.scale.reshape(()), _zero_point(scales.offset)
+    return codes.reshape(values.shape), scales.scale.reshape(()), scales.offset.reshape(())
 
 
 class _Job:
@@ -229,7 +271,8 @@ class _Job:
             scales = choose([rows], params.bits, params.symmetric, params.range == "mse", reporter.check, self.sparse)
             if self.half:
                 with np.errstate(over="ignore"):  # too large ones are found by the caller, who then uses float32
-                    scales = scales.with_scale(scales.scale.astype(np.float16).astype(np.float32))
+                    rounded = np.maximum(scales.scale, _HALF_SMALLEST).astype(np.float16)
+                scales = scales.with_scale(rounded.astype(np.float32))
             groups.put(encode(rows, scales, params.bits, self.signed), codes, piece)
             groups.put_numbers(scales.scale, scale, piece)
             groups.put_numbers(scales.offset, offset, piece)

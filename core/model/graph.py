@@ -161,7 +161,7 @@ def find_constant(model: ir.Model, name: str) -> Stored:
 def replace_stored(stored: Stored, nodes: Sequence[ir.Node], initializers: Iterable[ir.Value], new: ir.Value) -> None:
     """Let `new`, which `nodes` compute from `initializers`, stand for a stored tensor wherever it is used.
 
-    `new` is float32; where the graph computes in another float type a Cast to it is added.
+    `new` must have the stored tensor's type, or float32 where `takes_float32` says that this will do.
     The nodes come where the Constant node was, or first in the graph for an initializer. `new` takes over the name and
     the declared type and shape of the old value, so that a reader finds the weight under its name again. An initializer
     that was also a graph input stops being one. Raises InternalError inside a function, which has no initializers.
@@ -171,10 +171,6 @@ def replace_stored(stored: Stored, nodes: Sequence[ir.Node], initializers: Itera
     if not isinstance(graph, ir.Graph):
         raise InternalError(f"{stored.name!r} lies inside the function {stored.place.function!r}")
     name = str(old.name)
-    if _needs_cast(stored):
-        new.name = f"{name}:float32"
-        cast = ir.Node("", "Cast", [new], [ir.AttrInt64("to", int(stored.tensor.dtype))])  # type: ignore[union-attr]
-        nodes, new = [*nodes, cast], cast.outputs[0]
     if stored.node is not None:
         graph.insert_before(stored.node, nodes)
     else:
@@ -198,11 +194,11 @@ def replace_stored(stored: Stored, nodes: Sequence[ir.Node], initializers: Itera
         new.name = name
 
 
-def _needs_cast(stored: Stored) -> bool:
-    """Whether something expects the stored 16- or 64-bit float type; a Cast takes the rebuilt float32 as well."""
+def takes_float32(stored: Stored) -> bool:
+    """Whether float32 can stand for the stored tensor: it is float32, or all that reads it is a Cast."""
     if stored.tensor is None or stored.tensor.dtype == ir.DataType.FLOAT:
-        return False
-    return stored.value.is_graph_output() or any(use.node.op_type != "Cast" for use in stored.value.uses())
+        return True
+    return not stored.value.is_graph_output() and all(use.node.op_type == "Cast" for use in stored.value.uses())
 
 
 def remove_unused(model: ir.Model) -> None:

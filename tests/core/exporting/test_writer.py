@@ -177,3 +177,20 @@ def test_the_same_plan_gives_the_same_bytes(cnn_path, tmp_path):
     encodings = {name: int8(np.ascontiguousarray(model.weight(name))) for name in (layer.name for layer in model.layers)}
     first, second = (save(assemble(open_model(cnn_path), encodings).graph, tmp_path / n).read_bytes() for n in ("a.onnx", "b.onnx"))
     assert first == second
+
+
+def test_a_float16_graph_still_gets_float16(tmp_path):
+    weight = RNG.standard_normal((16, 16)).astype(np.float16)
+    ports = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT16, [1, 16]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ports[:1], ports[1:],
+                              [onnx.numpy_helper.from_array(weight, "w")])
+    path = tmp_path / "half.onnx"
+    onnx.save(helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 20)]), path)
+    model = open_model(path)
+    encodings = {"w": int8(model.weight("w"))}
+    out, wanted = save(assemble(model, encodings).graph, tmp_path / "o.onnx"), save(simulate(model, encodings), tmp_path / "w.onnx")
+    feed = {"x": RNG.standard_normal((1, 16)).astype(np.float16)}
+    first, second = run(out, feed)[0], run(wanted, feed)[0]
+    assert first.dtype == np.float16
+    assert np.array_equal(first, second)
+    assert abs(predict_bytes(model, encodings) - out.stat().st_size) <= 0.01 * out.stat().st_size + 40

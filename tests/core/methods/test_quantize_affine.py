@@ -16,7 +16,7 @@ from core.model.layer import Kind
 
 
 def quantize(weight, context, **values) -> Affine:
-    return QuantizeAffine().apply(Float(weight), AffineParams(**values), context)
+    return QuantizeAffine().apply(Float(weight), AffineParams(**({"rounding": "nearest"} | values)), context)
 
 
 def squared(encoding, weight) -> float:
