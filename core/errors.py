@@ -7,6 +7,7 @@ shown as it is. `exit_code` is the command line's exit code for it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class FeatherweightError(Exception):
@@ -27,7 +28,7 @@ class FeatherweightError(Exception):
         text = f"{self.where}: {self.what}" if self.where else self.what
         return f"{text}; {self.do}." if self.do else f"{text}."
 
-    def __reduce__(self):  # exceptions with keyword arguments do not pickle by themselves
+    def __reduce__(self) -> tuple[Any, ...]:  # exceptions with keyword arguments do not pickle by themselves
         return _rebuild, (type(self), self.__dict__.copy())
 
 

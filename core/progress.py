@@ -33,7 +33,7 @@ class CancelSource(Protocol):
 class Reporter:
     """Reports progress upward and asks whether to stop.
 
-    Long functions take `reporter: Reporter | None` and call `report` and `check` at least every 0.1 s. `part(a, b)` gives
+    Long functions take a `reporter` and call `report` or `check` at least every 0.1 s. `part(a, b)` gives
     a reporter whose 0..1 is mapped onto a..b of this one, so that functions nest without knowing of each other.
     """
 
@@ -46,7 +46,7 @@ class Reporter:
     def report(self, done: float, text: str = "", part: Any = None) -> None:
         """Tell how far we are; raises Cancelled if the person asked to stop.
 
-        A smaller `done` than before counts as no progress, an empty text as no change, so that several threads can report.
+        A smaller `done` than before counts as no progress, an empty text as no change: several threads may report.
         """
         self.check()
         if self._callback is None:

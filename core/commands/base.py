@@ -34,7 +34,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[i
     lines = [list(head), *(list(row) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     return "\n".join(
-        "  ".join(cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))).rstrip()
+        "  ".join(
+            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
         for line in lines
     )
 
@@ -45,11 +47,16 @@ def comparison_text(comparison: Comparison) -> str:
     lines = [f"output error: {db_text(comparison.output_sqnr_db)} SQNR ({on})"]
     if comparison.accuracy_before is not None and comparison.accuracy_after is not None:
         change = 100 * (comparison.accuracy_after - comparison.accuracy_before)
-        lines.append(f"accuracy: {comparison.accuracy_before:.2%} -> {comparison.accuracy_after:.2%} ({change:+.2f} points; {on})")
+        lines.append(
+            f"accuracy: {comparison.accuracy_before:.2%} -> {comparison.accuracy_after:.2%} "
+            f"({change:+.2f} points; {on})"
+        )
     elif comparison.no_accuracy:
         lines.append(f"accuracy: not measured, {comparison.no_accuracy}")
     if comparison.agreement is not None:
         lines.append(f"same answer as the original: {comparison.agreement:.2%}")
     if comparison.memory_before is not None and comparison.memory_after is not None:
-        lines.append(f"memory when loaded: {size_text(comparison.memory_before)} -> {size_text(comparison.memory_after)}")
+        lines.append(
+            f"memory when loaded: {size_text(comparison.memory_before)} -> {size_text(comparison.memory_after)}"
+        )
     return "\n".join([*lines, *comparison.notes])

@@ -26,7 +26,12 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
     a, b = open_model(arguments.a), open_model(arguments.b)
     samples = load_samples(arguments.data, a.inputs)
     comparison = compare_models(Path(arguments.a), Path(arguments.b), samples, reporter=reporter, limit=arguments.limit)
-    data = {"a": arguments.a, "b": arguments.b, "bytes_before": a.file_bytes, "bytes_after": b.file_bytes} | comparison.to_dict()
+    data = {
+        "a": arguments.a,
+        "b": arguments.b,
+        "bytes_before": a.file_bytes,
+        "bytes_after": b.file_bytes,
+    } | comparison.to_dict()
     return data, f"file: {size_text(a.file_bytes)} -> {size_text(b.file_bytes)}\n{comparison_text(comparison)}"
 
 

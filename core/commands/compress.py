@@ -25,7 +25,9 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
     from core.jobs import CompressSpec, compress_file
     from core.recipe import read_text
 
-    spec = CompressSpec(arguments.model, read_text(arguments.recipe), arguments.output, arguments.data, arguments.seed, live=False)
+    spec = CompressSpec(
+        arguments.model, read_text(arguments.recipe), arguments.output, arguments.data, arguments.seed, live=False
+    )
     outcome = compress_file(spec, reporter)
     return as_data(outcome), _text(outcome)
 
@@ -37,8 +39,15 @@ def as_data(outcome: CompressOutcome) -> dict[str, Any]:
     latency = outcome.latency
     data = outcome.report.to_dict() | {
         "layers": [
-            {"name": r.name, "kind": str(r.kind), "steps": list(r.steps), "skipped": r.skipped, "bytes_before": r.bytes_before,
-             "bytes_after": r.bytes_after, "weight_sqnr_db": json_number(r.weight_sqnr_db)}
+            {
+                "name": r.name,
+                "kind": str(r.kind),
+                "steps": list(r.steps),
+                "skipped": r.skipped,
+                "bytes_before": r.bytes_before,
+                "bytes_after": r.bytes_after,
+                "weight_sqnr_db": json_number(r.weight_sqnr_db),
+            }
             for r in outcome.layers
         ],
         "output_sqnr_db": json_number(outcome.comparison.output_sqnr_db) if outcome.comparison else None,
@@ -56,19 +65,33 @@ def _text(outcome: CompressOutcome) -> str:
     report, rows = outcome.report, []
     for r in outcome.layers:
         note = r.skipped or ("" if r.steps else "left as it was")
-        rows.append((r.name, str(r.kind), " + ".join(r.steps), size_text(r.bytes_before), size_text(r.bytes_after),
-                     db_text(r.weight_sqnr_db), note))
+        rows.append(
+            (
+                r.name,
+                str(r.kind),
+                " + ".join(r.steps),
+                size_text(r.bytes_before),
+                size_text(r.bytes_after),
+                db_text(r.weight_sqnr_db),
+                note,
+            )
+        )
     head = ("layer", "kind", "steps", "before", "after", "weight SQNR", "")
     lines = [table(head, rows, right=frozenset({3, 4, 5}))]
     lines += [f"clean-up: {s.what}, {size_text(s.nbytes)} saved" for s in report.savings]
-    lines.append(f"file: {size_text(report.bytes_before)} -> {size_text(report.bytes_after)} ({report.ratio:.1%}), "
-                 f"predicted {size_text(report.bytes_predicted)}")
+    lines.append(
+        f"file: {size_text(report.bytes_before)} -> {size_text(report.bytes_after)} ({report.ratio:.1%}), "
+        f"predicted {size_text(report.bytes_predicted)}"
+    )
     if outcome.comparison:
         lines.append(comparison_text(outcome.comparison))
     if outcome.latency:
         before, after = outcome.latency.before, outcome.latency.after
-        lines.append(f"latency, median on {outcome.latency.threads} thread: {before.median_ms:.3g} ms -> {after.median_ms:.3g} ms "
-                     f"(10-90 %: {before.low_ms:.3g}-{before.high_ms:.3g}, {after.low_ms:.3g}-{after.high_ms:.3g}; {outcome.latency_on})")
+        lines.append(
+            f"latency, median on {outcome.latency.threads} thread: {before.median_ms:.3g} ms -> "
+            f"{after.median_ms:.3g} ms (10-90 %: {before.low_ms:.3g}-{before.high_ms:.3g}, "
+            f"{after.low_ms:.3g}-{after.high_ms:.3g}; {outcome.latency_on})"
+        )
     lines += [f"gate: {c.name}: {c.text}" for c in report.checks]
     lines.append(f"written: {report.target} in {outcome.seconds:.1f} s")
     return "\n".join(lines)

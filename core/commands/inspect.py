@@ -23,16 +23,32 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
     layers = []
     for layer in model.layers:
         entry: dict[str, Any] = {
-            "name": layer.name, "title": layer.title, "kind": str(layer.kind), "shape": list(layer.shape), "dtype": layer.dtype,
-            "n_weights": layer.n_weights, "bytes": layer.nbytes, "locked": layer.locked,
+            "name": layer.name,
+            "title": layer.title,
+            "kind": str(layer.kind),
+            "shape": list(layer.shape),
+            "dtype": layer.dtype,
+            "n_weights": layer.n_weights,
+            "bytes": layer.nbytes,
+            "locked": layer.locked,
         }
         found = statistics.get(layer.name)
         if found is not None:
-            entry |= {"mean": found.mean, "std": found.std, "min": found.minimum, "max": found.maximum,
-                      "zeros": found.zeros, "outliers": found.outliers, "nonfinite": found.nonfinite}
+            entry |= {
+                "mean": found.mean,
+                "std": found.std,
+                "min": found.minimum,
+                "max": found.maximum,
+                "zeros": found.zeros,
+                "outliers": found.outliers,
+                "nonfinite": found.nonfinite,
+            }
         layers.append(entry)
     data = {
-        "model": model.name, "bytes": model.file_bytes, "opset": model.opset, "producer": model.producer,
+        "model": model.name,
+        "bytes": model.file_bytes,
+        "opset": model.opset,
+        "producer": model.producer,
         "inputs": [{"name": p.name, "dtype": p.dtype, "shape": p.shape} for p in model.inputs],
         "outputs": [{"name": p.name, "dtype": p.dtype, "shape": p.shape} for p in model.outputs],
         "layers": layers,
@@ -47,12 +63,29 @@ def _text(model: Any, layers: list[dict[str, Any]]) -> str:
         return f"{entry[key]:.4g}" if entry.get(key) is not None else "-"
 
     head = ("layer", "kind", "shape", "size", "min", "max", "mean", "std", "zeros", "outliers", "")
-    rows = [(e["title"], e["kind"], "x".join(map(str, e["shape"])), size_text(e["bytes"]), number(e, "min"), number(e, "max"),
-             number(e, "mean"), number(e, "std"), str(e.get("zeros", "-")), str(e.get("outliers", "-")), e["locked"]) for e in layers]
+    rows = [
+        (
+            e["title"],
+            e["kind"],
+            "x".join(map(str, e["shape"])),
+            size_text(e["bytes"]),
+            number(e, "min"),
+            number(e, "max"),
+            number(e, "mean"),
+            number(e, "std"),
+            str(e.get("zeros", "-")),
+            str(e.get("outliers", "-")),
+            e["locked"],
+        )
+        for e in layers
+    ]
     left = sum(t.nbytes for t in model.left_out)
-    lines = [f"{model.name}: {size_text(model.file_bytes)}, opset {model.opset}, {len(layers)} layers",
-             table(head, rows, right=frozenset(range(3, 10))),
-             f"left out: {len(model.left_out)} tensors, {size_text(left)} (see --json for the reasons)", *model.notes]
+    lines = [
+        f"{model.name}: {size_text(model.file_bytes)}, opset {model.opset}, {len(layers)} layers",
+        table(head, rows, right=frozenset(range(3, 10))),
+        f"left out: {len(model.left_out)} tensors, {size_text(left)} (see --json for the reasons)",
+        *model.notes,
+    ]
     return "\n".join(lines)
 
 

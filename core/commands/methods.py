@@ -20,8 +20,10 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
     lines = []
     for method in all_methods():
         scheme = f" (scheme: {method.scheme})" if method.scheme else ""
-        lines.append(f"{method.word}{scheme}: {method.title}, {method.family}\n  {method.summary}\n"
-                     f"  saves {', '.join(method.saves)}; {method.costs}\n  source: {method.source}")
+        lines.append(
+            f"{method.word}{scheme}: {method.title}, {method.family}\n  {method.summary}\n"
+            f"  saves {', '.join(method.saves)}; {method.costs}\n  source: {method.source}"
+        )
         lines += [f"    {s.name} = {s.default}: {s.title}; {s.allowed()}" for s in specs(method.Params)]
     return {"methods": [describe(m) for m in all_methods()]}, "\n".join(lines)
 

@@ -3,8 +3,8 @@
 Case 1  batch norms go into the convolutions before them (`model.folding`)
 Case 2  Constant nodes become initializers, which say the same in some 30 bytes less each
 Case 3  types that are stated twice: of stored tensors, which say theirs themselves
-Case 4  notes that exporters leave on nodes, values and graphs (where in the source code they came from): no runtime reads
-        them. The model's own metadata and description stay.
+Case 4  notes that exporters leave on nodes, values and graphs (where in the source code they came from): no runtime
+        reads them. The model's own metadata and description stay.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ INITIALIZERS_ALONE = 4
 
 
 def apply_fold(fold: Fold, name: str) -> None:
-    """Give the convolution its new bias (stored under `name`) and take the norm out. The weight is the caller's part."""
+    """Give the convolution its new bias (stored as `name`) and take the norm out. The weight is the caller's part."""
     conv, norm = fold.conv, fold.norm
     graph = conv.graph
     if not isinstance(graph, ir.Graph):
@@ -66,7 +66,10 @@ def forget_types(model: ir.Model) -> None:
 
 
 def _strip(thing: ir.Node | ir.Value | ir.Graph | ir.Function) -> int:
-    size = sum(_field(_field(len(key.encode())) + _field(len(text.encode())), tag=2) for key, text in thing.metadata_props.items())
+    size = sum(
+        _field(_field(len(key.encode())) + _field(len(text.encode())), tag=2)
+        for key, text in thing.metadata_props.items()
+    )
     thing.metadata_props.clear()
     if thing.doc_string:
         size += _field(len(thing.doc_string.encode()))

@@ -10,6 +10,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from core.data.samples import Samples
 from core.encoding import Encoding
 from core.errors import FeatherweightError
 from core.exporting.gate import gate
@@ -17,7 +18,6 @@ from core.exporting.report import ExportReport, Saving
 from core.exporting.sizes import SizeModel
 from core.exporting.staging import Staging, check_target, staged
 from core.exporting.writer import Assembly, assemble, simulate
-from core.data.samples import Samples
 from core.model.model import Model
 from core.pipeline import Compression, LayerResult
 from core.progress import SILENT, Reporter
@@ -28,8 +28,9 @@ PARITY_SAMPLES = 4
 """Samples that the gate compares on; every one runs through two models."""
 
 
-def export(model: Model, compression: Compression, target: Path, samples: Samples | None = None,
-           reporter: Reporter = SILENT) -> ExportReport:
+def export(
+    model: Model, compression: Compression, target: Path, samples: Samples | None = None, reporter: Reporter = SILENT
+) -> ExportReport:
     """Write the compressed model to `target`, whole or not at all.
 
     samples  data for the parity check; without it the gate makes inputs up
@@ -46,7 +47,9 @@ def export(model: Model, compression: Compression, target: Path, samples: Sample
     with staged(target, several=several) as stage:
         _write(assembly.graph, stage, several)
         reporter.report(0.5, "Checking the export")
-        report = _check(model, written, stage, assembly, sizes, predicted, samples, compression, reporter.part(0.5, 1.0))
+        report = _check(
+            model, written, stage, assembly, sizes, predicted, samples, compression, reporter.part(0.5, 1.0)
+        )
         stage.commit()
     return report
 
@@ -59,19 +62,43 @@ def _write(graph: ir.Model, stage: Staging, several: bool) -> None:
     stage.write(ir.to_proto(graph).SerializeToString(deterministic=True))
 
 
-def _check(model: Model, written: Mapping[str, Encoding], stage: Staging, assembly: Assembly, sizes: SizeModel, predicted: int,
-           samples: Samples | None, compression: Compression, reporter: Reporter) -> ExportReport:
+def _check(
+    model: Model,
+    written: Mapping[str, Encoding],
+    stage: Staging,
+    assembly: Assembly,
+    sizes: SizeModel,
+    predicted: int,
+    samples: Samples | None,
+    compression: Compression,
+    reporter: Reporter,
+) -> ExportReport:
     feeds, compared_on = parity_feeds(model, samples)
     with tempfile.TemporaryDirectory(prefix="featherweight-") as folder:
         simulated = Path(folder) / "simulated.onnx"
         if feeds:
             ir.save(simulate(model, written), simulated, external_data="simulated.data")
-        checks, parity = gate(model.path, simulated if feeds else None, stage.path, feeds, bytes_before=model.file_bytes,
-                              bytes_after=stage.nbytes, why_not_smaller=_why_not_smaller(written), reporter=reporter)
+        checks, parity = gate(
+            model.path,
+            simulated if feeds else None,
+            stage.path,
+            feeds,
+            bytes_before=model.file_bytes,
+            bytes_after=stage.nbytes,
+            why_not_smaller=_why_not_smaller(written),
+            reporter=reporter,
+        )
     return ExportReport(
-        target=str(stage.target), bytes_before=model.file_bytes, bytes_after=stage.nbytes, bytes_predicted=predicted,
-        layers=tuple(_as_written(r, assembly) for r in compression.layers), checks=checks, parity=parity,
-        compared_on=compared_on, savings=_savings(model, assembly, sizes), opset=(model.opset, assembly.opset),
+        target=str(stage.target),
+        bytes_before=model.file_bytes,
+        bytes_after=stage.nbytes,
+        bytes_predicted=predicted,
+        layers=tuple(_as_written(r, assembly) for r in compression.layers),
+        checks=checks,
+        parity=parity,
+        compared_on=compared_on,
+        savings=_savings(model, assembly, sizes),
+        opset=(model.opset, assembly.opset),
     )
 
 
@@ -81,7 +108,7 @@ def parity_feeds(model: Model, samples: Samples | None) -> tuple[Sequence[Mappin
         count = min(PARITY_SAMPLES, samples.n)
         return tuple(samples.feeds(count)), f"{count} samples of {Path(samples.source).name}"
     from core.analysis.runtime import session
-    from core.data.synthetic import made_up_feeds
+    from core.analysis.synthetic import made_up_feeds
 
     try:
         feeds = made_up_feeds(session(model.path), model.inputs)
@@ -99,11 +126,18 @@ def _why_not_smaller(written: Mapping[str, Encoding]) -> str:
 def _as_written(result: LayerResult, assembly: Assembly) -> LayerResult:
     """The layer's result as it is in the file, without its encoding."""
     if result.name in assembly.left:
-        return dataclasses.replace(result, encoding=None, skipped=assembly.left[result.name], bytes_after=result.bytes_before,
-                                   weight_sqnr_db=float("inf"))
+        return dataclasses.replace(
+            result,
+            encoding=None,
+            skipped=assembly.left[result.name],
+            bytes_after=result.bytes_before,
+            weight_sqnr_db=float("inf"),
+        )
     if result.name in assembly.folded:
         text = f"folded into the convolution {assembly.folded[result.name]}"
-        return dataclasses.replace(result, encoding=None, steps=(), skipped=text, bytes_after=0, weight_sqnr_db=float("inf"))
+        return dataclasses.replace(
+            result, encoding=None, steps=(), skipped=text, bytes_after=0, weight_sqnr_db=float("inf")
+        )
     return dataclasses.replace(result, encoding=None)
 
 
@@ -115,7 +149,9 @@ def _savings(model: Model, assembly: Assembly, sizes: SizeModel) -> tuple[Saving
     rest = model.file_bytes - sizes.base - sizes.notes
     norms = len(set(assembly.folded.values()))
     if norms:
-        saved.append(Saving(f"{norms} batch norms folded into the convolutions before them, constants stored shorter", rest))
+        saved.append(
+            Saving(f"{norms} batch norms folded into the convolutions before them, constants stored shorter", rest)
+        )
     elif rest > 0:
         saved.append(Saving("constants stored shorter, unused tensors and repeated types removed", rest))
     return tuple(saved)

@@ -35,7 +35,9 @@ def splittable(stored: Stored, encoding: LowRank, opset: int) -> bool:
     return _uses(stored, encoding, opset) is not None
 
 
-def split_linear_uses(stored: Stored, encoding: LowRank, emitter: GraphEmitter, to_ir: ToIr, names: Iterator[str]) -> bool:
+def split_linear_uses(
+    stored: Stored, encoding: LowRank, emitter: GraphEmitter, to_ir: ToIr, names: Iterator[str]
+) -> bool:
     """Rewrite all uses of the tensor as two layers; False (and nothing changed) when one of them is no case."""
     graph = stored.place.graph
     uses = _uses(stored, encoding, emitter.opset)
@@ -44,7 +46,13 @@ def split_linear_uses(stored: Stored, encoding: LowRank, emitter: GraphEmitter, 
     left, right = (_emit(part, stored, emitter, to_ir, next(names)) for part in (encoding.left, encoding.right))
     for use in uses:
         first, second = (right, left) if use.transposed else (left, right)
-        inner = ir.Node("", use.node.op_type, [use.node.inputs[0], first], _inner_attributes(use), outputs=[ir.Value(name=next(names))])
+        inner = ir.Node(
+            "",
+            use.node.op_type,
+            [use.node.inputs[0], first],
+            _inner_attributes(use),
+            outputs=[ir.Value(name=next(names))],
+        )
         inner_graph = use.node.graph
         if isinstance(inner_graph, ir.Graph):
             inner_graph.insert_before(use.node, inner)

@@ -21,12 +21,12 @@ from core.errors import FeatherweightError, GateError
 from core.progress import SILENT, Reporter
 
 PARITY_LIMIT = 1e-4
-"""Largest difference to the simulated result, relative to the largest magnitude of that output. float32 kernels differ by
-about 1e-6 between graphs that are equal on paper; deep networks amplify it. The measured figure is always reported."""
+"""Largest difference to the simulated result, relative to the largest magnitude of that output. float32 kernels differ
+by about 1e-6 between graphs that are equal on paper; deep networks amplify it. The figure is always reported."""
 
 ROUNDING_MARGIN = 4.0
-"""A model that turns float32 rounding into more than PARITY_LIMIT (an output that is nearly zero on these inputs) may differ
-by this many times what its own graph differs with and without the runtime's optimisations."""
+"""A model that turns float32 rounding into more than PARITY_LIMIT (an output that is nearly zero on these inputs) may
+differ by this many times what its own graph differs with and without the runtime's optimisations."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,17 @@ class Check:
     text: str
 
 
-def gate(original: Path, simulated: Path | None, exported: Path, feeds: Sequence[Feed], *, bytes_before: int,
-         bytes_after: int, why_not_smaller: str = "", reporter: Reporter = SILENT) -> tuple[tuple[Check, ...], float | None]:
+def gate(
+    original: Path,
+    simulated: Path | None,
+    exported: Path,
+    feeds: Sequence[Feed],
+    *,
+    bytes_before: int,
+    bytes_after: int,
+    why_not_smaller: str = "",
+    reporter: Reporter = SILENT,
+) -> tuple[tuple[Check, ...], float | None]:
     """All checks, and the largest relative difference to the simulated result (None when it could not be run).
 
     original   the original model file
@@ -65,9 +74,14 @@ def gate(original: Path, simulated: Path | None, exported: Path, feeds: Sequence
             plain = _outputs(session(wanted_file, optimize=False), feeds, reporter.part(0.8, 1.0))
             allowed = max(allowed, ROUNDING_MARGIN * _difference(plain, wanted))
         if not difference <= allowed:
-            raise GateError(f"the export differs from the simulated result by {difference:.2g} of its range "
-                            f"(allowed: {allowed:.2g})", do="nothing was written; please report this model")
-        checks.append(Check("parity", True, f"largest difference {difference:.1e} of the output's range on {len(feeds)} samples"))
+            raise GateError(
+                f"the export differs from the simulated result by {difference:.2g} of its range "
+                f"(allowed: {allowed:.2g})",
+                do="nothing was written; please report this model",
+            )
+        checks.append(
+            Check("parity", True, f"largest difference {difference:.1e} of the output's range on {len(feeds)} samples")
+        )
     else:
         checks.append(Check("parity", True, "not compared: no data, and the model takes no made-up input"))
     smaller = bytes_after < bytes_before
@@ -82,11 +96,11 @@ def _checker(original: Path, exported: Path) -> Check:
     try:
         onnx.checker.check_model(str(exported))
         return Check("checker", True, "onnx.checker accepts the file")
-    except Exception as error:  # ValidationError and protobuf's own errors
+    except Exception as error:  # noqa: BLE001  ValidationError and protobuf's own errors
         reason = " ".join(str(error).split())[:160]
     try:
         onnx.checker.check_model(str(original))
-    except Exception:  # the original does not pass either: no fault of the export
+    except Exception:  # noqa: BLE001  the original does not pass either: no fault of the export
         return Check("checker", True, "onnx.checker does not accept the original either")
     raise GateError(f"onnx.checker refuses the export ({reason})", do="nothing was written; please report this model")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -26,34 +27,55 @@ def html_report(outcome: CompressOutcome, model_name: str, recipe_text: str) -> 
     parts = [
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(model_name)} - Featherweight</title>",
         f"<style>{_STYLE}</style><h1>{escape(model_name)}</h1>",
-        f"<p>{size_text(report.bytes_before)} &rarr; <b>{size_text(report.bytes_after)}</b> on disk ({report.ratio:.1%} of the "
-        f"original; predicted {size_text(report.bytes_predicted)}).</p>",
-        "<h2>Before and after</h2>", _figures(outcome), "<h2>Layers</h2>", _layers(outcome),
-        "<h2>Checks</h2>", _rows(("check", "passed", "what was found"), [(c.name, "yes" if c.passed else "no", c.text) for c in report.checks]),
+        f"<p>{size_text(report.bytes_before)} &rarr; <b>{size_text(report.bytes_after)}</b> on disk "
+        f"({report.ratio:.1%} of the original; predicted {size_text(report.bytes_predicted)}).</p>",
+        "<h2>Before and after</h2>",
+        _figures(outcome),
+        "<h2>Layers</h2>",
+        _layers(outcome),
+        "<h2>Checks</h2>",
+        _rows(
+            ("check", "passed", "what was found"),
+            [(c.name, "yes" if c.passed else "no", c.text) for c in report.checks],
+        ),
     ]
     if report.savings:
-        parts += ["<h2>Clean-up</h2>", _rows(("what", "bytes saved"), [(s.what, f"{s.nbytes:,}") for s in report.savings])]
+        parts += [
+            "<h2>Clean-up</h2>",
+            _rows(("what", "bytes saved"), [(s.what, f"{s.nbytes:,}") for s in report.savings]),
+        ]
     parts += ["<h2>Recipe</h2>", f"<pre>{escape(recipe_text)}</pre>", "</html>"]
     return "\n".join(parts)
 
 
-def _rows(head: tuple[str, ...], rows: list[tuple[str, ...]], numbers: frozenset[int] = frozenset()) -> str:
+def _rows(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], numbers: frozenset[int] = frozenset()) -> str:
     def cells(row: tuple[str, ...], tag: str) -> str:
-        return "".join(f"<{tag}{' class=n' if i in numbers else ''}>{escape(text)}</{tag}>" for i, text in enumerate(row))
+        return "".join(
+            f"<{tag}{' class=n' if i in numbers else ''}>{escape(text)}</{tag}>" for i, text in enumerate(row)
+        )
 
     return f"<table><tr>{cells(head, 'th')}</tr>" + "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows) + "</table>"
 
 
 def _figures(outcome: CompressOutcome) -> str:
     report, c, latency = outcome.report, outcome.comparison, outcome.latency
-    rows = [("file on disk", f"{report.bytes_before:,} B", f"{report.bytes_after:,} B", "measured")]
+    rows: list[tuple[str, ...]] = [
+        ("file on disk", f"{report.bytes_before:,} B", f"{report.bytes_after:,} B", "measured")
+    ]
     if latency:
         text = [f"{t.median_ms:.3g} ms ({t.low_ms:.3g}-{t.high_ms:.3g})" for t in (latency.before, latency.after)]
         rows.append((f"latency, median (10-90 %), {latency.threads} thread", *text, outcome.latency_on))
     if c:
         on = f"measured on {c.n} samples"
         if c.memory_before is not None and c.memory_after is not None:
-            rows.append(("memory when loaded and run", size_text(c.memory_before), size_text(c.memory_after), "measured, 1 sample"))
+            rows.append(
+                (
+                    "memory when loaded and run",
+                    size_text(c.memory_before),
+                    size_text(c.memory_after),
+                    "measured, 1 sample",
+                )
+            )
         if c.accuracy_before is not None and c.accuracy_after is not None:
             rows.append(("accuracy", f"{c.accuracy_before:.2%}", f"{c.accuracy_after:.2%}", on))
         if c.agreement is not None:
@@ -67,9 +89,20 @@ def _figures(outcome: CompressOutcome) -> str:
 def _layers(outcome: CompressOutcome) -> str:
     error = {e.name: e.accumulated_sqnr_db for e in outcome.accumulated}
     rows = [
-        (r.name, str(r.kind), " + ".join(r.steps) or "left as it was", f"{r.bytes_before:,}", f"{r.bytes_after:,}",
-         db_text(r.weight_sqnr_db), db_text(error.get(r.name)), r.skipped)
+        (
+            r.name,
+            str(r.kind),
+            " + ".join(r.steps) or "left as it was",
+            f"{r.bytes_before:,}",
+            f"{r.bytes_after:,}",
+            db_text(r.weight_sqnr_db),
+            db_text(error.get(r.name)),
+            r.skipped,
+        )
         for r in outcome.layers
     ]
-    return _rows(("layer", "kind", "steps", "bytes before", "after", "weight SQNR", "error at its output", "note"), rows,
-                 frozenset({3, 4, 5, 6}))
+    return _rows(
+        ("layer", "kind", "steps", "bytes before", "after", "weight SQNR", "error at its output", "note"),
+        rows,
+        frozenset({3, 4, 5, 6}),
+    )

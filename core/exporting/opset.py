@@ -31,11 +31,15 @@ def raise_opset(model: ir.Model, target: int) -> ir.Model:
         # It infers shapes on the way and drops what it does not know of.
         del after.graph.value_info[:]
         after.graph.value_info.extend(before.graph.value_info)
-        after.ir_version = max(before.ir_version, onnx.helper.find_min_ir_version_for(after.opset_import, ignore_unknown=True))
+        after.ir_version = max(
+            before.ir_version, onnx.helper.find_min_ir_version_for(after.opset_import, ignore_unknown=True)
+        )
         if not after.metadata_props:
             after.metadata_props.extend(before.metadata_props)
         return ir.from_proto(after)
     except Exception as error:  # the converter's C++ errors have no common base
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise FeatherweightError(f"onnx cannot convert the model from opset {default_opset(model)} to {target}: {reason}",
-                                 do="the layers that need it stay as they were") from error
+        raise FeatherweightError(
+            f"onnx cannot convert the model from opset {default_opset(model)} to {target}: {reason}",
+            do="the layers that need it stay as they were",
+        ) from error

@@ -26,7 +26,7 @@ class ExportReport:
     target              path of the file
     bytes_before/after  bytes on disk, external data included
     bytes_predicted     what was foretold before the file was built
-    layers              what became of each layer in the file (encodings taken out); a layer that could not be exported as
+    layers              what became of each layer in the file (without encodings); a layer that could not be exported as
                         planned shows the reason in `skipped`
     checks              the gate's checks
     parity              largest difference to the simulated result, relative to the output's range; None: not compared

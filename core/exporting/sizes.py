@@ -73,17 +73,26 @@ class SizeModel:
         numbers = itertools.count(self._typical)
         emitter = GraphEmitter(max(self.opset, encoding.min_opset), lambda: f"w{next(numbers)}")
         emitter.emit(encoding, "v" * self._name_lengths.get(name, 12))
-        shared = frozenset((t.dtype, t.array.shape, t.array.tobytes(), graph_size([t], ()).total)
-                           for t in emitter.tensors if t.constant)
-        return LayerSize(graph_size((t for t in emitter.tensors if not t.constant), emitter.nodes), shared,
-                         self._scopes.get(name, ()))
+        shared = frozenset(
+            (t.dtype, t.array.shape, t.array.tobytes(), graph_size([t], ()).total)
+            for t in emitter.tensors
+            if t.constant
+        )
+        return LayerSize(
+            graph_size((t for t in emitter.tensors if not t.constant), emitter.nodes),
+            shared,
+            self._scopes.get(name, ()),
+        )
 
     def predict(self, sizes: Mapping[str, LayerSize]) -> int:
         """Bytes of the file when the named layers take `sizes` and the rest stays as it is."""
         known = {name: size for name, size in sizes.items() if name in self._entries}
         constants = {(size.scope, constant) for size in known.values() for constant in size.shared}
-        return (self.base + sum(size.own.total - self._entries[name] for name, size in known.items())
-                + sum(constant[-1] for _, constant in constants))
+        return (
+            self.base
+            + sum(size.own.total - self._entries[name] for name, size in known.items())
+            + sum(constant[-1] for _, constant in constants)
+        )
 
 
 def predict_bytes(model: Model, encodings: Mapping[str, Encoding]) -> int:
@@ -99,7 +108,7 @@ def _tensor_bytes(tensor: ir.TensorProtocol, name: int) -> int:
 
 
 def _entry(stored: Stored) -> int:
-    """Bytes that a stored tensor takes in the graph now: an initializer, or a Constant node with everything around it."""
+    """Bytes that a stored tensor takes in the graph now: an initializer, or a Constant node."""
     name = len(str(stored.value.name).encode())
     if stored.tensor is None:
         return 0
@@ -108,7 +117,16 @@ def _entry(stored: Stored) -> int:
         return 1 + varint(size) + size
     size = _tensor_bytes(stored.tensor, len((stored.tensor.name or "").encode()))
     attribute = 1 + varint(size) + size + len("value") + 2 + 3
-    node = 1 + varint(attribute) + attribute + 2 + name + len("Constant") + 2 + (2 + len(stored.node.name or "") if stored.node.name else 0)
+    node = (
+        1
+        + varint(attribute)
+        + attribute
+        + 2
+        + name
+        + len("Constant")
+        + 2
+        + (2 + len(stored.node.name or "") if stored.node.name else 0)
+    )
     return 1 + varint(node) + node
 
 

@@ -48,7 +48,7 @@ class Staging:
             return
         view = memoryview(data)
         while view:
-            view = view[os.write(self._fd, view[: 1 << 26]):]
+            view = view[os.write(self._fd, view[: 1 << 26]) :]
         os.fsync(self._fd)
 
     @property
@@ -98,8 +98,9 @@ def check_target(target: Path, source: Path | None = None) -> None:
     if target.is_dir():
         raise TargetError("the target is a folder", where=str(target), do="give a file name in it")
     if source is not None and target.exists() and target.samefile(source):
-        raise TargetError("the target is the original model, which is never overwritten", where=str(target),
-                          do="choose another name")
+        raise TargetError(
+            "the target is the original model, which is never overwritten", where=str(target), do="choose another name"
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise TargetError("the folder is read-only", where=str(folder), do="choose another one")
 
@@ -107,7 +108,9 @@ def check_target(target: Path, source: Path | None = None) -> None:
 def target_error(target: Path, error: OSError) -> TargetError:
     """An operating system error while writing `target`, as a sentence."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TargetError("the disk is full, nothing was written", where=str(target), do="free some space or choose another place")
+        return TargetError(
+            "the disk is full, nothing was written", where=str(target), do="free some space or choose another place"
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return TargetError("the place is read-only, nothing was written", where=str(target), do="choose another one")
     return TargetError(f"cannot write ({error.strerror or error})", where=str(target), do="choose another place")

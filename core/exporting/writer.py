@@ -1,7 +1,7 @@
 """From a graph and encodings to the graph of the compressed file.
 
-Steps, in order: raise the opset if an encoding needs it; clean up (notes off, batch norms folded); let each encoding rebuild its weight where the
-tensor was; write low-rank Linear layers as two layers; remove what nothing uses.
+Steps, in order: raise the opset if an encoding needs it; clean up; let each encoding rebuild its weight where
+the tensor was; write low-rank Linear layers as two layers; remove what nothing uses.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -55,7 +56,9 @@ def assemble(model: Model, encodings: Mapping[str, Encoding], reporter: Reporter
     names = _fresh_names(graph)
     folds = find_folds(graph)
     for fold in folds:
-        wanted[fold.weight] = scale_channels(wanted.get(fold.weight) or model.encoding(fold.weight), fold.factor, fold.axis)
+        wanted[fold.weight] = scale_channels(
+            wanted.get(fold.weight) or model.encoding(fold.weight), fold.factor, fold.axis
+        )
         apply_fold(fold, next(names))
     folded = _forgotten_norms(graph, folds, wanted)
     split = _emit_all(graph, wanted, names, left, reporter)
@@ -75,7 +78,7 @@ def simulate(model: Model, encodings: Mapping[str, Encoding]) -> ir.Model:
 
 
 def _decoded_later(encoding: Encoding, stored: Stored) -> ir.LazyTensor:
-    """The decoded weight in the type that the graph stores, made when it is written: one at a time, not all in memory."""
+    """The decoded weight in the type that the graph stores, made when it is written, one at a time."""
     dtype = stored.tensor.dtype if stored.tensor is not None else ir.DataType.FLOAT
 
     def decode() -> ir.Tensor:
@@ -93,8 +96,11 @@ def _fit_opset(graph: ir.Model, encodings: Mapping[str, Encoding]) -> tuple[ir.M
     try:
         return raise_opset(graph, needed), {}
     except FeatherweightError as error:
-        return graph, {name: f"{e.describe()} needs opset {e.min_opset}: {error.what}"
-                       for name, e in encodings.items() if e.min_opset > opset}
+        return graph, {
+            name: f"{e.describe()} needs opset {e.min_opset}: {error.what}"
+            for name, e in encodings.items()
+            if e.min_opset > opset
+        }
 
 
 def _fresh_names(graph: ir.Model) -> Iterator[str]:
@@ -107,14 +113,17 @@ def _fresh_names(graph: ir.Model) -> Iterator[str]:
 def _forgotten_norms(graph: ir.Model, folds: tuple[Fold, ...], wanted: dict[str, Encoding]) -> dict[str, str]:
     """The folded norms' tensors that no other node uses; plans for them are dropped."""
     stored = stored_tensors(graph)
-    gone = {name: fold.weight for fold in folds for name in fold.norms if name in stored and not stored[name].value.uses()}
+    gone = {
+        name: fold.weight for fold in folds for name in fold.norms if name in stored and not stored[name].value.uses()
+    }
     for name in gone:
         wanted.pop(name, None)
     return gone
 
 
-def _emit_all(graph: ir.Model, wanted: Mapping[str, Encoding], names: Iterator[str], left: dict[str, str],
-              reporter: Reporter) -> tuple[str, ...]:
+def _emit_all(
+    graph: ir.Model, wanted: Mapping[str, Encoding], names: Iterator[str], left: dict[str, str], reporter: Reporter
+) -> tuple[str, ...]:
     """Put every encoding in its tensor's place; returns the layers that became two."""
     stored, split = stored_tensors(graph), []
     emitters: dict[int, GraphEmitter] = {}
@@ -157,12 +166,14 @@ def _emit_as_stored(stored: Stored, encoding: Encoding, emitter: GraphEmitter, n
 
 
 def unname(nodes: Iterable[ir.Node]) -> None:
-    """Take off the names that onnx_ir gives to nodes when they enter a graph: some 15 bytes each, and nobody needs them."""
+    """Take off the names that onnx_ir gives to nodes when they enter a graph: some 15 bytes each."""
     for node in nodes:
         node.name = None
 
 
-def _to_ir(tensors: list[EmittedTensor], nodes: list[EmittedNode], stored: Stored) -> tuple[dict[str, ir.Value], list[ir.Node]]:
+def _to_ir(
+    tensors: list[EmittedTensor], nodes: list[EmittedNode], stored: Stored
+) -> tuple[dict[str, ir.Value], list[ir.Node]]:
     """Emitted records as onnx_ir values and nodes; shared constants are found among the graph's initializers."""
     graph = stored.place.graph
     # A value with a type would be written a second time, as value_info; the tensor says it already.
@@ -171,7 +182,9 @@ def _to_ir(tensors: list[EmittedTensor], nodes: list[EmittedNode], stored: Store
     made = []
     for node in nodes:
         inputs = [known[name] if name in known else graph.initializers[name] for name in node.inputs]  # type: ignore[union-attr]
-        attributes = [ir.convenience.convert_attribute(key, _attribute(value)) for key, value in node.attributes.items()]
+        attributes = [
+            ir.convenience.convert_attribute(key, _attribute(value)) for key, value in node.attributes.items()
+        ]
         output = ir.Value(name=node.output)
         if node.dtype is not None and node.shape is not None:
             output.type, output.shape = ir.TensorType(_element_type(node.dtype)), ir.Shape(node.shape)
@@ -180,7 +193,7 @@ def _to_ir(tensors: list[EmittedTensor], nodes: list[EmittedNode], stored: Store
     return values, made
 
 
-def _attribute(value: object) -> object:
+def _attribute(value: Any) -> Any:
     return ir.Tensor(value) if isinstance(value, np.ndarray) else list(value) if isinstance(value, tuple) else value
 
 

@@ -20,7 +20,9 @@ _BUCKETS = 64
         i8(F2, F2, F2, i8, i8, i8, numba.boolean, OUT_I8, i8, i8, numba.float64),
         i8(F2, F2, F2, i8, i8, i8, numba.boolean, OUT_U8, i8, i8, numba.float64),
     ],
-    nogil=True, cache=True, error_model="numpy",
+    nogil=True,
+    cache=True,
+    error_model="numpy",
 )
 def _bucket(rows, scales, offsets, block, lowest, highest, skip_zeros, codes, r, i, sign):
     """How near a weight lies to the next level on the side of `sign`, 0.._BUCKETS-1; -1 when it must not move there."""
@@ -37,7 +39,9 @@ def _bucket(rows, scales, offsets, block, lowest, highest, skip_zeros, codes, r,
 
 @numba.njit(
     [void(F2, F2, F2, i8, i8, i8, numba.boolean, OUT_I8), void(F2, F2, F2, i8, i8, i8, numba.boolean, OUT_U8)],
-    nogil=True, cache=True, error_model="numpy",
+    nogil=True,
+    cache=True,
+    error_model="numpy",
 )
 def balance_rows(rows, scales, offsets, block, lowest, highest, skip_zeros, codes):
     """Move the codes that were nearest to the other neighbour by one, until each row's errors sum to nearly zero.

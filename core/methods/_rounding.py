@@ -1,7 +1,7 @@
 """Rounding that knows how a layer is used: errors that a layer's sum over its inputs would add up are made to cancel.
 
-Case 1  kernels that are long signals (LONG taps or more along the last axis, as of a Fourier or filter bank layer): error
-        diffusion along the taps, since what they are applied to changes slowly from one tap to the next
+Case 1  kernels that are long signals (LONG taps or more along the last axis, as of a filter bank): error diffusion
+        along the taps, since what they are applied to changes slowly from one tap to the next
 Case 2  all other layers that sum over inputs: the sum of each output channel's errors is brought to nearly zero, since
         inputs behind a ReLU or the like have a common positive mean
 Embeddings and norms are not summed over, so their weights are rounded to nearest.
@@ -32,8 +32,15 @@ def output_axes(layer: Layer, shape: Shape) -> tuple[int, ...]:
 
 
 def balance(
-    values: Array, codes: Array, scale: Array, offset: Array, axis: int | None, block: int, limits: tuple[int, int],
-    context: Context, sparse: bool,
+    values: Array,
+    codes: Array,
+    scale: Array,
+    offset: Array,
+    axis: int | None,
+    block: int,
+    limits: tuple[int, int],
+    context: Context,
+    sparse: bool,
 ) -> None:
     """Change codes, in place, so that errors cancel at the layer's output.
 
@@ -51,7 +58,9 @@ def balance(
         _balance(values, codes, scale, offset, axis, block, limits, context, sparse)
 
 
-def _diffuse(values: Array, codes: Array, scale: Array, offset: Array, limits: tuple[int, int], context: Context) -> None:
+def _diffuse(
+    values: Array, codes: Array, scale: Array, offset: Array, limits: tuple[int, int], context: Context
+) -> None:
     from core.kernels.rounding import diffuse_rows
 
     groups = Groups(values.shape, tuple(range(values.ndim - 1)))
@@ -64,8 +73,15 @@ def _diffuse(values: Array, codes: Array, scale: Array, offset: Array, limits: t
 
 
 def _balance(
-    values: Array, codes: Array, scale: Array, offset: Array, axis: int | None, block: int, limits: tuple[int, int],
-    context: Context, sparse: bool,
+    values: Array,
+    codes: Array,
+    scale: Array,
+    offset: Array,
+    axis: int | None,
+    block: int,
+    limits: tuple[int, int],
+    context: Context,
+    sparse: bool,
 ) -> None:
     from core.kernels.rounding import balance_rows
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
 from core.errors import ParameterError
@@ -120,9 +119,17 @@ def param(default: Any, title: str, description: str = "", **words: Any) -> Any:
 _TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
 
 
-@cache
+_KNOWN: dict[type, tuple[Spec, ...]] = {}
+
+
 def specs(params: type) -> tuple[Spec, ...]:
-    """The declared parameters of a method, in order."""
+    """The declared parameters of a method, in order; read once."""
+    if params not in _KNOWN:
+        _KNOWN[params] = _read(params)
+    return _KNOWN[params]
+
+
+def _read(params: type) -> tuple[Spec, ...]:
     out = []
     hints = get_type_hints(params)
     for f in dataclasses.fields(params):

@@ -21,7 +21,7 @@ _HALF_FROM = 64  # this many scales repay the node that widens them
 _SEVERAL = range(2, 9)  # bits that have more than two levels
 AUTO_BLOCK = 96  # weights: a float16 scale then takes a sixth of a bit a weight
 _HALF_SMALLEST, _HALF_LARGEST = (np.float32(x) for x in (np.finfo(np.float16).tiny, np.finfo(np.float16).max))
-_HALF_MEDIAN = 8 * _HALF_SMALLEST  # with typical scales of at least this, raising the few below the smallest does no harm
+_HALF_MEDIAN = 8 * _HALF_SMALLEST  # typical scales of at least this: raising the few too small ones is harmless
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class AffineParams:
         when={"bits": _SEVERAL},
     )
     rounding: str = param(
-        "balanced", "Rounding", "Balanced moves a few weights to their second nearest level, so that errors cancel where "
-        "a channel sums over its inputs. Nearest has the smallest error of the weights alone.",
+        "balanced", "Rounding", "Balanced moves a few weights to their second nearest level, so that errors cancel "
+        "where a channel sums over its inputs. Nearest has the smallest error of the weights alone.",
         choices=("balanced", "nearest"), choice_titles=("Balanced", "Nearest"), when={"bits": _SEVERAL},
     )
 
@@ -117,7 +117,8 @@ def _automatic(layer: Layer, shape: Shape, axes: tuple[int, ...], inner: int, ot
     size = shape[inner]
     if size * others < 2 * AUTO_BLOCK or layer.folds_norm:
         return Layout(axes)
-    even = [n for n in range(1, size) if size % n == 0 and AUTO_BLOCK <= 4 * n * others / 3 and n * others <= 2.5 * AUTO_BLOCK]
+    near = (0.75 * AUTO_BLOCK, 2.5 * AUTO_BLOCK)
+    even = [n for n in range(1, size) if size % n == 0 and near[0] <= n * others <= near[1]]
     if even:
         return Layout(axes, inner, min(even, key=lambda n: abs(np.log(n * others / AUTO_BLOCK))))
     length = max(1, AUTO_BLOCK // others)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from core.model.graph import Stored, stored_tensors
+from core.model.graph import Stored, attribute, stored_tensors
 
 _AXIS = {"Conv": 0, "ConvTranspose": 1}
 
@@ -75,8 +75,15 @@ def _fold(norm: ir.Node, stored: Mapping[int, Stored]) -> Fold | None:
         bias = shift + (old - mean) * factor
     if not (np.isfinite(factor).all() and np.isfinite(bias).all()):
         return None
-    return Fold(conv, norm, stored[id(weight)].name, axis, factor.astype(np.float32), bias.astype(np.float32),
-                tuple(stored[id(v)].name for v in norm.inputs[1:5]))
+    return Fold(
+        conv,
+        norm,
+        stored[id(weight)].name,
+        axis,
+        factor.astype(np.float32),
+        bias.astype(np.float32),
+        tuple(stored[id(v)].name for v in norm.inputs[1:5]),
+    )
 
 
 def _only_producer(norm: ir.Node) -> ir.Node | None:
@@ -85,7 +92,7 @@ def _only_producer(norm: ir.Node) -> ir.Node | None:
     conv = value.producer() if value is not None else None
     if value is None or conv is None or conv.op_type not in _AXIS or conv.domain or conv.graph is not norm.graph:
         return None
-    if len(value.uses()) != 1 or value.is_graph_output() or norm.attributes.get_int("training_mode", 0):
+    if len(value.uses()) != 1 or value.is_graph_output() or attribute(norm, "training_mode", 0):
         return None
     return None if any(o.uses() or o.is_graph_output() for o in norm.outputs[1:]) else conv
 

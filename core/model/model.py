@@ -33,6 +33,7 @@ class Model:
     left_out    stored tensors that are no layers, with the reason
     opset       version of the default operator domain
     file_bytes  with external data files
+    data_files  those files
     notes       sentences a person should know (an unknown operator, no layers)
     """
 
@@ -49,6 +50,7 @@ class Model:
     notes: tuple[str, ...]
     _read_weight: Callable[[str], Array] = field(repr=False)
     _make_graph: Callable[[], ir.Model] = field(repr=False)
+    data_files: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:

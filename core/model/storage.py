@@ -35,6 +35,7 @@ class Storage:
         self.folder = Path(os.path.realpath(path)).parent
         self._lock = threading.Lock()
         self._maps: dict[str, Bytes] = {HERE: np.frombuffer(self.data, np.uint8)}
+        self._files: list[Path] = []
 
     @property
     def nbytes(self) -> int:
@@ -42,12 +43,20 @@ class Storage:
         with self._lock:
             return sum(view.size for view in self._maps.values())
 
+    @property
+    def data_files(self) -> tuple[Path, ...]:
+        """The external data files that were used so far."""
+        with self._lock:
+            return tuple(self._files)
+
     def view(self, location: str, offset: int, length: int | None, tensor: str) -> Bytes:
         """The bytes of an external tensor. Raises ModelFileError when they are missing or outside the folder."""
         with self._lock:
             whole = self._maps.get(location)
             if whole is None:
-                whole = self._maps[location] = np.frombuffer(_map(self._resolve(location, tensor)), np.uint8)
+                file = self._resolve(location, tensor)
+                whole = self._maps[location] = np.frombuffer(_map(file), np.uint8)
+                self._files.append(file)
         length = whole.size - offset if length is None else length
         if offset < 0 or length < 0 or offset + length > whole.size:
             name = self.path.name if location == HERE else location

@@ -72,7 +72,7 @@ def _model(path: Path, storage: Storage, loader: _Loader, graph: ir.Model, found
         opset=graph.graph.opset_imports.get("", graph.graph.opset_imports.get("ai.onnx", 0)),
         ir_version=graph.ir_version,
         producer=" ".join(filter(None, (graph.producer_name, graph.producer_version))),
-        metadata=dict(graph.metadata_props), file_bytes=storage.nbytes, notes=tuple(_notes(graph, found)),
+        metadata=dict(graph.metadata_props), file_bytes=storage.nbytes, data_files=storage.data_files, notes=tuple(_notes(graph, found)),
         _read_weight=lambda name: _weight(found, name, path.name), _make_graph=loader.load)
 
 
@@ -175,6 +175,9 @@ def _check_nodes(nodes: Any, where: str) -> None:
         check_texts((text for entry in node.metadata_props for text in (entry.key, entry.value)), where)
         for attribute in node.attribute:
             check_texts((attribute.name,), where)
+            if attribute.type == attribute.UNDEFINED:
+                raise ModelFileError(f"the attribute {attribute.name!r} of {node.name or node.op_type!r} has no type",
+                                     where=where, do="export the model again")
             for tensor in (*([attribute.t] if attribute.type == attribute.TENSOR else []), *attribute.tensors):
                 check_tensor(tensor, where)
             for graph in (*([attribute.g] if attribute.type == attribute.GRAPH else []), *attribute.graphs):

@@ -29,7 +29,9 @@ def few_bits(bits):
 
 
 def codebook(weight):
-    return Codebook(Codes(RNG.integers(0, 16, weight.shape).astype(np.uint8), 4), np.linspace(-0.4, 0.4, 16, dtype=np.float32))
+    return Codebook(
+        Codes(RNG.integers(0, 16, weight.shape).astype(np.uint8), 4), np.linspace(-0.4, 0.4, 16, dtype=np.float32)
+    )
 
 
 def sparse(weight, inner=Float):
@@ -45,13 +47,22 @@ def low_rank(weight):
 
 
 WAYS = {f"{bits} bit": few_bits(bits) for bits in range(1, 8)} | {
-    "int8": int8, "float16": lambda w: Float(w, "float16"), "bfloat16": lambda w: Float(w, "bfloat16"), "codebook": codebook,
-    "sparse": sparse, "sparse codebook": lambda w: sparse(w, codebook), "low rank": low_rank,
+    "int8": int8,
+    "float16": lambda w: Float(w, "float16"),
+    "bfloat16": lambda w: Float(w, "bfloat16"),
+    "codebook": codebook,
+    "sparse": sparse,
+    "sparse codebook": lambda w: sparse(w, codebook),
+    "low rank": low_rank,
 }
 
 
 def encodings_of(model, way):
-    made = {layer.name: WAYS[way](np.ascontiguousarray(model.weight(layer.name))) for layer in model.layers if not layer.locked}
+    made = {
+        layer.name: WAYS[way](np.ascontiguousarray(model.weight(layer.name)))
+        for layer in model.layers
+        if not layer.locked
+    }
     return {name: encoding for name, encoding in made.items() if encoding is not None}
 
 
@@ -98,8 +109,12 @@ def test_low_rank_linear_layers_become_two_thin_layers(mlp_path, tmp_path):
 
 def test_a_factor_used_elsewhere_too_is_rebuilt_instead_of_split(make_model, tmp_path):
     weight = RNG.standard_normal((8, 8)).astype(np.float32)
-    path = make_model([helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Add", ["h", "w"], ["y"])], {"w": weight},
-                      {"x": [8, 8]}, {"y": [8, 8]})
+    path = make_model(
+        [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Add", ["h", "w"], ["y"])],
+        {"w": weight},
+        {"x": [8, 8]},
+        {"y": [8, 8]},
+    )
     model = open_model(path)
     encodings = {"w": low_rank(weight)}
     assembly = assemble(model, encodings)
@@ -111,11 +126,22 @@ def test_a_factor_used_elsewhere_too_is_rebuilt_instead_of_split(make_model, tmp
 
 def norm_model(make_model, *, extra_use=False):
     """x -> Conv(w) -> BatchNormalization -> y, the norm with its own scale, shift, mean and variance."""
-    weights = {"w": RNG.standard_normal((6, 3, 3, 3)), "b": RNG.standard_normal(6), "s": RNG.uniform(0.5, 2, 6),
-               "t": RNG.standard_normal(6), "m": RNG.standard_normal(6), "v": RNG.uniform(0.5, 2, 6)}
-    nodes = [helper.make_node("Conv", ["x", "w", "b"], ["c"]), helper.make_node("BatchNormalization", ["c", "s", "t", "m", "v"], ["n"]),
-             helper.make_node("Add", ["n", "c"], ["y"]) if extra_use else helper.make_node("Relu", ["n"], ["y"])]
-    return make_model(nodes, {k: np.asarray(v, np.float32) for k, v in weights.items()}, {"x": [1, 3, 8, 8]}, {"y": [1, 6, 6, 6]})
+    weights = {
+        "w": RNG.standard_normal((6, 3, 3, 3)),
+        "b": RNG.standard_normal(6),
+        "s": RNG.uniform(0.5, 2, 6),
+        "t": RNG.standard_normal(6),
+        "m": RNG.standard_normal(6),
+        "v": RNG.uniform(0.5, 2, 6),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"]),
+        helper.make_node("BatchNormalization", ["c", "s", "t", "m", "v"], ["n"]),
+        helper.make_node("Add", ["n", "c"], ["y"]) if extra_use else helper.make_node("Relu", ["n"], ["y"]),
+    ]
+    return make_model(
+        nodes, {k: np.asarray(v, np.float32) for k, v in weights.items()}, {"x": [1, 3, 8, 8]}, {"y": [1, 6, 6, 6]}
+    )
 
 
 @pytest.mark.parametrize("way", [None, "int8", "4 bit", "codebook", "float16", "sparse"])
@@ -160,8 +186,13 @@ def test_exporters_notes_go_and_the_models_own_metadata_stays(mlp_path, tmp_path
 
 def test_the_opset_is_raised_only_where_an_encoding_needs_it(make_model, tmp_path):
     weight = RNG.standard_normal((16, 16)).astype(np.float32)
-    path = make_model([helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Softmax", ["h"], ["y"], axis=1)], {"w": weight},
-                      {"x": [2, 16]}, {"y": [2, 16]}, opset=11)
+    path = make_model(
+        [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Softmax", ["h"], ["y"], axis=1)],
+        {"w": weight},
+        {"x": [2, 16]},
+        {"y": [2, 16]},
+        opset=11,
+    )
     model = open_model(path)
     assert assemble(model, {"w": int8(weight)}).opset == 11
     assembly = assemble(model, {"w": Float(weight, "bfloat16")})
@@ -174,21 +205,33 @@ def test_the_opset_is_raised_only_where_an_encoding_needs_it(make_model, tmp_pat
 
 def test_the_same_plan_gives_the_same_bytes(cnn_path, tmp_path):
     model = open_model(cnn_path)
-    encodings = {name: int8(np.ascontiguousarray(model.weight(name))) for name in (layer.name for layer in model.layers)}
-    first, second = (save(assemble(open_model(cnn_path), encodings).graph, tmp_path / n).read_bytes() for n in ("a.onnx", "b.onnx"))
+    encodings = {
+        name: int8(np.ascontiguousarray(model.weight(name))) for name in (layer.name for layer in model.layers)
+    }
+    first, second = (
+        save(assemble(open_model(cnn_path), encodings).graph, tmp_path / n).read_bytes() for n in ("a.onnx", "b.onnx")
+    )
     assert first == second
 
 
 def test_a_float16_graph_still_gets_float16(tmp_path):
     weight = RNG.standard_normal((16, 16)).astype(np.float16)
     ports = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT16, [1, 16]) for name in "xy"]
-    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ports[:1], ports[1:],
-                              [onnx.numpy_helper.from_array(weight, "w")])
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "g",
+        ports[:1],
+        ports[1:],
+        [onnx.numpy_helper.from_array(weight, "w")],
+    )
     path = tmp_path / "half.onnx"
     onnx.save(helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 20)]), path)
     model = open_model(path)
     encodings = {"w": int8(model.weight("w"))}
-    out, wanted = save(assemble(model, encodings).graph, tmp_path / "o.onnx"), save(simulate(model, encodings), tmp_path / "w.onnx")
+    out, wanted = (
+        save(assemble(model, encodings).graph, tmp_path / "o.onnx"),
+        save(simulate(model, encodings), tmp_path / "w.onnx"),
+    )
     feed = {"x": RNG.standard_normal((1, 16)).astype(np.float16)}
     first, second = run(out, feed)[0], run(wanted, feed)[0]
     assert first.dtype == np.float16

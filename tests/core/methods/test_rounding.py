@@ -1,4 +1,4 @@
-"""Rounding in which errors cancel: sums are kept, codes stay in range and next to the nearest, long kernels are shaped."""
+"""Rounding in which errors cancel: sums are kept, codes stay next to the nearest, long kernels are shaped."""
 
 from __future__ import annotations
 

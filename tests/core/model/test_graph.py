@@ -13,7 +13,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from core.errors import InternalError
-from core.model.graph import find_constant, node_key, places, remove_unused, replace_stored, stored_tensors, takes_float32
+from core.model.graph import (
+    find_constant,
+    node_key,
+    places,
+    remove_unused,
+    replace_stored,
+    stored_tensors,
+    takes_float32,
+)
 from core.model.readers import open_model
 
 Make = Callable[..., Path]
