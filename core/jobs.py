@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import Cancelled, FeatherweightError
+from core.errors import Cancelled, FeatherweightError, ModelFileError
 from core.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -98,8 +98,12 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
 
     started = time.perf_counter()
     target = Path(spec.target)
-    check_target(target, Path(spec.model_path))
     model = open_model(spec.model_path)
+    check_target(target, model.path, (*model.data_files, *([Path(spec.data_path)] if spec.data_path else [])))
+    if not model.layers:
+        raise ModelFileError(
+            "no weights were found in this model", where=model.name, do="choose a model that stores its weights"
+        )
     recipe = Recipe.parse(spec.recipe_text, model=model)
     samples = _samples(spec.data_path, model)
     live: list[LayerLive] = []
@@ -174,10 +178,12 @@ def _accumulated(model: Model, target: Path, samples: Samples, reporter: Reporte
 
 def _latency_without_data(model: Model, target: Path, reporter: Reporter) -> tuple[LatencyComparison | None, str]:
     """Both models' times on made-up inputs, or None where the model takes none."""
+    from core.analysis import comparison
     from core.analysis.latency import compare_latency
     from core.exporting.export import parity_feeds
 
     feeds, what = parity_feeds(model, None)
     if not feeds:
         return None, "not measured: no data, and the model takes no made-up input"
-    return compare_latency(model.path, target, feeds, reporter=reporter), f"measured on {what}"
+    seconds = comparison.LATENCY_SECONDS
+    return compare_latency(model.path, target, feeds, seconds=seconds, reporter=reporter), f"measured on {what}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.commands.base import Command, comparison_text, table
@@ -22,9 +23,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, Any], str]:
+    from core.exporting.staging import check_target
     from core.jobs import CompressSpec, compress_file
     from core.recipe import read_text
 
+    check_target(Path(arguments.output), also_read=(Path(arguments.recipe),))
     spec = CompressSpec(
         arguments.model, read_text(arguments.recipe), arguments.output, arguments.data, arguments.seed, live=False
     )

@@ -37,13 +37,15 @@ def export(
 
     Raises TargetError, GateError, Cancelled. The source file is never touched.
     """
-    check_target(target, model.path)
+    check_target(target, model.path, model.data_files)
     encodings = {r.name: r.encoding for r in compression.layers if r.encoding is not None}
     assembly = assemble(model, encodings, reporter.part(0.0, 0.3))
     written = {name: e for name, e in encodings.items() if name not in assembly.left and name not in assembly.folded}
     sizes = SizeModel(model)
     predicted = sizes.predict({name: sizes.emitted(name, e) for name, e in written.items()})
     several = predicted > ONE_FILE_LIMIT
+    if several:
+        check_target(_data_path(target), None, (model.path, *model.data_files))
     with staged(target, several=several) as stage:
         _write(assembly.graph, stage, several)
         reporter.report(0.5, "Checking the export")
@@ -54,9 +56,14 @@ def export(
     return report
 
 
+def _data_path(target: Path) -> Path:
+    """The external data file of a target that does not fit into one file."""
+    return target.with_name(target.name + ".data")
+
+
 def _write(graph: ir.Model, stage: Staging, several: bool) -> None:
     if several:
-        ir.save(graph, stage.path, external_data=stage.target.name + ".data")
+        ir.save(graph, stage.path, external_data=_data_path(stage.target).name)
         return
     ir.external_data.load_to_model(graph)
     stage.write(ir.to_proto(graph).SerializeToString(deterministic=True))

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from core.errors import TargetError
@@ -90,8 +90,12 @@ def staged(target: Path, *, several: bool = False) -> Iterator[Staging]:
             stage.close()
 
 
-def check_target(target: Path, source: Path | None = None) -> None:
-    """Refuse, before any work, a target that cannot be written or that is the source itself."""
+def check_target(target: Path, source: Path | None = None, also_read: Iterable[Path] = ()) -> None:
+    """Refuse, before any work, a target that cannot be written or that would replace what is read.
+
+    source     the original model
+    also_read  its external data files, the samples, the recipe
+    """
     folder = target.parent
     if not folder.is_dir():
         raise TargetError("the target's folder does not exist", where=str(folder), do="create it or choose another one")
@@ -100,6 +104,12 @@ def check_target(target: Path, source: Path | None = None) -> None:
     if source is not None and target.exists() and target.samefile(source):
         raise TargetError(
             "the target is the original model, which is never overwritten", where=str(target), do="choose another name"
+        )
+    if target.exists() and any(file.exists() and target.samefile(file) for file in also_read):
+        raise TargetError(
+            "the target is one of the files that are read, which is never overwritten",
+            where=str(target),
+            do="choose another name",
         )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise TargetError("the folder is read-only", where=str(folder), do="choose another one")
