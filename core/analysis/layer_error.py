@@ -8,14 +8,14 @@ Accumulated: both models run side by side, and values of the same name are compa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.analysis.exposing import Exposed, inner_values
 from core.analysis.metrics import SqnrSum
-from core.analysis.one_node import WEIGHT, OneNode, build, isolate
+from core.analysis.one_node import WEIGHT, Given, OneNode, build, isolate
 from core.analysis.runtime import run, session, spare_threads
 from core.data.samples import Samples
 from core.errors import InternalError
@@ -175,9 +175,12 @@ def accumulated_errors(
     """The error at every layer's output when the whole model is compressed, in the original's order of layers.
 
     Values are matched by name: a compressed file keeps the names, and where a node was replaced by several, the last
-    one gives the value under the old name. Raises as LayerProbe does.
+    one gives the value under the old name. A convolution whose batch norm is folded on export is compared behind the
+    norm. Raises as LayerProbe does.
     """
-    cuts, reasons = _cuts(original.graph(), original.layers)
+    graph = original.graph()
+    cuts, reasons = _cuts(graph, original.layers)
+    cuts = _behind_norms(graph, cuts)
     there = inner_values(compressed.graph())
     for name in [name for name, found in cuts.items() if any(cut.output.key not in there for cut in found)]:
         reasons[name] = "its node was merged with another on export"
@@ -254,6 +257,22 @@ def _cuts(graph: ir.Model, layers: Sequence[Layer]) -> tuple[dict[str, tuple[One
                 "it is used inside a loop or by a node without outputs, whose values cannot be recorded"
             )
     return cuts, reasons
+
+
+def _behind_norms(graph: ir.Model, cuts: Mapping[str, tuple[OneNode, ...]]) -> dict[str, tuple[OneNode, ...]]:
+    """The same cuts; those of convolutions that take a batch norm in give the norm's output."""
+    from core.model.folding import find_folds
+
+    keys = {inner.value: key for key, inner in inner_values(graph).items()}
+    norms = {fold.conv: fold.norm.outputs[0] for fold in find_folds(graph)}
+
+    def moved(cut: OneNode) -> OneNode:
+        value = norms.get(cut.node)
+        if value is None or value not in keys:
+            return cut
+        return replace(cut, output=Given(value.name or "", keys[value], cut.output.dtype))
+
+    return {name: tuple(map(moved, found)) for name, found in cuts.items()}
 
 
 def _seen(cuts: Iterable[Sequence[OneNode]]) -> dict[str, int]:
