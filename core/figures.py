@@ -14,6 +14,14 @@ def size_text(nbytes: float) -> str:
     return f"{nbytes / 1e6:.2f} MB"
 
 
+def count_text(count: int) -> str:
+    """A count of operations for a person: "812", "41.3 k", "10.86 M", "2.41 G"."""
+    for size, unit, digits in ((1e9, "G", 2), (1e6, "M", 2), (1e3, "k", 1)):
+        if count >= size:
+            return f"{count / size:.{digits}f} {unit}"
+    return str(count)
+
+
 def db_text(value: float | None) -> str:
     """A ratio in dB for a person; "exact" when nothing changed."""
     if value is None:

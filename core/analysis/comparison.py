@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from core.analysis.latency import LatencyComparison, compare_latency
 from core.analysis.memory import session_memory
 from core.analysis.metrics import Task, json_number
-from core.analysis.runtime import output_names, run, session, spare_threads
+from core.analysis.runtime import Feed, output_names, run, session, spare_threads
 from core.data.samples import Samples
-from core.errors import ModelFileError
+from core.errors import FeatherweightError, ModelFileError
 from core.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class Comparison:
     changed, newly_wrong, newly_right   counts of samples
     samples          worst first
     memory_*         bytes by which a process grows when it loads and runs the model; None when not measured
+    multiply_adds_*  of one run, counted on the first sample; None when they cannot be counted
     """
 
     n: int
@@ -120,6 +121,8 @@ class Comparison:
     latency: LatencyComparison | None = None
     memory_before: int | None = None
     memory_after: int | None = None
+    multiply_adds_before: int | None = None
+    multiply_adds_after: int | None = None
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -181,8 +184,23 @@ def compare_models(
     if memory:
         reporter.report(0.92, "measuring memory")
         sizes = [session_memory(path, feeds[0], reporter=reporter) for path in paths]
+    reporter.report(0.98, "counting multiply-adds")
+    counts = [_multiply_adds(path, feeds[0], threads) for path in paths]
     reporter.report(1.0, "compared")
-    return tally.comparison(times, *sizes)
+    measured = tally.comparison(times, *sizes)
+    return replace(measured, multiply_adds_before=counts[0], multiply_adds_after=counts[1])
+
+
+def _multiply_adds(path: str, feed: Feed, threads: int | None) -> int | None:
+    """Multiply-adds of one run, or None when the graph cannot be taken apart or some of them cannot be counted."""
+    from core.analysis.operations import multiply_adds
+    from core.model.readers import open_model
+
+    try:
+        count = multiply_adds(open_model(path), feed, threads=threads)
+    except FeatherweightError:
+        return None
+    return None if count.uncounted else count.total
 
 
 def _check_alike(before: InferenceSession, after: InferenceSession, samples: Samples, paths: Sequence[str]) -> None:

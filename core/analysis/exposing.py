@@ -63,14 +63,23 @@ class Exposed:
     values  keys of `inner_values`, each with the ONNX element type that it is cast to if it lies in a branch, where
             files seldom tell types
     where   the model's name, for errors
+    optimize  whether the runtime may rewrite the graph: quicker to run, slower to load
 
     A value of a branch that does not run is given as an array without elements. The changed model lies in a temporary
     folder, as a session from memory would hold the interpreter's lock; its tensors go to a second file, so that the
     size of the model does not matter.
     """
 
-    def __init__(self, graph: ir.Model, values: Mapping[str, int], *, where: str, threads: int | None = None) -> None:
-        self._graph, self._where = graph, where
+    def __init__(
+        self,
+        graph: ir.Model,
+        values: Mapping[str, int],
+        *,
+        where: str,
+        threads: int | None = None,
+        optimize: bool = True,
+    ) -> None:
+        self._graph, self._where, self._optimize = graph, where, optimize
         self._threads = threads or spare_threads()
         self._session: InferenceSession | None = None
         self._outputs = _expose(graph, values)
@@ -82,7 +91,7 @@ class Exposed:
         path = Path(self._folder.name) / "model.onnx"
         try:
             ir.save(self._graph, path, external_data=DATA_FILE)
-            self._session = session(path, threads=self._threads)
+            self._session = session(path, threads=self._threads, optimize=self._optimize)
         except BaseException:
             self._folder.cleanup()
             raise

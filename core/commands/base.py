@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.figures import db_text, size_text
+from core.figures import count_text, db_text, size_text
 from core.progress import Reporter
 
 if TYPE_CHECKING:
@@ -59,4 +59,7 @@ def comparison_text(comparison: Comparison) -> str:
         lines.append(
             f"memory when loaded: {size_text(comparison.memory_before)} -> {size_text(comparison.memory_after)}"
         )
+    if comparison.multiply_adds_before is not None and comparison.multiply_adds_after is not None:
+        before, after = count_text(comparison.multiply_adds_before), count_text(comparison.multiply_adds_after)
+        lines.append(f"multiply-adds of one run: {before} -> {after}")
     return "\n".join([*lines, *comparison.notes])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from core.figures import db_text, size_text
+from core.figures import count_text, db_text, size_text
 
 if TYPE_CHECKING:
     from core.jobs import CompressOutcome
@@ -76,6 +76,9 @@ def _figures(outcome: CompressOutcome) -> str:
                     "measured, 1 sample",
                 )
             )
+        if c.multiply_adds_before is not None and c.multiply_adds_after is not None:
+            counts = [count_text(n) for n in (c.multiply_adds_before, c.multiply_adds_after)]
+            rows.append(("multiply-adds of one run", *counts, "counted on 1 sample"))
         if c.accuracy_before is not None and c.accuracy_after is not None:
             rows.append(("accuracy", f"{c.accuracy_before:.2%}", f"{c.accuracy_after:.2%}", on))
         if c.agreement is not None:
