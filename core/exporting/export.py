@@ -39,6 +39,7 @@ def export(
     """
     check_target(target, model.path, model.data_files)
     encodings = {r.name: r.encoding for r in compression.layers if r.encoding is not None}
+    model.release()  # the weights were read and compressed; the mapped file need not stay in memory
     assembly = assemble(model, encodings, reporter.part(0.0, 0.3))
     written = {name: e for name, e in encodings.items() if name not in assembly.left and name not in assembly.folded}
     sizes = SizeModel(model)

@@ -50,6 +50,7 @@ class Model:
     notes: tuple[str, ...]
     _read_weight: Callable[[str], Array] = field(repr=False)
     _make_graph: Callable[[], ir.Model] = field(repr=False)
+    _release: Callable[[], None] = field(repr=False)
     data_files: tuple[Path, ...] = ()
 
     @property
@@ -89,6 +90,10 @@ class Model:
     def graph(self) -> ir.Model:
         """A fresh, independent graph to rewrite; its tensors are views of the mapped file."""
         return self._make_graph()
+
+    def release(self) -> None:
+        """Give back the memory of weights that were read; they are read again when they are used again."""
+        self._release()
 
     @cached_property
     def sha256(self) -> str:

@@ -36,6 +36,7 @@ class Storage:
         self._lock = threading.Lock()
         self._maps: dict[str, Bytes] = {HERE: np.frombuffer(self.data, np.uint8)}
         self._files: list[Path] = []
+        self._mapped = [self.data]
 
     @property
     def nbytes(self) -> int:
@@ -49,13 +50,23 @@ class Storage:
         with self._lock:
             return tuple(self._files)
 
+    def release(self) -> None:
+        """Give the memory of pages that were read back to the system; views stay valid and are read again when used."""
+        advice = getattr(mmap, "MADV_DONTNEED", None)
+        if advice is not None:
+            with self._lock:
+                for mapped in self._mapped:
+                    mapped.madvise(advice)
+
     def view(self, location: str, offset: int, length: int | None, tensor: str) -> Bytes:
         """The bytes of an external tensor. Raises ModelFileError when they are missing or outside the folder."""
         with self._lock:
             whole = self._maps.get(location)
             if whole is None:
                 file = self._resolve(location, tensor)
-                whole = self._maps[location] = np.frombuffer(_map(file), np.uint8)
+                mapped = _map(file)
+                self._mapped.append(mapped)
+                whole = self._maps[location] = np.frombuffer(mapped, np.uint8)
                 self._files.append(file)
         length = whole.size - offset if length is None else length
         if offset < 0 or length < 0 or offset + length > whole.size:

@@ -72,8 +72,9 @@ def _model(path: Path, storage: Storage, loader: _Loader, graph: ir.Model, found
         opset=graph.graph.opset_imports.get("", graph.graph.opset_imports.get("ai.onnx", 0)),
         ir_version=graph.ir_version,
         producer=" ".join(filter(None, (graph.producer_name, graph.producer_version))),
-        metadata=dict(graph.metadata_props), file_bytes=storage.nbytes, data_files=storage.data_files, notes=tuple(_notes(graph, found)),
-        _read_weight=lambda name: _weight(found, name, path.name), _make_graph=loader.load)
+        metadata=dict(graph.metadata_props), file_bytes=storage.nbytes, data_files=storage.data_files,
+        notes=tuple(_notes(graph, found)),
+        _read_weight=lambda name: _weight(found, name, path.name), _make_graph=loader.load, _release=storage.release)
 
 
 @dataclass(frozen=True)
