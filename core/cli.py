@@ -45,8 +45,8 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> int:
         _clear_line(arguments.quiet)
         _answer(data, text, as_json=arguments.json)
         return 0
-    except Cancelled:
-        return _fail("cancelled", Cancelled.exit_code, arguments.quiet)
+    except Cancelled as cancelled:
+        return _fail(str(cancelled).removesuffix("."), cancelled.exit_code, arguments.quiet)
     except FeatherweightError as error:
         return _fail(f"featherweight-cli: {error}", error.exit_code, arguments.quiet)
     except MemoryError:

@@ -10,7 +10,7 @@ import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from core.errors import Cancelled, FeatherweightError, ModelFileError
 from core.progress import SILENT, Reporter
@@ -89,7 +89,6 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
 
     Raises FeatherweightError kinds; the target is written whole or not at all.
     """
-    from core.analysis.comparison import LATENCY_FEEDS, compare_models
     from core.exporting.export import export
     from core.exporting.staging import check_target
     from core.model.readers import open_model
@@ -118,19 +117,37 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
 
     compression = compress(model, recipe, reporter=compressing, on_layer=on_layer, seed=spec.seed)
     report = export(model, compression, target, samples, reporter=reporter.part(0.6, 0.75))
-    comparison: Comparison | None = None
-    accumulated: tuple[LayerError, ...] = ()
-    if samples is not None:
-        comparison = compare_models(model.path, target, samples, reporter=reporter.part(0.75, 0.95), limit=spec.limit)
-        accumulated = _accumulated(model, target, samples, reporter.part(0.95, 1.0))
-        latency, latency_on = comparison.latency, f"measured on {min(comparison.n, LATENCY_FEEDS)} samples"
-    else:
-        latency, latency_on = _latency_without_data(model, target, reporter.part(0.75, 1.0))
+    try:
+        measured = _measured(model, target, samples, spec.limit, reporter.part(0.75, 1.0))
+    except Cancelled as cancelled:
+        raise Cancelled("cancelled while measuring", do=f"the compressed file is complete: {target}") from cancelled
     reporter.report(1.0, "Done")
     seconds = time.perf_counter() - started
     return CompressOutcome(
-        str(target), report.layers, report, comparison, latency, latency_on, tuple(live), accumulated, seconds
+        path=str(target), layers=report.layers, report=report, live=tuple(live), seconds=seconds, **measured
     )
+
+
+class _Measured(TypedDict):
+    """Fields of a CompressOutcome that come from running both models."""
+
+    comparison: Comparison | None
+    latency: LatencyComparison | None
+    latency_on: str
+    accumulated: tuple[LayerError, ...]
+
+
+def _measured(model: Model, target: Path, samples: Samples | None, limit: int, reporter: Reporter) -> _Measured:
+    """Original against compressed: on the samples, or without them the times alone."""
+    from core.analysis.comparison import LATENCY_FEEDS, compare_models
+
+    if samples is None:
+        latency, latency_on = _latency_without_data(model, target, reporter)
+        return _Measured(comparison=None, latency=latency, latency_on=latency_on, accumulated=())
+    found = compare_models(model.path, target, samples, reporter=reporter.part(0.0, 0.8), limit=limit)
+    accumulated = _accumulated(model, target, samples, reporter.part(0.8, 1.0))
+    latency_on = f"measured on {min(found.n, LATENCY_FEEDS)} samples"
+    return _Measured(comparison=found, latency=found.latency, latency_on=latency_on, accumulated=accumulated)
 
 
 def _samples(path: str | None, model: Model) -> Samples | None:
