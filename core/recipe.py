@@ -163,6 +163,8 @@ def why_no_layer(key: str, names: Sequence[str]) -> str:
 def read_text(path: str | Path) -> str:
     """The text of a recipe file. Raises RecipeError when it cannot be read or is no text of reasonable size."""
     where = str(path)
+    if Path(path).is_fifo():  # opening it would wait for ever
+        raise RecipeError(["this is a pipe"], where=where, do="give a recipe file (YAML)")
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -46,6 +46,8 @@ def load_samples(
         return load_images(path, inputs, preprocessing or Preprocessing(), reporter)
     if not path.exists():
         raise DataError("there is no such file or folder", where=str(path), do="check the path")
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise DataError("this is neither a file nor a folder", where=str(path), do=FORMS)
     if path.suffix.lower() == ".npz":
         return _from_npz(path, inputs, reporter)
     if path.suffix.lower() == ".npy":

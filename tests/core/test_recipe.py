@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import stat
 from pathlib import Path
@@ -225,3 +226,10 @@ def test_usual_patterns_are_allowed(pattern: str) -> None:
                                      ".*.*.*.*.*x", "a" * 201, "(", "[a", "a**", "(?P<n>a+)+"])
 def test_patterns_that_could_hang_or_fail_are_refused(pattern: str) -> None:
     assert why_not_safe(pattern)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_instead_of_waiting_for_ever(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "recipe.yaml")
+    with pytest.raises(RecipeError, match="this is a pipe"):
+        Recipe.load(tmp_path / "recipe.yaml")

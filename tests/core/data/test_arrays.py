@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import struct
 import zipfile
@@ -233,3 +234,11 @@ def test_public_models_data(models_dir: Path, name: str) -> None:
     samples = load_samples(models_dir / name / "test.npz", model.inputs)
     outputs = run(session(model.path), samples.feed(samples.n - 1))
     assert len(outputs) == len(model.outputs)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["data.npz", "data.npy"])
+def test_a_pipe_is_refused_instead_of_waiting_for_ever(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="neither a file nor a folder"):
+        load_samples(tmp_path / name, IMAGE)
