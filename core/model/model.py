@@ -51,6 +51,7 @@ class Model:
     _read_weight: Callable[[str], Array] = field(repr=False)
     _make_graph: Callable[[], ir.Model] = field(repr=False)
     _release: Callable[[], None] = field(repr=False)
+    _check: Callable[[], None] = field(repr=False)
     data_files: tuple[Path, ...] = ()
 
     @property
@@ -74,9 +75,10 @@ class Model:
         """The weight as float32 of the layer's shape, read-only where it is a view of the mapped file.
 
         A tensor stored as float32 is not copied; such a view need not be aligned to 4 bytes. A weight that the file
-        computes (`Layer.locked`) is computed. Raises ModelFileError when its data is damaged.
+        computes (`Layer.locked`) is computed. Raises ModelFileError when its data is damaged or the file was changed.
         """
         self.layer(name)
+        self._check()
         return self._read_weight(name)
 
     def encoding(self, name: str) -> Encoding:
@@ -89,6 +91,7 @@ class Model:
 
     def graph(self) -> ir.Model:
         """A fresh, independent graph to rewrite; its tensors are views of the mapped file."""
+        self._check()
         return self._make_graph()
 
     def release(self) -> None:

@@ -37,6 +37,7 @@ class Storage:
         self._maps: dict[str, Bytes] = {HERE: np.frombuffer(self.data, np.uint8)}
         self._files: list[Path] = []
         self._mapped = [self.data]
+        self._stamps = {path: _stamp(path)}
 
     @property
     def nbytes(self) -> int:
@@ -49,6 +50,16 @@ class Storage:
         """The external data files that were used so far."""
         with self._lock:
             return tuple(self._files)
+
+    def check_unchanged(self) -> None:
+        """Raise ModelFileError when a file is gone, or is not what it was: a shorter one would end the process."""
+        with self._lock:
+            stamps = tuple(self._stamps.items())
+        for file, stamp in stamps:
+            if _stamp(file) != stamp:
+                raise ModelFileError(
+                    "the file was changed or removed since it was opened", where=file.name, do="open the model again"
+                )
 
     def release(self) -> None:
         """Give the memory of pages that were read back to the system; views stay valid and are read again when used."""
@@ -66,6 +77,7 @@ class Storage:
                 file = self._resolve(location, tensor)
                 mapped = _map(file)
                 self._mapped.append(mapped)
+                self._stamps[file] = _stamp(file)
                 whole = self._maps[location] = np.frombuffer(mapped, np.uint8)
                 self._files.append(file)
         length = whole.size - offset if length is None else length
@@ -88,6 +100,15 @@ class Storage:
             raise ModelFileError(f"the data file {location!r} is missing", where=self.path.name,
                                  do=f"put it into the folder {self.folder}")
         return target
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Size and time of the last change, or None when there is no such file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _map(path: Path) -> mmap.mmap:
