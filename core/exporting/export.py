@@ -48,7 +48,7 @@ def export(
     if several:
         check_target(_data_path(target), None, (model.path, *model.data_files))
     with staged(target, several=several) as stage:
-        _write(assembly.graph, stage, several)
+        write_graph(assembly.graph, stage, several)
         reporter.report(0.5, "Checking the export")
         report = _check(
             model, written, stage, assembly, sizes, predicted, samples, compression, reporter.part(0.5, 1.0)
@@ -62,7 +62,8 @@ def _data_path(target: Path) -> Path:
     return target.with_name(target.name + ".data")
 
 
-def _write(graph: ir.Model, stage: Staging, several: bool) -> None:
+def write_graph(graph: ir.Model, stage: Staging, several: bool = False) -> None:
+    """Write a graph to the stage; `several`: with its tensors in a data file beside it."""
     if several:
         ir.save(graph, stage.path, external_data=_data_path(stage.target).name)
         return
