@@ -13,28 +13,7 @@ import numpy as np
 from core.kernels._types import F2, OUT_I8, OUT_U8, f4, i8, void
 
 _BUCKETS = 64
-
-
-@numba.njit(
-    [
-        i8(F2, F2, F2, i8, i8, i8, numba.boolean, OUT_I8, i8, i8, numba.float64),
-        i8(F2, F2, F2, i8, i8, i8, numba.boolean, OUT_U8, i8, i8, numba.float64),
-    ],
-    nogil=True,
-    cache=True,
-    error_model="numpy",
-)
-def _bucket(rows, scales, offsets, block, lowest, highest, skip_zeros, codes, r, i, sign):
-    """How near a weight lies to the next level on the side of `sign`, 0.._BUCKETS-1; -1 when it must not move there."""
-    b = i // block
-    code = np.int64(codes[r, i])
-    moved = code + np.int64(sign)
-    if moved < lowest or moved > highest or (skip_zeros and rows[r, i] == 0):
-        return -1
-    residual = sign * (rows[r, i] / scales[r, b] - (np.float32(code) - offsets[r, b]))
-    if residual <= 0 or residual > 0.5001:  # of the other side, or cut off by the range
-        return -1
-    return min(np.int64(residual * (2 * _BUCKETS)), _BUCKETS - 1)
+_HALF = np.float32(0.5001)  # of a level: farther off is what the range cut off
 
 
 @numba.njit(
@@ -46,37 +25,53 @@ def _bucket(rows, scales, offsets, block, lowest, highest, skip_zeros, codes, r,
 def balance_rows(rows, scales, offsets, block, lowest, highest, skip_zeros, codes):
     """Move the codes that were nearest to the other neighbour by one, until each row's errors sum to nearly zero.
 
-    Greedy by how far a weight lies from its level: 64 buckets of residuals, so two passes a row and no sorting.
+    Greedy by how near a weight lies to that neighbour: buckets of residuals, so three passes a row and no sorting.
     """
-    sums = np.empty(_BUCKETS, np.float64)
+    length = rows.shape[1]
+    errors = np.empty(length, np.float32)
+    buckets = np.empty(length, np.int8)
+    sums = np.empty(_BUCKETS + 1, np.float64)
     for r in range(rows.shape[0]):
         total = 0.0
-        for i in range(rows.shape[1]):
-            b = i // block
-            if not (skip_zeros and rows[r, i] == 0):
-                total += rows[r, i] - (np.float32(codes[r, i]) - offsets[r, b]) * scales[r, b]
-        sign = 1.0 if total > 0 else -1.0
-        rest = abs(total)
+        for b in range(scales.shape[1]):
+            scale, offset, start, stop = scales[r, b], offsets[r, b], b * block, min((b + 1) * block, length)
+            for i in range(start, stop):  # in levels, so that the next pass need not divide again
+                errors[i] = rows[r, i] / scale - (np.float32(codes[r, i]) - offset)
+            if skip_zeros:
+                for i in range(start, stop):
+                    errors[i] = errors[i] if rows[r, i] != 0 else np.float32(0.0)
+            part = 0.0
+            for i in range(start, stop):
+                part += errors[i]
+            total += part * scale
+        sign = np.float32(1.0) if total > 0 else np.float32(-1.0)
+        step = np.int32(sign)
+        left = abs(total)
+        for i in range(length):
+            error = sign * errors[i]
+            moved = np.int32(codes[r, i]) + step
+            # Bucket 0 is for those that stay: of the other side, cut off by the range, or at its end.
+            may = (error > 0) & (error <= _HALF) & (moved >= lowest) & (moved <= highest)
+            buckets[i] = np.int8(min(np.int32(error * np.float32(2 * _BUCKETS)), _BUCKETS - 1) + 1 if may else 0)
         sums[:] = 0.0
-        for i in range(rows.shape[1]):
-            k = _bucket(rows, scales, offsets, block, lowest, highest, skip_zeros, codes, r, i, sign)
-            if k >= 0:
-                sums[k] += scales[r, i // block]
-        edge = _BUCKETS - 1
-        left = rest
-        while edge > 0 and sums[edge] <= left:
+        for b in range(scales.shape[1]):
+            scale = np.float64(scales[r, b])
+            for i in range(b * block, min((b + 1) * block, length)):
+                sums[buckets[i]] += scale
+        edge = _BUCKETS
+        while edge > 1 and sums[edge] <= left:
             left -= sums[edge]
             edge -= 1
-        for i in range(rows.shape[1]):
-            k = _bucket(rows, scales, offsets, block, lowest, highest, skip_zeros, codes, r, i, sign)
-            if k < edge:
-                continue
-            scale = scales[r, i // block]
-            if k == edge:
-                if left < scale / 2:
+        for b in range(scales.shape[1]):
+            scale = np.float64(scales[r, b])
+            for i in range(b * block, min((b + 1) * block, length)):
+                if buckets[i] < edge:
                     continue
-                left -= scale
-            codes[r, i] = codes[r, i] + np.int32(sign)
+                if buckets[i] == edge:
+                    if left < scale / 2:
+                        continue
+                    left -= scale
+                codes[r, i] = np.int32(codes[r, i]) + step
 
 
 @numba.njit(
