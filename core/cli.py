@@ -55,6 +55,10 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> int:
     except BrokenPipeError:  # the reader has seen enough; what is left must not fail once more when Python closes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+        do = "check that the place is there, can be written and has room."
+        return _fail(f"featherweight-cli: {what}; {do}", 2, arguments.quiet)
     except Exception as error:  # the last line of defence: our fault, said in one line
         if arguments.debug:
             raise

@@ -84,10 +84,16 @@ def staged(target: Path, *, several: bool = False) -> Iterator[Staging]:
         stage = Staging(target, several=several)
         yield stage
     except OSError as error:
-        raise target_error(target, error) from error
+        raise target_error(_where(target, error), error) from error
     finally:
         if stage is not None:
             stage.close()
+
+
+def _where(target: Path, error: OSError) -> Path:
+    """What the error is about: the target, or a file elsewhere (in the system's folder for temporary files)."""
+    named = Path(error.filename) if isinstance(error.filename, str) else None
+    return target if named is None or named.is_relative_to(target.parent) or named.is_relative_to("/proc") else named
 
 
 def check_target(target: Path, source: Path | None = None, also_read: Iterable[Path] = ()) -> None:

@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -401,6 +402,26 @@ def test_a_disk_that_is_full(folder: Folder, big_path: Path, code: int, monkeypa
 
     monkeypatch.setattr(os, "write", full)
     folder.refuses(big_path, said="the disk is full, nothing was written")
+
+
+def test_no_room_for_temporary_files(folder: Folder, big_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/temporary/featherweight-1")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    folder.refuses(big_path, said="/temporary/featherweight-1: the disk is full, nothing was written")
+    data = big_path.parent / "data.npz"
+    np.savez(data, x=RIGHT)
+    monkeypatch.setattr("core.exporting.export.parity_feeds", full)
+    folder.refuses(big_path, "--data", data, said="/temporary/featherweight-1")
+
+
+def test_an_error_of_the_system_elsewhere(folder: Folder, big_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "somewhere")
+
+    monkeypatch.setattr("core.pipeline.compress", refuse)
+    folder.refuses(big_path, said="somewhere: Permission denied; check that")
 
 
 def program(script: str, *argv: str | Path, **more: Any) -> subprocess.CompletedProcess[bytes]:
