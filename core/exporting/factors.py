@@ -59,6 +59,8 @@ def split_linear_uses(
             inner.name = None
         use.node.replace_input_with(0, inner.outputs[0])
         use.node.replace_input_with(1, second)
+    if stored.value in graph.inputs:  # a caller could have replaced it; as an input it would stay in the file
+        graph.inputs.remove(stored.value)
     return True
 
 
@@ -66,6 +68,8 @@ def _uses(stored: Stored, encoding: LowRank, opset: int) -> list[_Use] | None:
     shape = (encoding.left.shape[0], encoding.right.shape[1])
     if stored.value.is_graph_output() or encoding.shape != shape:
         return None
+    if stored.tensor is not None and stored.tensor.dtype != ir.DataType.FLOAT:
+        return None  # the factors are float32; rebuilt, their product is cast to what the layer computes in
     found = []
     for node, index in stored.value.uses():
         if index != 1 or node.domain not in ("", "ai.onnx") or not isinstance(node.graph, ir.Graph):

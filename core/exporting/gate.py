@@ -129,6 +129,8 @@ def _difference(values: list[list[Any]], wanted: list[list[Any]]) -> float:
 
 
 def _magnitude(value: Any) -> float:
+    if isinstance(value, list):
+        return max(map(_magnitude, value), default=0.0)
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         return 0.0
     finite = value[np.isfinite(value)]
@@ -140,9 +142,13 @@ def relative_difference(value: Any, wanted: Any, scale: float = 0.0) -> float:
 
     scale  what to divide by instead, where that is larger (the output's magnitude on more samples)
 
-    Integer outputs (token ids, arg max) follow from float values and may flip at a tie, so they are not compared; a
-    sequence or map output is compared by equality.
+    Integer outputs (token ids, arg max) follow from float values and may flip at a tie, so they are not compared. The
+    worst element of a sequence output counts; anything else (maps, absent optionals) is compared by equality.
     """
+    if isinstance(value, list) and isinstance(wanted, list):
+        if len(value) != len(wanted):
+            return float("inf")
+        return max((relative_difference(a, b, scale) for a, b in zip(value, wanted, strict=True)), default=0.0)
     if not isinstance(value, np.ndarray) or not isinstance(wanted, np.ndarray):
         return 0.0 if repr(value) == repr(wanted) else float("inf")
     if value.shape != wanted.shape or value.dtype != wanted.dtype:

@@ -78,8 +78,9 @@ def simulate(model: Model, encodings: Mapping[str, Encoding]) -> ir.Model:
 
 
 def _decoded_later(encoding: Encoding, stored: Stored) -> ir.LazyTensor:
-    """The decoded weight in the type that the graph stores, made when it is written, one at a time."""
-    dtype = stored.tensor.dtype if stored.tensor is not None else ir.DataType.FLOAT
+    """The decoded weight in the type that the export gives it, made when it is written, one at a time."""
+    narrow = stored.tensor is not None and not takes_float32(stored)
+    dtype = stored.tensor.dtype if stored.tensor is not None and narrow else ir.DataType.FLOAT
 
     def decode() -> ir.Tensor:
         return ir.Tensor(np.ascontiguousarray(encoding.decode()).astype(dtype.numpy(), copy=False), dtype=dtype)
