@@ -52,7 +52,7 @@ def balance_rows(rows, scales, offsets, block, lowest, highest, skip_zeros, code
             moved = np.int32(codes[r, i]) + step
             # Bucket 0 is for those that stay: of the other side, cut off by the range, or at its end.
             may = (error > 0) & (error <= _HALF) & (moved >= lowest) & (moved <= highest)
-            buckets[i] = np.int8(min(np.int32(error * np.float32(2 * _BUCKETS)), _BUCKETS - 1) + 1 if may else 0)
+            buckets[i] = np.int8(np.minimum(np.int32(error * np.float32(2 * _BUCKETS)), _BUCKETS - 1) + 1 if may else 0)
         sums[:] = 0.0
         for b in range(scales.shape[1]):
             scale = np.float64(scales[r, b])

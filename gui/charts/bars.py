@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QBrush
+from PySide6.QtGui import QBrush, QFontMetricsF, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from core.encoding.base import Array
@@ -19,7 +19,9 @@ _PENDING_HEIGHT = 0.04
 """Height of a bar that has no value yet, as a share of the axis."""
 
 
-_MOST_NAMES = 6
+_MOST_NAMES = 12
+_NAME_GAP = 8  # pixels between two names
+_FEWEST_LETTERS = 6  # of a cut name: fewer tell nothing
 _MOST_NUMBERS = 12
 _STEPS = tuple(m * 10**p for p in range(7) for m in (1, 2, 5))
 
@@ -129,12 +131,28 @@ class ErrorBars(Plot):
 
     def _draw_names(self, count: int) -> None:
         """Few bars have their names below, many their numbers."""
-        if count <= _MOST_NAMES:
-            ticks = [(i + 0.5, _short(name)) for i, name in enumerate(self._names)]
+        names = self._fitting_names(count)
+        if names:
+            ticks = [(i + 0.5, name) for i, name in enumerate(names)]
         else:
             every = next(step for step in _STEPS if count / step <= _MOST_NUMBERS)
             ticks = [(i - 0.5, f"{i}") for i in range(every, count + 1, every)]
         self.plotItem.getAxis("bottom").setTicks([ticks])
+
+    def _fitting_names(self, count: int) -> list[str]:
+        """All names, cut to the room of a bar; none when there are many, or when too little of one would be left."""
+        if not 0 < count <= _MOST_NAMES:
+            return []
+        metrics = QFontMetricsF(theme().font("tiny", figures=True))
+        room = self.plotItem.getViewBox().width() / (count + 1) - _NAME_GAP
+        names = [metrics.elidedText(name, Qt.TextElideMode.ElideLeft, room) for name in self._names]
+        cut = [len(name) < min(len(whole), _FEWEST_LETTERS) for name, whole in zip(names, self._names, strict=True)]
+        return [] if any(cut) else names
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if hasattr(self, "_names"):  # pyqtgraph resizes itself while it is being built
+            self._draw_names(len(self._names))
 
     def _draw_line(self, count: int) -> None:
         shown = self._budget is not None and count > 0
@@ -164,8 +182,3 @@ class ErrorBars(Plot):
         index = int(np.floor(x))
         if 0 <= index < len(self._names):
             self.picked.emit(index)
-
-
-def _short(name: str, longest: int = 18) -> str:
-    """The end of a name: what tells layers apart stands there."""
-    return name if len(name) <= longest else f"\N{HORIZONTAL ELLIPSIS}{name[1 - longest:]}"

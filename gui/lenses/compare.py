@@ -9,6 +9,7 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QGridLayout, QStackedLayout, QWidget
 
 from gui.charts.empty import EmptyState
+from gui.layers.rows import short_name
 from gui.lenses.accuracy_card import AccuracyCard
 from gui.lenses.base import Lens
 from gui.lenses.compare_state import (
@@ -194,8 +195,8 @@ class CompareLens(Lens):
 
 
 def _titles(model: Model | None) -> dict[str, str]:
-    """How layers are called, where it is not by their names."""
-    return {layer.name: layer.title for layer in model.layers if layer.title != layer.name} if model is not None else {}
+    """How layers are called, as in the table."""
+    return {} if model is None else {layer.name: short_name(layer) for layer in model.layers}
 
 
 def _few(n: int) -> int:
