@@ -68,6 +68,19 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> int:
 
 def _answer(data: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Print what a command found. JSON is plain ASCII and text never fails, whatever the terminal's encoding is."""
+    if sys.stdout is None:  # the caller closed it and wants no answer
+        return
+    try:
+        _print(data, text, as_json=as_json)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails once more when it closes it
+        what = f"the answer cannot be written ({error.strerror or error})"
+        raise FeatherweightError(what, where="standard output", do="send it elsewhere") from error
+
+
+def _print(data: dict[str, Any], text: str, *, as_json: bool) -> None:
     if as_json:
         json.dump(plain(data), sys.stdout, allow_nan=False)
         sys.stdout.write("\n")

@@ -21,6 +21,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 LARGEST_BYTES = 4 * 2**30
 """The most that the compressed arrays of one file may unpack to, together. A zip of some kB can declare terabytes."""
+MOST_AXES = 64
+"""numpy.ndarray has no more (NPY_MAXDIMS)."""
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 """The fixed 30 bytes before a zip member: signature, and lengths of name and extra field (APPNOTE.TXT 4.3.7)."""
 
@@ -147,7 +149,9 @@ def read_header(stream: BinaryIO | Any, where: str) -> Header:
         raise DataError(f"arrays of {dtype} are not supported", where=where, do="save numbers or text")
     if any(size < 0 for size in shape):
         raise _broken("its header declares a negative size", where)
-    return Header(tuple(shape), bool(fortran), dtype, stream.tell())
+    if len(shape) > MOST_AXES:
+        raise _broken(f"its header declares {len(shape)} axes", where)
+    return Header(tuple(map(int, shape)), bool(fortran), dtype, stream.tell())
 
 
 def _mapped(path: str | os.PathLike[str], head: Header, offset: int) -> Array:

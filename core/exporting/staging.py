@@ -11,6 +11,8 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -30,7 +32,7 @@ class Staging:
         if not several:
             self._fd = _unnamed_file(target.parent)
         if self._fd is None:
-            self._folder = target.parent / f".{target.name}.{os.getpid()}{_SUFFIX}"
+            self._folder = target.parent / _part_name(target)
             self._folder.mkdir()
 
     @property
@@ -103,10 +105,9 @@ def check_target(target: Path, source: Path | None = None, also_read: Iterable[P
     also_read  its external data files, the samples, the recipe
     """
     folder = target.parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # Path.is_dir raises for names that are too long
         raise TargetError("the target's folder does not exist", where=str(folder), do="create it or choose another one")
-    if target.is_dir():
-        raise TargetError("the target is a folder", where=str(target), do="give a file name in it")
+    _check_what_is_there(target)
     if source is not None and target.exists() and target.samefile(source):
         raise TargetError(
             "the target is the original model, which is never overwritten", where=str(target), do="choose another name"
@@ -119,6 +120,23 @@ def check_target(target: Path, source: Path | None = None, also_read: Iterable[P
         )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise TargetError("the folder is read-only", where=str(folder), do="choose another one")
+
+
+def _check_what_is_there(target: Path) -> None:
+    """Refuse a target that is there and no file: a device such as /dev/null would be replaced by one."""
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise target_error(target, error) from error
+    except ValueError as error:  # a NUL in the name
+        what = f"there can be no such file ({error})"
+        raise TargetError(what, where=repr(target.name), do="choose another name") from error
+    if stat.S_ISDIR(mode):
+        raise TargetError("the target is a folder", where=str(target), do="give a file name in it")
+    if not stat.S_ISREG(mode):
+        raise TargetError("the target is a device or a pipe, not a file", where=str(target), do="choose another name")
 
 
 def target_error(target: Path, error: OSError) -> TargetError:
@@ -148,6 +166,11 @@ def clean_leftovers(folder: Path) -> list[Path]:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
             removed.append(path)
     return removed
+
+
+def _part_name(target: Path) -> str:
+    """A hidden name for the unfinished file. Short: the target's own name may be as long as the system allows."""
+    return f".{zlib.crc32(os.fsencode(target.name)):08x}.{os.getpid()}{_SUFFIX}"
 
 
 def _alive(pid: int) -> bool:
@@ -180,7 +203,7 @@ def _link_and_replace(fd: int, target: Path) -> None:
     the documentation of open(2) asks for with /proc/self/fd.
     """
     directory = os.open(target.parent, os.O_RDONLY)
-    name = f".{target.name}.{os.getpid()}{_SUFFIX}"
+    name = _part_name(target)
     try:
         os.link(f"/proc/self/fd/{fd}", name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
         os.replace(name, target.name, src_dir_fd=directory, dst_dir_fd=directory)

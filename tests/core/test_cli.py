@@ -254,3 +254,16 @@ def test_ctrl_c_leaves_nothing_behind(sample: SamplePaths, recipe: Path, tmp_pat
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1] == "cancelled" and "Traceback" not in err
     assert list(target.iterdir()) == []
+
+
+@pytest.mark.parametrize(("redirect", "code", "said"), [
+    (">&-", 0, ""),
+    ("> /dev/full", 2, "standard output: the answer cannot be written"),
+])  # fmt: skip
+def test_a_standard_output_that_takes_nothing(redirect: str, code: int, said: str) -> None:
+    if "full" in redirect and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    command = f'"{sys.executable}" -m core.cli methods --json {redirect}'
+    done = subprocess.run(["sh", "-c", command], cwd=Path(cli.__file__).parents[1], capture_output=True, text=True)
+    assert done.returncode == code and done.stderr.count("\n") == bool(said)
+    assert said in done.stderr

@@ -242,3 +242,16 @@ def test_a_pipe_is_refused_instead_of_waiting_for_ever(tmp_path: Path, name: str
     os.mkfifo(tmp_path / name)
     with pytest.raises(DataError, match="neither a file nor a folder"):
         load_samples(tmp_path / name, IMAGE)
+
+
+@pytest.mark.parametrize("shape", ["(True, 1, 4, 4)", f"({'1,' * 70})"])
+def test_odd_shapes_in_a_header(tmp_path: Path, shape: str) -> None:
+    """numpy's own reader of headers lets both through."""
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    path = tmp_path / "data.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(64))
+    if "True" in shape:
+        assert load_samples(path, IMAGE).n == 1
+    else:
+        with pytest.raises(DataError, match="declares 70 axes"):
+            load_samples(path, IMAGE)

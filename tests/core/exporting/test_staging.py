@@ -109,3 +109,20 @@ def test_a_killed_process_leaves_no_partial_file(tmp_path):
     clean_leftovers(tmp_path)
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_or_a_device_is_no_target(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for target in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(TargetError, match="a device or a pipe"):
+            check_target(target)
+
+
+def test_names_too_long_are_refused_and_the_longest_possible_one_is_written(tmp_path):
+    longest = tmp_path / ("x" * os.pathconf(tmp_path, "PC_NAME_MAX"))
+    staging.write_atomic(longest, b"all of it")
+    assert longest.read_bytes() == b"all of it" and os.listdir(tmp_path) == [longest.name]
+    for target in (tmp_path / f"{longest.name}x", tmp_path / f"{longest.name}x" / "a.onnx", tmp_path / "a\0b"):
+        with pytest.raises(TargetError):
+            check_target(target)
