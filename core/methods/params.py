@@ -55,7 +55,7 @@ class Spec:
             return None
         try:
             value = self._convert(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ParameterError(f"{self.name} is {value!r}", do=f"give {self.allowed()}") from None
         if self.choices and value not in self.choices:
             raise ParameterError(f"{self.name} is {value!r}", do=f"give {self.allowed()}")

@@ -233,3 +233,8 @@ def test_a_pipe_is_refused_instead_of_waiting_for_ever(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "recipe.yaml")
     with pytest.raises(RecipeError, match="this is a pipe"):
         Recipe.load(tmp_path / "recipe.yaml")
+
+
+def test_an_infinite_whole_number_is_a_problem_like_any_other() -> None:
+    with pytest.raises(RecipeError, match="line 2: defaults: low_rank: rank is inf; give a whole number"):
+        Recipe.parse("featherweight: 1\ndefaults: [{low_rank: {by: rank, rank: 1e999}}]\n")
