@@ -10,34 +10,52 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import __version__
 
 if TYPE_CHECKING:
+    from PySide6.QtWidgets import QApplication
+
     from gui.main_window import MainWindow
     from gui.settings import Settings
 
-SWITCH_INTERVAL = 0.002
-"""Seconds after which a thread passes on the interpreter's lock: work in threads must not make the window stutter."""
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread passes on the interpreter's lock. Most calls of Qt give the lock back for a moment, and
+the window's thread waits this long to have it again, many times in one turn of its loop."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The `featherweight` command. Returns the exit code."""
     multiprocessing.freeze_support()
     arguments = _parse(argv)
+    app = make_application(sys.argv[:1])
+    window = start(app)
+    window.firstPaint.connect(partial(_first_painted, window, arguments))
+    window.show()
+    return app.exec()
+
+
+def _first_painted(window: MainWindow, arguments: argparse.Namespace) -> None:
+    if arguments.quit_after_first_paint:
+        print(f"The window is there, {window.width()} x {window.height()}", flush=True)
+        window.close()
+    else:
+        window.open_paths([path.absolute() for path in arguments.files])
+
+
+def make_application(arguments: list[str]) -> QApplication:
+    """Prepare the process for a window that stays alive beside working threads, and make its QApplication."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     _import_numpy_with_one_thread()
     from PySide6.QtWidgets import QApplication
 
-    app = QApplication(sys.argv[:1])
+    app = QApplication(arguments)
     app.setApplicationName("Featherweight")
     app.setApplicationVersion(__version__)
-    window = start(app)
-    window.firstPaint.connect(lambda: window.open_paths(arguments))
-    window.show()
-    return app.exec()
+    return app
 
 
 def _import_numpy_with_one_thread() -> None:
@@ -56,14 +74,15 @@ def _import_numpy_with_one_thread() -> None:
         del os.environ[name]
 
 
-def _parse(argv: Sequence[str] | None) -> list[Path]:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="featherweight",
                                      description="Make neural networks smaller and see what it costs.")
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE",
                         help="a model, and data (.npz, .npy, folder of images) or a recipe (.yaml) for it")
     parser.add_argument("--version", action="version", version=f"Featherweight {__version__}")
-    files: list[Path] = parser.parse_args(argv).files
-    return [path.absolute() for path in files]
+    parser.add_argument("--quit-after-first-paint", action="store_true",
+                        help="say that the window came up, and close it: whether it can start here")
+    return parser.parse_args(argv)
 
 
 def start(app: object, settings: Settings | None = None) -> MainWindow:

@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
         print("Set-up interrupted; the next start goes on", file=sys.stderr)
         return 130
     if has_screen():
-        return subprocess.run([python, "-m", "gui.app", *arguments], check=False).returncode
+        return subprocess.run([python, "-m", "gui", *arguments], check=False).returncode
     print("There is no screen: doing the main job on the sample model, offscreen", flush=True)
     offscreen = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
     return subprocess.run([python, "-m", "gui.demo", *arguments], env=offscreen, check=False).returncode

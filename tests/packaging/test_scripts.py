@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,8 +49,8 @@ def commands(scripts: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("variables", "module"),
     [
-        ({"DISPLAY": ":0"}, "gui.app"),
-        ({"WAYLAND_DISPLAY": "wayland-0"}, "gui.app"),
+        ({"DISPLAY": ":0"}, "gui"),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "gui"),
         ({}, "gui.demo"),
         ({"DISPLAY": ":0", "QT_QPA_PLATFORM": "offscreen"}, "gui.demo"),
     ],
@@ -67,6 +68,25 @@ def test_run_opens_the_window_only_where_there_is_a_screen(
         monkeypatch.setenv(name, value)
     assert scripts["run"].main(["a.onnx"]) == 0
     assert commands == [["python", "-m", module, "a.onnx"]]
+
+
+def test_the_command_that_run_builds_brings_up_a_window(
+    scripts: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The real command in a real process: a module that only defines `main` would end at once without a word."""
+    run, finished = subprocess.run, []
+
+    def run_offscreen(command: list[str], **_options: object) -> subprocess.CompletedProcess[str]:
+        variables = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+        finished.append(run(command, env=variables, cwd=PACKAGING.parent, capture_output=True, text=True, timeout=60,
+                            check=False))
+        return finished[-1]
+
+    monkeypatch.setattr(scripts["run"].environment, "ensure", lambda *_extras: sys.executable)
+    monkeypatch.setattr(scripts["run"], "has_screen", lambda: True)
+    monkeypatch.setattr(subprocess, "run", run_offscreen)
+    assert scripts["run"].main(["--quit-after-first-paint"]) == 0, finished[-1].stderr
+    assert finished[-1].stdout.startswith("The window is there, ")
 
 
 def test_set_up_problem_is_a_sentence_and_exit_code_2(
