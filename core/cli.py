@@ -141,10 +141,11 @@ def _progress(quiet: bool) -> Callable[[Progress], None] | None:
     if quiet:
         return None
     last = [0.0]
+    pause = 0.1 if sys.stderr.isatty() else 2.0  # a log needs a line now and then, a terminal a live one
 
     def show(progress: Progress) -> None:
         now = time.monotonic()
-        if now - last[0] < 0.1 and progress.done < 1:
+        if now - last[0] < pause and progress.done < 1:
             return
         last[0] = now
         if sys.stderr.isatty():

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+MOST, LONGEST = 30, 400
+"""How many problems one sentence tells, and letters of each: a broken recipe can have thousands."""
+
 
 class FeatherweightError(Exception):
     """A problem told as a sentence.
@@ -56,7 +59,10 @@ class RecipeError(FeatherweightError):
 
     def __init__(self, problems: Iterable[str], *, where: str = "", do: str = "") -> None:
         self.problems = tuple(problems)
-        super().__init__("; ".join(self.problems), where=where, do=do)
+        told = [problem if len(problem) <= LONGEST else f"{problem[:LONGEST]}…" for problem in self.problems[:MOST]]
+        if len(self.problems) > MOST:
+            told.append(f"and {len(self.problems) - MOST:,} more")
+        super().__init__("; ".join(told), where=where, do=do)
 
 
 class LayerSkipped(FeatherweightError):

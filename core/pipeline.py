@@ -94,10 +94,13 @@ def compress_layer(model: Model, layer: Layer, steps: tuple[Step, ...], reporter
         encoding, reason = apply_steps(layer, original, steps, Context(layer, Memo(), seed, reporter))
         if encoding is None:
             return result(reason)
-        in_file = _bytes_in_file(encoding, layer, model.opset)
-        if in_file >= layer.nbytes:
-            return result(f"would take {_size(in_file)} instead of {_size(layer.nbytes)}")
-        return result("", encoding, encoding.nbytes, _sqnr_db(original, encoding, reporter))
+        reason = too_large(encoding, layer, model.opset)
+        if reason:
+            return result(reason)
+        sqnr = _sqnr_db(original, encoding, reporter)
+        if not sqnr > -np.inf:  # infinite scales of weights near the end of float32's range, for example
+            return result("its compressed weights would not be finite")
+        return result("", encoding, encoding.nbytes, sqnr)
     except Cancelled:
         raise
     except FeatherweightError as error:  # the weight cannot be read, for example: the other layers go on
@@ -189,7 +192,13 @@ class _Run:
         return [results[index] for index in range(len(jobs))]
 
 
-def _bytes_in_file(encoding: Encoding, layer: Layer, opset: int) -> int:
+def too_large(encoding: Encoding, layer: Layer, opset: int) -> str:
+    """Why a layer is better left as it was (one clause): its encoding, nodes included, takes as many bytes; or ""."""
+    in_file = bytes_in_file(encoding, layer, opset)
+    return f"would take {_size(in_file)} instead of {_size(layer.nbytes)}" if in_file >= layer.nbytes else ""
+
+
+def bytes_in_file(encoding: Encoding, layer: Layer, opset: int) -> int:
     """Bytes of tensors and nodes, at the opset that the encoding needs at least."""
     from core.encoding.counting import emitted_size
 

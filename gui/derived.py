@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QTimer
 
+from core.errors import FeatherweightError
 from core.progress import Progress, Reporter
+from gui.tasks import AFTER_PAINT_MS
 from gui.worker import PROGRESS_INTERVAL
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class Derived:
         """Size of the exported file by the recipe; None while something of it is still being computed."""
         if self._base_bytes is None or self._waiting:
             return None
-        return self._base_bytes + sum(p.bytes_after - p.bytes_before for p in self._previews.values())
+        return self._base_bytes + sum(p.file_after - p.file_before for p in self._previews.values())
 
     @property
     def statistics(self) -> Mapping[str, Statistics]:
@@ -57,7 +59,10 @@ class Derived:
         self._statistics, self._previews, self._waiting, self._base_bytes = {}, {}, {}, None
 
     def start_statistics(self, model: Model) -> None:
-        """Compute all statistics; they arrive in groups, at most 30 times a second."""
+        """Compute all statistics, which arrive in groups, at most 30 times a second; then foretell the bare size.
+
+        One after the other: each thread more makes the window's thread wait longer for the interpreter.
+        """
 
         def take(found: dict[str, Statistics]) -> None:
             self._statistics.update(found)
@@ -67,9 +72,18 @@ class Derived:
             if progress.part:
                 take(progress.part)
 
-        self._session.tasks.thread(STATISTICS, _statistics, model, progress=progress, done=take)
+        def done(found: dict[str, Statistics]) -> None:
+            take(found)
+            self._start_prediction(model)
 
-    def start_prediction(self, model: Model) -> None:
+        def failed(error: FeatherweightError) -> None:
+            self._session.failed.emit(error)
+            self._start_prediction(model)
+
+        self._session.tasks.thread(STATISTICS, _statistics, model, progress=progress, done=done, failed=failed,
+                                   delay_ms=AFTER_PAINT_MS)
+
+    def _start_prediction(self, model: Model) -> None:
         """Foretell the size of an export without any steps: what clean-up alone would give."""
 
         def foretold(nbytes: int) -> None:

@@ -13,7 +13,6 @@ from core.analysis.histogram import Histogram, histogram
 from core.analysis.metrics import SqnrSum
 from core.analysis.statistics import Statistics, statistics
 from core.encoding.base import Array, Encoding
-from core.encoding.counting import emitted_size
 from core.methods.base import Context, Memo
 from core.methods.registry import by_key
 from core.model.layer import Layer
@@ -36,7 +35,8 @@ class LayerPreview:
     levels           distinct values afterwards when they are few and shared by the whole layer, else None
     zeros            share of the weights that are exactly zero, before and after
     ranges           (minimum, maximum), before and after; NaN when no weight is finite
-    bytes_before, bytes_after   tensors and nodes in the file (predicted, exact for this layer alone)
+    bytes_before, bytes_after   of tensor data, exact, as in `pipeline.LayerResult`
+    file_before, file_after     with names and nodes: what the layer adds to the file (predicted)
     weight_sqnr_db   inf when unchanged
     seconds          what this preview took
     """
@@ -53,6 +53,8 @@ class LayerPreview:
     range_after: tuple[float, float]
     bytes_before: int
     bytes_after: int
+    file_before: int
+    file_after: int
     weight_sqnr_db: float
     seconds: float
 
@@ -92,16 +94,19 @@ def preview(
     Not to be called in the kernels' thread pool. Raises Cancelled; a step that cannot be applied is told in `skipped`.
     """
     # A preview is one layer's share of the pipeline, measured; the pipeline itself never looks at previews.
-    from core.pipeline import apply_steps  # noqa: TID251
+    from core.pipeline import apply_steps, bytes_in_file, too_large  # noqa: TID251
 
     started = time.perf_counter()
     before: Statistics = memo.of("preview:statistics", original, lambda: statistics(original, BINS))
     found, skipped = None, ""
     if steps:
         found, skipped = apply_steps(layer, encoding, steps, Context(layer, memo, reporter=reporter))
+    if found is not None:
+        skipped = too_large(found, layer, opset)
+        found = None if skipped else found
     reporter.check()
     changed = None if found is None else _measure(original, found, before)
-    bytes_before = _bytes(layer, encoding, opset)
+    file_before = bytes_in_file(encoding, layer, opset)
     span = (before.minimum, before.maximum)
     return LayerPreview(
         name=layer.name,
@@ -114,8 +119,10 @@ def preview(
         zeros_after=(changed.zeros if changed else before.zeros) / max(before.n, 1),
         range_before=span,
         range_after=(changed.minimum, changed.maximum) if changed else span,
-        bytes_before=bytes_before,
-        bytes_after=_bytes(layer, found, opset) if found else bytes_before,
+        bytes_before=layer.nbytes,
+        bytes_after=found.nbytes if found else layer.nbytes,
+        file_before=file_before,
+        file_after=bytes_in_file(found, layer, opset) if found else file_before,
         weight_sqnr_db=changed.sqnr_db if changed else float("inf"),
         seconds=time.perf_counter() - started,
     )
@@ -132,8 +139,3 @@ def _measure(original: Array, found: Encoding, before: Statistics) -> _Changed:
     picture = histogram(decoded, shared.low, shared.high, shared.bins)
     sqnr_db = SqnrSum(*squares(original, decoded)).db
     return _Changed(picture, m.minimum, m.maximum, m.zeros, sqnr_db)
-
-
-def _bytes(layer: Layer, encoding: Encoding, opset: int) -> int:
-    name_length = len(layer.name.encode())
-    return emitted_size(encoding, max(opset, encoding.min_opset), value_name_length=name_length).total

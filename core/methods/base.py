@@ -18,6 +18,12 @@ from core.errors import LayerSkipped
 from core.model.layer import Kind, Layer
 from core.progress import SILENT, Reporter
 
+REBUILT = (
+    "The runtime rebuilds float weights on loading: speed stays as it was, and memory does not shrink (loading takes "
+    "more of it)."
+)
+"""What most encodings cost, in one place."""
+
 
 class Memo:
     """Remembers what is costly to compute of a weight (magnitudes, SVD) while that weight is shown.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.encoding.base import Encoding
-from core.methods.base import Context, Method
+from core.methods.base import REBUILT, Context, Method
 from core.methods.float16 import Nothing, round_floats
 
 
@@ -15,7 +15,7 @@ class BFloat16(Method):
     family = "Precision"
     summary = "Stores weights in 16 bits with the range of float32 and 8 significant bits; where float16 overflows."
     saves = ("file",)
-    costs = "About 18 dB more error than float16. Needs opset 13. Speed and memory stay the same."
+    costs = f"About 18 dB more error than float16. Needs opset 13. {REBUILT}"
     source = "Kalamkar et al., \"A Study of BFLOAT16 for Deep Learning Training\", 2019"
     Params = Nothing
 

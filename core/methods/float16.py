@@ -10,7 +10,7 @@ from core.encoding.base import Encoding
 from core.encoding.floats import FloatType
 from core.errors import LayerSkipped
 from core.methods._structure import change_floats, leaf_values, refuse_quantized
-from core.methods.base import Context, Method
+from core.methods.base import REBUILT, Context, Method
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Float16(Method):
     family = "Precision"
     summary = "Stores weights in 16 bits, 11 of them significant. Hardly any error; a safe first step to half the file."
     saves = ("file",)
-    costs = "Weights above 65,504 do not fit. Same speed and memory: the runtime widens the weights on loading."
+    costs = f"Weights above 65,504 do not fit. {REBUILT}"
     source = "IEEE 754-2019, binary16"
     Params = Nothing
 

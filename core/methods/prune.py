@@ -10,7 +10,7 @@ from core.encoding import Float, Sparse
 from core.encoding.base import Array, Encoding
 from core.errors import LayerSkipped
 from core.methods._structure import CHUNK, chunks, leaf_values, refuse_low_rank, refuse_quantized
-from core.methods.base import Context, Method
+from core.methods.base import REBUILT, Context, Method
 from core.methods.params import param
 from core.model.layer import Layer
 
@@ -47,7 +47,7 @@ class Prune(Method):
         "follow it with quantize to shrink what is kept."
     )
     saves = ("file",)
-    costs = "Same speed and memory: the runtime fills the zeros in on loading. High ratios need fine-tuning."
+    costs = f"{REBUILT} High ratios need fine-tuning."
     source = (
         "Han et al., \"Learning both Weights and Connections for Efficient Neural Networks\", NeurIPS 2015; n:m after "
         "Mishra et al., \"Accelerating Sparse Deep Neural Networks\", 2021"

@@ -13,7 +13,7 @@ from core.methods._groups import Groups
 from core.methods._rounding import balance, output_axes
 from core.methods._scales import choose, encode
 from core.methods._structure import chunks, leaf_values, refuse_quantized
-from core.methods.base import Context, Method
+from core.methods.base import REBUILT, Context, Method
 from core.methods.params import param
 from core.model.layer import Layer
 
@@ -76,7 +76,7 @@ class QuantizeAffine(Method):
         "file at hardly any error."
     )
     saves = ("file",)
-    costs = "Same speed and memory: the runtime rebuilds float weights on loading."
+    costs = REBUILT
     source = "Jacob et al., \"Quantization and Training of Neural Networks for Efficient Inference\", CVPR 2018"
     Params = AffineParams
 

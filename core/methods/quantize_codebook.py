@@ -9,7 +9,7 @@ import numpy as np
 from core.encoding import Codebook, Codes, Float
 from core.encoding.base import Array, Encoding
 from core.methods._structure import change_floats, chunks, leaf_values, refuse_quantized
-from core.methods.base import Context, Method
+from core.methods.base import REBUILT, Context, Method
 from core.methods.params import param
 
 _ATOMS = 1 << 16  # fine histogram of large weights; up to as many weights are clustered as they are
@@ -35,7 +35,7 @@ class QuantizeCodebook(Method):
         "at 2 to 5 bits, and after pruning, where all levels serve the kept weights."
     )
     saves = ("file",)
-    costs = "Same speed and memory: the runtime looks the weights up on loading. One table for all channels."
+    costs = f"{REBUILT} One table for all channels."
     source = "Han, Mao, Dally, \"Deep Compression\", ICLR 2016; exact start after Gronlund et al., 2017"
     Params = CodebookParams
 

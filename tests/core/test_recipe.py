@@ -238,3 +238,12 @@ def test_a_pipe_is_refused_instead_of_waiting_for_ever(tmp_path: Path) -> None:
 def test_an_infinite_whole_number_is_a_problem_like_any_other() -> None:
     with pytest.raises(RecipeError, match="line 2: defaults: low_rank: rank is inf; give a whole number"):
         Recipe.parse("featherweight: 1\ndefaults: [{low_rank: {by: rank, rank: 1e999}}]\n")
+
+
+def test_thousands_of_problems_are_one_readable_sentence() -> None:
+    text = "featherweight: 1\nlayers:\n" + "".join(f"  layer{i}: [{{nothing: {{}}}}]\n" for i in range(5000))
+    with pytest.raises(RecipeError) as caught:
+        Recipe.parse(text)
+    assert len(caught.value.problems) == 5000
+    assert str(caught.value).endswith("and 4,970 more.")
+    assert len(str(caught.value)) < 15_000

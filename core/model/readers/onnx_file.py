@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import logging
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import FeatherweightError, ModelFileError
-from core.model.layer import Port
+from core.model.layer import Layer, Port
 from core.model.model import Model
 from core.progress import Reporter
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from core.model.finder import Found
+    from core.model.folding import Fold
     from core.model.storage import Storage
 
 SUFFIXES = (".onnx",)
@@ -54,19 +56,37 @@ def read(path: Path, reporter: Reporter) -> Model:
         graph = loader.load()
         reporter.report(0.6, "Finding the layers")
         found = find(graph)
-        folds = {fold.weight for fold in find_folds(graph)}
+        layers = _with_folds(found.layers, find_folds(graph))
     except FeatherweightError as error:
         error.where = error.where or path.name
         raise
     reporter.report(1.0)
-    return _model(path, storage, loader, graph, found, folds)
+    return _model(path, storage, loader, graph, replace(found, layers=layers))
 
 
-def _model(path: Path, storage: Storage, loader: _Loader, graph: ir.Model, found: Found, folds: set[str]) -> Model:
+def _with_folds(layers: tuple[Layer, ...], folds: tuple[Fold, ...]) -> tuple[Layer, ...]:
+    """The layers, with what folding batch norms on export means for them.
+
+    Case 1  a convolution's weight: it takes a norm's factor in
+    Case 2  a tensor that only folded norms read: the export does not hold it, so there is nothing to compress
+    """
+    into = {fold.weight for fold in folds}
+    gone = Counter(name for fold in folds for name in fold.norms)
+    target = {name: fold.weight for fold in folds for name in fold.norms}
+
+    def known(layer: Layer) -> Layer:
+        if layer.name in into:
+            return replace(layer, folds_norm=True)
+        if layer.name in gone and gone[layer.name] == len(layer.uses):
+            return replace(layer, locked=f"it goes into the convolution {target[layer.name]!r} on export")
+        return layer
+
+    return tuple(known(layer) for layer in layers)
+
+
+def _model(path: Path, storage: Storage, loader: _Loader, graph: ir.Model, found: Found) -> Model:
     return Model(
-        path=path,
-        layers=tuple(replace(layer, folds_norm=True) if layer.name in folds else layer for layer in found.layers),
-        left_out=found.left_out,
+        path=path, layers=found.layers, left_out=found.left_out,
         inputs=tuple(_port(value) for value in graph.graph.inputs if not value.is_initializer()),
         outputs=tuple(_port(value) for value in graph.graph.outputs),
         opset=graph.graph.opset_imports.get("", graph.graph.opset_imports.get("ai.onnx", 0)),

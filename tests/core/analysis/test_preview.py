@@ -44,7 +44,8 @@ def test_equals_the_pipeline(steps: tuple[Step, ...]) -> None:
     decoded = encoding.decode()
     assert found.skipped == ""
     assert found.weight_sqnr_db == pytest.approx(sqnr_db(WEIGHT, decoded), rel=1e-9)
-    assert found.bytes_after == emitted_size(encoding, OPSET, value_name_length=len(LAYER.name)).total
+    assert (found.bytes_before, found.bytes_after) == (LAYER.nbytes, encoding.nbytes)
+    assert found.file_after == emitted_size(encoding, OPSET, value_name_length=len(LAYER.name)).total
     assert found.zeros_after == np.count_nonzero(decoded == 0) / decoded.size
     assert found.range_after == (decoded.min(), decoded.max())
     assert found.after is not None
