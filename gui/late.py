@@ -23,8 +23,9 @@ _OPENING_MODULES = ("core.model.readers", "core.recipe", "core.data.loading", "c
                     "core.analysis.preview", "core.exporting.sizes", "core.pipeline")
 """What opening and planning import; here so that the first click finds it there."""
 
-_KERNEL_MODULES = ("core.kernels.moments", "core.kernels.histogram", "core.kernels.compare")
-"""These load numba, about a second of work in a thread, so that the first model's statistics need not wait for it."""
+_KERNEL_MODULES = ("core.kernels.moments", "core.kernels.histogram", "core.kernels.compare", "core.kernels.uniform",
+                   "core.kernels.rounding", "core.kernels.clustering")
+"""These load numba, about a second of work in a thread, so that no statistics or slider waits for it."""
 
 
 class LateStart(QObject):
@@ -51,7 +52,11 @@ class LateStart(QObject):
         self._turn.start()
 
     def _import_kernels(self) -> None:
-        self._window.session.tasks.thread("late kernels", import_late, _KERNEL_MODULES)
+        self._window.session.tasks.thread("late kernels", import_late, _KERNEL_MODULES, done=self._settle)
+
+    def _settle(self, _nothing: None) -> None:
+        """All that lives as long as the program is there now."""
+        self._window.collector.set_aside()
 
     def _next(self) -> None:
         """One step a turn, so that clicks and paints come in between."""

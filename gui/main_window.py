@@ -15,6 +15,7 @@ from core.errors import FeatherweightError
 from gui.actions import Actions
 from gui.autosave import Autosave, SavedSession, find_saved, forget_saved
 from gui.charts.card import with_role
+from gui.collector import Collector
 from gui.loading import DATA_SUFFIXES, RECIPE_SUFFIXES, kind_of
 from gui.message_bar import MessageBar
 from gui.session import Session
@@ -46,6 +47,7 @@ class MainWindow(QMainWindow):
         self.settings = settings if settings is not None else Settings(user_folder(), self)
         self.session = Session(self.settings.folder / "work", self)
         self.autosave = Autosave(self.session, self.settings.folder / "sessions", self)
+        self.collector = Collector(self.session)
         self.copied_steps: tuple[Step, ...] | None = None
         self._painted = False
         self.actions_ = Actions(self, self.session)
@@ -311,4 +313,5 @@ class MainWindow(QMainWindow):
         self.settings.save()
         self.autosave.end()
         self.session.close()
+        self.collector.end()
         super().closeEvent(event)

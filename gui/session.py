@@ -207,7 +207,6 @@ class Session(QObject):
             self.tasks.cancel(key)
         self._reset(model, recipe)
         self._derived.start_statistics(model)
-        self._derived.start_prediction(model)
 
     def _reset(self, model: Model | None, recipe: Recipe | None) -> None:
         self._model, self._recipe, self._recipe_path = model, recipe, None

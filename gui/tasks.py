@@ -22,6 +22,8 @@ from core.progress import Progress, Reporter
 from gui.process import WorkerProcess
 from gui.worker import as_error, throttled
 
+AFTER_PAINT_MS = 60
+"""A delay for tasks that nobody waits for: what was clicked is painted by then."""
 _THREADS = 3
 """Statistics, the plan's preview and the shown layer's preview may run at once; more only fight for the interpreter."""
 CANCEL_PATIENCE_MS = 150
@@ -51,6 +53,7 @@ class _Task:
     on_progress: Callable[[Progress], None] | None
     on_cancelled: Callable[[], None] | None
     in_process: bool
+    delay_ms: int = 0
     cancel: threading.Event = field(default_factory=threading.Event)
     started: float = 0.0
     progress: Progress = field(default_factory=lambda: Progress(0.0))
@@ -91,7 +94,7 @@ class Tasks(QObject):
     # -- starting ---------------------------------------------------------------------------------------------------
 
     def thread(self, key: str, function: Callable[..., Any], *args: Any,  # type: ignore[override]  # not QObject's
-               title: str = "", coalesce: bool = False,
+               title: str = "", coalesce: bool = False, delay_ms: int = 0,
                done: Callable[[Any], None] | None = None, failed: Callable[[FeatherweightError], None] | None = None,
                progress: Callable[[Progress], None] | None = None,
                cancelled: Callable[[], None] | None = None) -> None:
@@ -99,9 +102,12 @@ class Tasks(QObject):
 
         coalesce   while a task of this key runs, let it finish and deliver, then run only the newest one that waits;
                    for redrawing during a drag, where cancelling each would never show anything
+        delay_ms   begin that much later, so that the window can first paint what it has: a thread at work makes that
+                   two or three times slower. The task counts as running meanwhile
         title      shown in the status bar; tasks without one are not shown
         """
-        task = _Task(next(self._numbers), key, title, function, args, done, failed, progress, cancelled, False)
+        task = _Task(next(self._numbers), key, title, function, args, done, failed, progress, cancelled, False,
+                     delay_ms)
         if coalesce and key in self._current:
             self._waiting[key] = task
             return
@@ -127,11 +133,18 @@ class Tasks(QObject):
         if task.in_process:
             self._queue.append(task)
             self._feed_worker()
+        elif task.delay_ms:
+            QTimer.singleShot(task.delay_ms, self, lambda: self._submit(task))
         else:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="featherweight")
-            self._pool.submit(self._run_in_thread, task)
+            self._submit(task)
         self.changed.emit()
+
+    def _submit(self, task: _Task) -> None:
+        if self._closed or task.cancel.is_set():
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="featherweight")
+        self._pool.submit(self._run_in_thread, task)
 
     def _run_in_thread(self, task: _Task) -> None:
         def tell(progress: Progress) -> None:

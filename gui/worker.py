@@ -23,6 +23,8 @@ from core.progress import Progress, Reporter
 
 PROGRESS_INTERVAL = 1 / 30
 """Seconds between two progress messages without a part; a screen shows no more."""
+_NICENESS = 5
+"""Added to the process's nice value: it computes on all cores, and the window must get its turn among them at once."""
 _LAST_WORDS = 2.0
 """Seconds that a job has to clean up after the window is gone."""
 
@@ -132,6 +134,8 @@ def _warm(modules: tuple[str, ...]) -> None:
 
 def serve(connection: Connection) -> None:
     """The worker process's main function."""
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is for the window, which then ends the pipe
     worker = _Worker(connection)
     threading.Thread(target=worker.listen, name="listen", daemon=True).start()

@@ -14,6 +14,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from core.errors import FeatherweightError, LayerSkipped
 from core.progress import Reporter
+from gui.tasks import AFTER_PAINT_MS
 
 if TYPE_CHECKING:
     from core.analysis.channels import ChannelRanges
@@ -136,7 +137,8 @@ class LiveLayer(QObject):
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
-    def _ask(self, key: str, function: Callable[..., Any], *args: Any, done: Callable[[Any], None]) -> None:
+    def _ask(self, key: str, function: Callable[..., Any], *args: Any, done: Callable[[Any], None],
+             delay_ms: int = AFTER_PAINT_MS) -> None:
         work = self._works[key]
 
         def take(result: Any) -> None:
@@ -147,11 +149,12 @@ class LiveLayer(QObject):
             if self._works.get(key) is work and self._shown is not None:
                 self._put(replace(self._shown, problem=str(error)))
 
-        self._session.tasks.thread(key, function, work, *args, coalesce=True, done=take, failed=failed)
+        self._session.tasks.thread(key, function, work, *args, coalesce=True, delay_ms=delay_ms, done=take,
+                                   failed=failed)
 
     def _ask_preview(self) -> None:
         if self._shown is not None:
-            self._ask(PREVIEW, _preview, self._shown.steps, done=self._take_preview)
+            self._ask(PREVIEW, _preview, self._shown.steps, done=self._take_preview, delay_ms=0)
 
     def _take_preview(self, preview: LayerPreview) -> None:
         if self._shown is None:

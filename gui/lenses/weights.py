@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QStackedLayout, QToolButton, QWidget
 
@@ -29,6 +31,10 @@ class WeightsLens(Lens):
         self._session: Session | None = None
         self._live: LiveLayer | None = None
         self._drawn: Shown | None = None
+        self._to_draw: dict[Callable[[Shown], None], None] = {}
+        # A chart a turn of the event loop: all at once would take longer than a frame.
+        self._turn = QTimer(self, singleShot=True, interval=0)
+        self._turn.timeout.connect(self._draw_next)
         self.empty = EmptyState("histogram")
         self.histogram = HistogramChart()
         self.ranges = RangeChart()
@@ -70,6 +76,11 @@ class WeightsLens(Lens):
         self._stack.addWidget(self.empty)
         self._stack.addWidget(page)
 
+    @property
+    def settled(self) -> bool:
+        """Whether every chart is drawn as what is known now."""
+        return not self._to_draw
+
     def set_session(self, session: Session) -> None:
         self._session = session
         self._live = LiveLayer.of(session)
@@ -106,14 +117,29 @@ class WeightsLens(Lens):
         if before is None or before.layer is not shown.layer:
             before = None
         if before is None or before.preview is not shown.preview or before.statistics is not shown.statistics:
-            self._draw_histogram(shown)
+            self._draw_histogram(shown)  # follows the hand, so at once
         if before is None or before.channels is not shown.channels:
-            self._draw_ranges(shown)
+            self._to_draw[self._draw_ranges] = None
         if before is None or before.spectra is not shown.spectra:
-            self.spectrum_card.show_spectra(shown.spectra)
+            self._to_draw[self._draw_spectra] = None
+        if self._to_draw:
+            self._turn.start()
+
+    def _draw_next(self) -> None:
+        if self._drawn is None or not self._to_draw:
+            return
+        draw = next(iter(self._to_draw))
+        del self._to_draw[draw]
+        draw(self._drawn)
+        if self._to_draw:
+            self._turn.start()
+
+    def _draw_spectra(self, shown: Shown) -> None:
+        self.spectrum_card.show_spectra(shown.spectra)
 
     def _show_nothing(self, shown: Shown | None) -> None:
         self._drawn = None
+        self._to_draw.clear()
         self._stack.setCurrentIndex(0)
         if shown is not None:
             self.empty.say(f"The weights of {shown.layer.name} cannot be shown.", shown.problem)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import helper
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from core.recipe import Step
@@ -43,6 +44,8 @@ def complete(qtbot: QtBot, session: Session) -> Shown:
                 and (shown.channels[1] is None) == (shown.preview.after is None))
 
     qtbot.waitUntil(ready, timeout=PATIENCE_MS)
+    lenses = [widget for widget in QApplication.topLevelWidgets() if isinstance(widget, WeightsLens)]
+    qtbot.waitUntil(lambda: all(lens.settled for lens in lenses), timeout=PATIENCE_MS)
     assert live.shown is not None
     return live.shown
 
