@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.exporting.staging import check_target
 from core.progress import Reporter
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def read_samples(path: Path, inputs: tuple[Port, ...], reporter: Reporter) -> Sa
 
 def write_recipe(path: Path, recipe: Recipe, model: Model, reporter: Reporter) -> None:
     """Save a recipe with the name and the hash of the model that it was made for."""
+    check_target(path, model.path, model.data_files)
     named = replace(recipe, model_name=model.name, model_sha256=model.sha256)
     reporter.check()
     named.save(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import FeatherweightError
+from core.exporting.staging import check_target, staged, target_error
 from core.progress import Progress, Reporter
 from gui.result import Result
 from gui.units import file_size
@@ -32,18 +33,28 @@ class Runs:
     def __init__(self, session: Session, work_folder: Path) -> None:
         self._session = session
         self._folder = work_folder / f"run-{os.getpid()}"
+        self._runs = 0
 
     def compress(self, model: Model, recipe: Recipe, data: Path | None) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
-        self._start(COMPRESS, model, recipe, data, self._folder / model.name, f"Compressing {model.name}", None)
+        """Start compressing. The file of the run before stays until this one has succeeded."""
+        self._runs += 1
+        folder = self._folder / str(self._runs)
+        try:
+            model.check_unchanged()
+            folder.mkdir(parents=True)
+        except FeatherweightError as error:
+            self._session.failed.emit(error)
+            return
+        except OSError as error:
+            self._session.failed.emit(target_error(folder, error))
+            return
+        self._start(COMPRESS, model, recipe, data, folder / model.name, f"Compressing {model.name}", None)
 
     def export(self, model: Model, recipe: Recipe, data: Path | None, target: Path) -> None:
-        from core.exporting.staging import check_target
-
         session, result = self._session, self._session.result
         try:
-            check_target(target, model.path)
+            model.check_unchanged()
+            check_target(target, model.path, (*model.data_files, *([data] if data else [])))
         except FeatherweightError as error:
             session.failed.emit(error)
             return
@@ -69,6 +80,7 @@ class Runs:
 
         def done(outcome: CompressOutcome) -> None:
             result = Result(recipe, data, outcome, exported)
+            self._forget_others(Path(outcome.path).parent)
             if exported is None:
                 self._session.put_result(result)
             else:
@@ -77,6 +89,12 @@ class Runs:
         self._session.tasks.process(key, compress_file, spec, title=title, done=done, progress=self._hear,
                                     failed=self._failed, cancelled=self._session.stateChanged.emit)
         self._session.stateChanged.emit()
+
+    def _forget_others(self, keep: Path) -> None:
+        """Remove the files of runs before; a file that was exported elsewhere replaces all of them."""
+        for folder in self._folder.glob("*"):
+            if folder != keep:
+                shutil.rmtree(folder, ignore_errors=True)
 
     @staticmethod
     def _single_file(result: Result) -> bool:
@@ -112,8 +130,6 @@ class Runs:
 def _copy(source: Path, target: Path, reporter: Reporter) -> None:
     """Copy a file so that the target is there whole or not at all."""
     import mmap
-
-    from core.exporting.staging import staged
 
     with (source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
           memoryview(content) as view, staged(target) as stage):

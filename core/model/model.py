@@ -94,6 +94,10 @@ class Model:
         self._check()
         return self._make_graph()
 
+    def check_unchanged(self) -> None:
+        """Raise ModelFileError when a file of the model was changed or removed since it was opened."""
+        self._check()
+
     def release(self) -> None:
         """Give back the memory of weights that were read; they are read again when they are used again."""
         self._release()

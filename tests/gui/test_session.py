@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,3 +181,29 @@ def test_close_model_forgets_everything(session: Session, opened: Opened, mlp_pa
     session.close_model()
     assert session.model is None and session.recipe is None and session.selection == ()
     assert not session.statistics and not session.previews and session.undo_stack.count() == 0
+
+
+def test_nothing_that_is_read_is_ever_overwritten(
+    session: Session, opened: Opened, mlp_path: Path, tmp_path: Path, qtbot: QtBot
+) -> None:
+    opened(session, mlp_path)
+    samples = tmp_path / "samples.npz"
+    np.savez(samples, x=np.zeros((4, 16), np.float32))
+    with qtbot.waitSignal(session.dataChanged, timeout=PATIENCE_MS):
+        session.load_data(samples)
+    before = {path: path.read_bytes() for path in (mlp_path, samples)}
+    for attempt in (lambda: session.export(samples), lambda: session.save_recipe(mlp_path)):
+        with qtbot.waitSignal(session.failed, timeout=PATIENCE_MS) as refused:
+            attempt()
+        assert "never overwritten" in str(refused.args[0])
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_model_that_changed_on_disk_is_not_compressed(
+    session: Session, opened: Opened, mlp_path: Path, qtbot: QtBot
+) -> None:
+    opened(session, mlp_path)
+    os.utime(mlp_path, ns=(1, 1))
+    with qtbot.waitSignal(session.failed, timeout=PATIENCE_MS) as refused:
+        session.compress()
+    assert "changed or removed since it was opened" in str(refused.args[0])
