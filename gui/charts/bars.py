@@ -38,7 +38,7 @@ class ErrorBars(Plot):
     picked = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent, x_label="layers, in the order of the graph", y_label="SQNR, dB")
+        super().__init__(parent, x_label="layers, in the order of the graph", y_label="SQNR, dB (higher is better)")
         self.plotItem.setAxisItems({"left": Axis("left"), "bottom": Axis("bottom")})
         self.plotItem.getAxis("left").setWidth(40)
         self._names: tuple[str, ...] = ()
@@ -175,7 +175,7 @@ class ErrorBars(Plot):
         words = {"pending": waiting, "exact": "same as the original"}
         text = words.get(self._kind(value)) or f"{value:.1f} dB"
         if self._kind(value) == "over":
-            text += ", over budget"
+            text += ", below the budget"
         return index + 0.5, f"{self._names[index]}: {text}"
 
     def activated(self, x: float) -> None:

@@ -25,12 +25,14 @@ class Pair:
 
     before, after   values, or None where a model has none
     note            a few words for the read-out ("97 of 100 before, 96 after")
+    unknown         what is said in place of a value that is None
     """
 
     name: str
     before: float | None
     after: float | None
     note: str = ""
+    unknown: str = "none"
 
 
 class PairChart(Plot):
@@ -98,7 +100,10 @@ class PairChart(Plot):
 
 
 class ScoreBars(QWidget):
-    """Lying pairs: each answer's name, its score in the original above its score in the compressed model."""
+    """Lying pairs: each answer's name, its score in the original above its score in the compressed model.
+
+    Negative scores go to the left of a zero line.
+    """
 
     _ROW, _BAR = 34, 8
 
@@ -109,7 +114,7 @@ class ScoreBars(QWidget):
         theme().changed.connect(self.update)
 
     def set_pairs(self, pairs: Sequence[Pair]) -> None:
-        """Show the answers; bars are drawn relative to 1 or to the largest score when that is more."""
+        """Show the answers; the bars' scale reaches from the lowest score or 0 to the highest or 1."""
         self._pairs = tuple(pairs)
         self.setAccessibleName("; ".join(f"{p.name}: {_words(p)}" for p in pairs))
         self.updateGeometry()
@@ -133,11 +138,11 @@ class ScoreBars(QWidget):
         painter.setFont(now.font("small", figures=True))
         metrics = QFontMetricsF(painter.font())
         name_width = min(max(metrics.horizontalAdvance(p.name) for p in self._pairs) + 10, 0.4 * self.width())
-        words = [_score(score) for p in self._pairs for score in (p.before, p.after)]
-        score_width = max(metrics.horizontalAdvance(text) for text in words)
-        full = self.width() - name_width - score_width - 8
-        scores = [abs(s) for p in self._pairs for s in (p.before, p.after) if s is not None]
-        top = max([1.0, *scores])
+        low, high = score_range(self._pairs)
+        scale = self._bar_room(metrics, name_width, high - low) / (high - low)
+        zero = name_width - low * scale
+        if low < 0:
+            painter.fillRect(QRectF(zero - 1, 0, 1, self._ROW * len(self._pairs) - 4), now.color("strong_border"))
         for row, pair in enumerate(self._pairs):
             y = row * self._ROW
             painter.setPen(now.color("text"))
@@ -145,18 +150,38 @@ class ScoreBars(QWidget):
             painter.drawText(QRectF(0, y, name_width, self._ROW - 4), Qt.AlignmentFlag.AlignVCenter, name)
             for line, (role, score) in enumerate((("before", pair.before), ("after", pair.after))):
                 middle = y + 8 + line * 14
-                length = full * max(score or 0.0, 0.0) / top
-                bar = QRectF(name_width, middle - self._BAR / 2, max(length, 1.0), self._BAR)
-                painter.fillRect(bar, now.color(role))
+                ends = sorted((zero, zero + (score or 0.0) * scale))
+                if score is not None:
+                    width = max(ends[1] - ends[0], 1.0)
+                    painter.fillRect(QRectF(ends[0], middle - self._BAR / 2, width, self._BAR), now.color(role))
                 painter.setPen(now.color("muted"))
-                place = QRectF(bar.right() + 5, middle - 8, score_width + 4, 16)
-                painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, _score(score))
+                place = QRectF(ends[1] + 5, middle - 8, self.width() - ends[1] - 5, 16)
+                painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, _score(score, pair.unknown))
         painter.end()
 
+    def _bar_room(self, metrics: QFontMetricsF, name_width: float, span: float) -> float:
+        """Width for the bars so that every score has room behind its own bar's end."""
+        room = self.width() - name_width - 8
+        low = score_range(self._pairs)[0]
+        found = room
+        for pair in self._pairs:
+            for score in (pair.before, pair.after):
+                share = (max(score or 0.0, 0.0) - low) / span  # of the bars' width that lies before the words
+                words = metrics.horizontalAdvance(_score(score, pair.unknown)) + 5
+                if share > 0:
+                    found = min(found, (room - words) / share)
+        return max(found, 1.0)
 
-def _score(score: float | None) -> str:
-    return "none" if score is None else f"{score:.3f}".replace("-", MINUS)
+
+def score_range(pairs: Sequence[Pair]) -> tuple[float, float]:
+    """The lowest and highest end of the bars; zero and one are always within."""
+    scores = [s for p in pairs for s in (p.before, p.after) if s is not None]
+    return min([0.0, *scores]), max([1.0, *scores])
+
+
+def _score(score: float | None, unknown: str) -> str:
+    return unknown if score is None else f"{score:.3f}".replace("-", MINUS)
 
 
 def _words(pair: Pair) -> str:
-    return f"{_score(pair.before)} before, {_score(pair.after)} after"
+    return f"{_score(pair.before, pair.unknown)} before, {_score(pair.after, pair.unknown)} after"

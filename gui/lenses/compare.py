@@ -168,7 +168,7 @@ class CompareLens(Lens):
         self.error_card.show_view(view, self._source_words(stale), session.selection, _titles(session.model))
 
     def _show_live(self, session: Session, run: LiveRun) -> None:
-        words = f"running live: {run.done} of {len(run.planned)} layers compressed"
+        words = f"compressing: {run.done} of {len(run.planned)} layers"
         if session.samples is None:
             words += " · no data is loaded, so no error is measured"
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from gui.result import Result
 
 _MOST_ANSWERS = 3
+"""Of the original; what the compressed model answers is added when it is not among them."""
+_ROUNDING = 1e-3
+"""By how much float16 probabilities may add up to more than one."""
 ACCUMULATED, ISOLATED = "accumulated", "isolated"
 
 
@@ -90,22 +94,31 @@ def _view(names: Sequence[str], errors: Mapping[str, float], reasons: Mapping[st
 
 
 def budget_words(view: ErrorView, budget: float, titles: Mapping[str, str]) -> str:
-    """Which layers are over the budget: how many, and the first. `titles` are the names to show, where they differ."""
+    """Which layers are below the budget: how many, and the first. `titles` are the names to show, where they differ."""
     over = view.over(budget)
     if not len(view.names) or np.isnan(view.db).all():
         return ""
     if not over:
-        return f"no layer is over the budget of {_budget(budget)}"
+        return f"no layer is below {_budget(budget)}"
     first = over[0]
     rest = f", {len(over) - 1} more" if len(over) > 1 else ""
     name = titles.get(view.names[first], view.names[first])
-    return f"first over the budget of {_budget(budget)}: {name} ({decibels(float(view.db[first]))}){rest}"
+    return f"first below {_budget(budget)}: {name} ({decibels(float(view.db[first]))}){rest}"
 
 
 def missing_words(view: ErrorView) -> str:
-    """How many layers have no value and never will."""
-    missing = sum(bool(np.isnan(db)) and name in view.reasons for name, db in zip(view.names, view.db, strict=True))
-    return f"{missing} cannot be measured" if missing else ""
+    """How many layers have no value and never will, and why."""
+    reasons = Counter(missing_reasons(view).values()).most_common()
+    if not reasons:
+        return ""
+    often = "mostly " if len(reasons) > 1 else ""
+    return f"{sum(count for _reason, count in reasons)} cannot be measured ({often}{reasons[0][0]})"
+
+
+def missing_reasons(view: ErrorView) -> dict[str, str]:
+    """Why layers have no value and never will, by name."""
+    missing = zip(view.names, view.db, strict=True)
+    return {name: view.reasons[name] for name, db in missing if np.isnan(db) and name in view.reasons}
 
 
 def _budget(db: float) -> str:
@@ -116,7 +129,17 @@ def answer_pairs(before: Answer | None, after: Answer | None, names: Sequence[st
     """Both models' best answers, the original's first, each with the scores that are known of it."""
     scores = [dict(zip(a.classes, a.scores, strict=True)) if a is not None else {} for a in (before, after)]
     classes = list(dict.fromkeys([*scores[0], *scores[1]]))[:_MOST_ANSWERS]
-    return tuple(Pair(class_name(c, names), scores[0].get(c), scores[1].get(c)) for c in classes)
+    if after is not None and after.best not in classes:
+        classes.append(after.best)
+    unknown = f"not in its top {max(map(len, scores))}"
+    return tuple(Pair(class_name(c, names), scores[0].get(c), scores[1].get(c), unknown=unknown) for c in classes)
+
+
+def score_word(samples: Sequence[SampleResult]) -> str:
+    """What scores are: "probability" when all of them could be shares of one, else "score"."""
+    answers = [answer for sample in samples for answer in (sample.before, sample.after) if answer is not None]
+    shares = all(min(a.scores) >= 0 and sum(a.scores) <= 1 + _ROUNDING for a in answers)
+    return "probability" if answers and shares else "score"
 
 
 def class_name(number: int, names: Sequence[str]) -> str:
@@ -146,13 +169,15 @@ def accuracy_words(comparison: Comparison) -> str:
 def agreement_words(comparison: Comparison) -> str:
     """What can be said of the answers without labels."""
     if comparison.agreement is None:
-        return f"The error over all outputs is {decibels(comparison.output_sqnr_db)}, on {comparison.n:,} samples."
+        return f"The SQNR over all outputs is {decibels(comparison.output_sqnr_db)}, on {comparison.n:,} samples."
     return f"Both models give the same answer in {100 * comparison.agreement:.1f} % of {comparison.n:,} samples."
 
 
-def sample_words(sample: SampleResult, place: int, count: int) -> str:
-    """The line above a sample: which, and how far the models are apart there."""
-    parts = [f"{sample.name}, {place + 1} of {count}, worst first", f"output error {decibels(sample.sqnr_db)}"]
+def sample_words(sample: SampleResult, place: int, count: int, scores: str) -> str:
+    """The line above a sample: which, how far the models are apart there, and what its bars are (`score_word`)."""
+    parts = [f"{sample.name}, {place + 1} of {count:,}, worst first", f"output SQNR {decibels(sample.sqnr_db)}"]
     if sample.changed is not None:
         parts.append("the answers differ" if sample.changed else "same answer")
+    if sample.before is not None:
+        parts.append(f"{scores} before {{before}} after {{after}}")
     return " · ".join(parts)

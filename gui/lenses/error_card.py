@@ -12,9 +12,11 @@ from gui.charts.bars import ErrorBars
 from gui.charts.card import Card, with_role
 from gui.charts.empty import EmptyState
 from gui.inspector.fields import Number
-from gui.lenses.compare_state import ACCUMULATED, ISOLATED, ErrorView, budget_words, missing_words
+from gui.lenses.compare_state import ACCUMULATED, ISOLATED, ErrorView, budget_words, missing_reasons, missing_words
 
 DEFAULT_BUDGET_DB = 30.0
+_MOST_MISSING = 20
+"""Layers without a value that the tool tip names."""
 
 
 class ErrorCard(Card):
@@ -67,8 +69,8 @@ class ErrorCard(Card):
         box.setSuffix("\u00a0dB")
         box.setValue(DEFAULT_BUDGET_DB)
         box.setFixedWidth(62)
-        box.setToolTip("Layers whose output error falls below this are marked")
-        box.setAccessibleName("Error budget in dB")
+        box.setToolTip("Layers whose SQNR falls below this are marked")
+        box.setAccessibleName("SQNR budget in dB")
         box.valueChanged.connect(lambda _value: self.view_chosen.emit())
         self.corner.addSpacing(8)
         self.corner.addWidget(label)
@@ -96,6 +98,9 @@ class ErrorCard(Card):
         budget = self.budget.value()
         over = budget_words(view, budget, titles)
         self.caption.set_template(" · ".join(part for part in (words, over, missing_words(view)) if part))
+        missing = [f"{titles.get(name, name)}: {why}" for name, why in missing_reasons(view).items()]
+        rest = [f"and {len(missing) - _MOST_MISSING} more"] if len(missing) > _MOST_MISSING else []
+        self.caption.setToolTip("\n".join([*missing[:_MOST_MISSING], *rest]))
         chosen = [i for i, name in enumerate(view.names) if name in set(selected)]
         shown = [titles.get(name, name) for name in view.names]
         reasons = {titles.get(name, name): reason for name, reason in view.reasons.items()}
@@ -105,6 +110,7 @@ class ErrorCard(Card):
         """Say why there is nothing."""
         self._view = None
         self.caption.set_template("")
+        self.caption.setToolTip("")
         self.empty.say(sentence, advice)
         self._stack.setCurrentWidget(self.empty)
 

@@ -11,12 +11,13 @@ from gui.charts.empty import EmptyState
 from gui.charts.lines import LineChart
 from gui.charts.pairs import ScoreBars
 from gui.charts.picture import Picture
-from gui.lenses.compare_state import answer_pairs, class_name, sample_words
+from gui.lenses.compare_state import answer_pairs, class_name, sample_words, score_word
 from gui.lenses.sample_input import SampleInput, load_input
 from gui.session import Session
 
 TASK = "shown sample"
 """Key of the task that reads a sample."""
+_NO_ANSWERS = "This model's output is not a list of class scores, so there are no answers to compare."
 
 
 class SampleCard(Card):
@@ -27,6 +28,7 @@ class SampleCard(Card):
         self._session: Session | None = None
         self._comparison: Comparison | None = None
         self._place = 0
+        self._scores = ""
         self.back = self._arrow("\u25c2", "The sample before, which is worse", -1)
         self.forward = self._arrow("\u25b8", "The next sample, which is better", 1)
         self.picture, self.line, self.numbers = Picture(), LineChart(), QLabel()
@@ -73,6 +75,7 @@ class SampleCard(Card):
         self._session = session
         if comparison is not self._comparison or comparison is None:
             self._comparison, self._place = comparison, 0
+            self._scores = score_word(comparison.samples) if comparison is not None else ""
             self._show(why)
 
     @property
@@ -97,13 +100,13 @@ class SampleCard(Card):
             self.empty.say(*why)
             return
         sample = samples[self._place]
-        self.caption.set_template(sample_words(sample, self._place, len(samples)))
+        self.caption.set_template(sample_words(sample, self._place, len(samples), self._scores))
         names = session.samples.class_names if session.samples is not None else ()
         pairs = answer_pairs(sample.before, sample.after, names)
         self.scores.setVisible(bool(pairs))
         self.scores.set_pairs(pairs)
         label = self._label(sample.index, sample.label, names)
-        self.answer.setText(label if pairs else f"{label} The output is no single list of class scores.".strip())
+        self.answer.setText(label if pairs else f"{label} {_NO_ANSWERS}".strip())
         self.answer.setVisible(bool(self.answer.text()))
         self._load(sample.index)
 

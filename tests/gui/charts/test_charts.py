@@ -20,7 +20,7 @@ from gui.charts.curves import Curve, CurveChart, Mark
 from gui.charts.empty import EmptyState
 from gui.charts.histogram import HistogramChart
 from gui.charts.lines import LineChart
-from gui.charts.pairs import Pair, PairChart, ScoreBars
+from gui.charts.pairs import Pair, PairChart, ScoreBars, score_range
 from gui.charts.picture import Picture
 from gui.charts.plot import Plot
 from gui.charts.ranges import RangeChart
@@ -151,7 +151,8 @@ def test_error_bars_tell_kinds_apart(qtbot: QtBot) -> None:
     assert chart.kinds() == ("fine", "over", "pending", "exact")
     assert len(chart._marks.data) == 1
     assert [chart.read_out(x, 0.0) for x in (0.5, 1.5, 2.5, 3.5)] == [
-        (0.5, "a: 40.0 dB"), (1.5, "b: 20.0 dB, over budget"), (2.5, "c: no data"), (3.5, "d: same as the original")
+        (0.5, "a: 40.0 dB"), (1.5, "b: 20.0 dB, below the budget"), (2.5, "c: no data"),
+        (3.5, "d: same as the original")
     ]
 
 
@@ -224,6 +225,17 @@ def test_score_bars_speak(qtbot: QtBot) -> None:
     bars.set_pairs((Pair("cat", 0.9, 0.8), Pair("dog", None, -0.1)))
     assert bars.accessibleName() == "cat: 0.900 before, 0.800 after; dog: none before, −0.100 after"
     assert not bars.grab().isNull()
+
+
+def test_negative_scores_go_to_the_left_of_zero(qtbot: QtBot) -> None:
+    bars = shown(qtbot, ScoreBars())
+    bars.set_pairs((Pair("cat", 2.0, -2.0), Pair("dog", -1.0, None, unknown="not in its top 5")))
+    assert score_range(bars.pairs()) == (-2.0, 2.0)
+    assert bars.accessibleName().endswith("dog: −1.000 before, not in its top 5 after")
+    image, row = bars.grab().toImage(), 22  # through the bar of −2
+    blue = [x for x in range(image.width()) if image.pixelColor(x, row) == theme().color("after")]
+    grey = [x for x in range(image.width()) if image.pixelColor(x, 8) == theme().color("before")]
+    assert blue and grey and max(blue) <= min(grey)
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (48, 320, 3), (1, 1)])

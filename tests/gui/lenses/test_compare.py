@@ -73,8 +73,8 @@ def test_bars_arrive_while_compressing(
     session.layerFinished.emit(SimpleNamespace(name="conv.weight", skipped=""))
     session.liveError.emit("conv.weight", 21.0)
     qtbot.waitUntil(lambda: lens.error_card.bars.kinds() == ("over", "pending"))
-    assert "running live: 1 of 2 layers compressed" in lens.error_card.caption.plain_text
-    assert "first over the budget of 30 dB: conv (21.0 dB)" in lens.error_card.caption.plain_text
+    assert "compressing: 1 of 2 layers" in lens.error_card.caption.plain_text
+    assert "first below 30 dB: conv (21.0 dB)" in lens.error_card.caption.plain_text
     monkeypatch.undo()
     session.stateChanged.emit()  # cancelled: nothing was compressed, and the lens says so
     assert lens.error_card.empty.isVisible()
