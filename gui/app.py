@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _first_painted(window: MainWindow, arguments: argparse.Namespace) -> None:
     if arguments.quit_after_first_paint:
-        print(f"The window is there, {window.width()} x {window.height()}", flush=True)
+        sys.stdout.write(f"The window is there, {window.width()} x {window.height()}\n")
         window.close()
     else:
         window.open_paths([path.absolute() for path in arguments.files])

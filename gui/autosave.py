@@ -1,13 +1,15 @@
 """Keeps the session on disk, so that a crash, a power cut or a hasty close loses nothing.
 
 While the program runs, `session-PID.json` beside a lock file follows every change within a second. A normal end removes
-it. Unsaved edits are kept beside it as `kept-HASH.json`, one file a model, when their model is closed. A session file
-whose lock is free belongs to a program that died.
+it. Unsaved edits are kept beside it as `kept-HASH.json`, by their model's path, when their model is closed. A kept plan
+is only written over by the session that took it up; until then a later one of the same model gets a number. A session
+file whose lock is free belongs to a program that died.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from dataclasses import dataclass
@@ -47,10 +49,12 @@ class Autosave(QObject):
         self._session, self.folder = session, folder
         self._path = folder / f"session-{os.getpid()}.json"
         self._lock: QLockFile | None = None
+        self._kept: Path | None = None  # this model's kept plan that this session continues
         self._timer = QTimer(self, singleShot=True, interval=DELAY_MS)
         self._timer.timeout.connect(self._write)
         for signal in (session.modelChanged, session.recipeChanged, session.dataChanged, session.selectionChanged):
             signal.connect(self._schedule)
+        session.modelChanged.connect(self._disown)
 
     def _schedule(self, *_ignored: Any) -> None:
         self._timer.start()
@@ -77,19 +81,31 @@ class Autosave(QObject):
             self._lock = _lock(self._path)
             self._lock.tryLock(0)
 
-    def keep(self) -> None:
-        """Keep the session as it is now for `find_saved`: it is about to be closed or replaced with unsaved edits."""
+    def leave(self) -> None:
+        """The model is about to be closed or replaced: keep unsaved edits; without any, nothing of it is kept."""
         state = self._state()
-        if state is not None:
+        if state is None:
+            return
+        if self._session.edited:
             self.folder.mkdir(parents=True, exist_ok=True)
-            name = hashlib.sha256(state[1]["model"].encode()).hexdigest()[:12]
-            _save(self.folder / f"kept-{name}.json", *state)
+            if self._kept is None:
+                self._kept = _free_name(self.folder, Path(state[1]["model"]))
+            _save(self._kept, *state)
+        elif self._kept is not None:
+            self._kept.unlink(missing_ok=True)
+            self._kept = None
+
+    def adopt(self, saved: SavedSession) -> None:
+        """The session has taken up this kept plan and continues it: `leave` writes over it, or removes it."""
+        self._kept = saved.file
+
+    def _disown(self) -> None:
+        self._kept = None
 
     def end(self) -> None:
         """A normal end: nothing to restore, but for unsaved edits, which are kept."""
         self._timer.stop()
-        if self._session.edited:
-            self.keep()
+        self.leave()
         self._path.unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.unlock()
@@ -108,6 +124,13 @@ def find_saved(folder: Path) -> SavedSession | None:
             if saved is not None:
                 return saved
     return None
+
+
+def find_kept(folder: Path, model: Path) -> SavedSession | None:
+    """The newest plan that was kept of the model at this path, or None."""
+    found = sorted(folder.glob(f"kept-{_key(model)}*.json"), key=lambda p: p.stat().st_mtime, reverse=True)
+    saved = (_load(path, crashed=False) for path in found)
+    return next((one for one in saved if one is not None and Path(one.model).absolute() == model.absolute()), None)
 
 
 def forget_saved(saved: SavedSession) -> None:
@@ -134,6 +157,16 @@ def _load(path: Path, *, crashed: bool) -> SavedSession | None:
                             tuple(map(str, content["selection"])), crashed)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _key(model: Path) -> str:
+    return hashlib.sha256(str(model.absolute()).encode()).hexdigest()[:12]
+
+
+def _free_name(folder: Path, model: Path) -> Path:
+    """A name for a kept plan that no other has yet."""
+    names = (f"kept-{_key(model)}{f'-{number}' if number else ''}.json" for number in itertools.count())
+    return next(path for name in names if not (path := folder / name).exists())
 
 
 def _lock_path(path: Path) -> Path:

@@ -13,11 +13,12 @@ from PySide6.QtWidgets import QFileDialog, QFrame, QMainWindow, QStackedWidget, 
 from core import __version__
 from core.errors import FeatherweightError
 from gui.actions import Actions
-from gui.autosave import Autosave, SavedSession, find_saved, forget_saved
+from gui.autosave import Autosave
 from gui.charts.card import with_role
 from gui.collector import Collector
 from gui.loading import DATA_SUFFIXES, RECIPE_SUFFIXES, kind_of
 from gui.message_bar import MessageBar
+from gui.returning import Returning
 from gui.session import Session
 from gui.settings import Settings, user_folder
 from gui.theme import Mode, theme
@@ -53,6 +54,7 @@ class MainWindow(QMainWindow):
         self.actions_ = Actions(self, self.session)
         self.top_bar = TopBar(self.session, self.actions_, self)
         self.messages = MessageBar(self)
+        self._returning = Returning(self.session, self.autosave, self.messages, self)
         self.welcome = Welcome(self)
         self.workspace = Workspace(self.session, self.settings, self.actions_, self)
         self.totals = TotalsBar(self.session, self)
@@ -146,8 +148,7 @@ class MainWindow(QMainWindow):
         elif kind == "recipe":
             self.session.open_recipe(path)
         else:
-            self._leave_model()
-            self.session.open_model(path)
+            self._returning.open_model(path)
 
     def open_sample(self) -> None:
         from core.sample import sample_paths
@@ -157,17 +158,12 @@ class MainWindow(QMainWindow):
         except FeatherweightError as error:
             self.messages.show_error(error)
             return
-        self._leave_model()
-        self.session.open_model(sample.model, data=sample.data)
+        self._returning.open_model(sample.model, data=sample.data)
 
     def close_model(self) -> None:
-        self._leave_model()
+        """Nothing is asked: unsaved edits are kept on disk, and come back when the model is opened again."""
+        self.autosave.leave()
         self.session.close_model()
-
-    def _leave_model(self) -> None:
-        """Unsaved edits are kept on disk instead of asking; the next start offers them again."""
-        if self.session.edited:
-            self.autosave.keep()
 
     def choose_model(self) -> None:
         from core.model.readers import suffixes
@@ -255,19 +251,7 @@ class MainWindow(QMainWindow):
 
     def offer_saved(self) -> None:
         """Ask, in the message bar, whether to go on with a session that was cut off or closed with unsaved edits."""
-        saved = find_saved(self.autosave.folder)
-        if saved is None:
-            return
-        name = Path(saved.model).name
-        text = (f"Featherweight did not close properly. Go on with {name} as it was?" if saved.crashed
-                else f"There are unsaved edits of {name} from before. Go on with them?")
-        self.messages.say(text, actions=(("Restore", lambda: self._restore(saved)),
-                                         ("Discard", lambda: forget_saved(saved))))
-
-    def _restore(self, saved: SavedSession) -> None:
-        forget_saved(saved)
-        self.session.open_model(saved.model, recipe=saved.recipe, data=Path(saved.data) if saved.data else None,
-                                selection=saved.selection)
+        self._returning.offer()
 
     # -- drag and drop ----------------------------------------------------------------------------------------------
 
@@ -294,10 +278,9 @@ class MainWindow(QMainWindow):
             for path in others:
                 self.open_path(path)
             return
-        self._leave_model()
         data = next((path for path in others if kind_of(path) == "data"), None)
         recipe = next((path for path in others if kind_of(path) == "recipe"), None)
-        self.session.open_model(models[0], recipe_path=recipe, data=data)
+        self._returning.open_model(models[0], recipe_path=recipe, data=data)
 
     # -- layout and end ---------------------------------------------------------------------------------------------
 

@@ -50,6 +50,7 @@ class Session(QObject):
     stateChanged        anything that names and buttons show: edited, busy, saved
     failed              (FeatherweightError) for the message bar
     said                (text) something finished that is worth a sentence
+    restored            the recipe that was given to `open_model` as text is in force
     """
 
     modelChanged = Signal()
@@ -65,6 +66,7 @@ class Session(QObject):
     stateChanged = Signal()
     failed = Signal(object)
     said = Signal(str)
+    restored = Signal()
 
     def __init__(self, work_folder: Path, parent: QObject | None = None) -> None:
         """work_folder: where the compressed file is kept until it is exported; made when needed."""
@@ -296,9 +298,15 @@ class Session(QObject):
         from core.recipe import Recipe
 
         try:
-            self._take_recipe(Recipe.parse(text), "restore the recipe")
+            self._take_recipe(Recipe.parse(text), "restore the plan")
         except FeatherweightError as error:
             self.failed.emit(error)
+        else:
+            self.restored.emit()
+
+    def start_afresh(self) -> None:
+        """Back to how the model was opened, without any steps. Redo brings the plan back."""
+        self.undo_stack.setIndex(0)
 
     def _take_recipe(self, recipe: Recipe, text: str) -> None:
         if self._model is None or self._recipe is None:

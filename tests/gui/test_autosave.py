@@ -16,8 +16,9 @@ from pytestqt.qtbot import QtBot
 
 from core.recipe import Step
 from gui.app import start
-from gui.autosave import find_saved, forget_saved
+from gui.autosave import find_kept, find_saved, forget_saved
 from gui.main_window import MainWindow
+from gui.places import short_path
 from gui.session import Session
 from gui.settings import Settings
 
@@ -75,6 +76,77 @@ def test_unsaved_edits_are_kept_on_close_and_offered(window: MainWindow, setting
     window.close()
     saved = find_saved(settings.folder / "sessions")
     assert saved is not None and not saved.crashed and "bits: 6" in saved.recipe
+
+
+def keep_a_plan(window: MainWindow, opened: Opened, first: Path, other: Path, qtbot: QtBot) -> None:
+    """Edit `first`, then open `other`."""
+    opened(window.session, first)
+    window.session.set_steps(["fc1.weight"], [Step.make("quantize", bits=3)])
+    window.open_path(other)
+    qtbot.waitUntil(lambda: window.session.model is not None and window.session.model.path == other,
+                    timeout=PATIENCE_MS)
+    assert not window.session.has_steps and not window.session.edited
+
+
+def test_unsaved_plan_is_back_when_its_model_is_opened_again(window: MainWindow, opened: Opened, mlp_path: Path,
+                                                             cnn_path: Path, qtbot: QtBot) -> None:
+    keep_a_plan(window, opened, mlp_path, cnn_path, qtbot)
+    window.open_path(mlp_path)
+    qtbot.waitUntil(lambda: "is back" in window.messages.text, timeout=PATIENCE_MS)
+    session = window.session
+    assert short_path(mlp_path) in window.messages.text
+    assert session.steps("fc1.weight") == (Step.make("quantize", bits=3),) and session.edited
+    button = window.messages.action("Start afresh")
+    assert button is not None
+    button.click()
+    assert not session.has_steps and not session.edited
+    session.undo_stack.redo()
+    assert session.steps("fc1.weight") == (Step.make("quantize", bits=3),)
+
+
+def test_plan_that_is_back_is_continued_or_given_up(window: MainWindow, settings: Settings, opened: Opened,
+                                                    mlp_path: Path, cnn_path: Path, qtbot: QtBot) -> None:
+    folder, session = settings.folder / "sessions", window.session
+    keep_a_plan(window, opened, mlp_path, cnn_path, qtbot)
+    window.open_path(mlp_path)
+    qtbot.waitUntil(lambda: "is back" in window.messages.text, timeout=PATIENCE_MS)
+    session.set_steps(["fc2.weight"], [Step.make("quantize", bits=6)])
+    window.close_model()
+    kept = find_kept(folder, mlp_path)
+    assert kept is not None and "bits: 3" in kept.recipe and "bits: 6" in kept.recipe
+    assert len(list(folder.glob("kept-*"))) == 1
+    window.open_path(mlp_path)
+    qtbot.waitUntil(lambda: "is back" in window.messages.text, timeout=PATIENCE_MS)
+    session.start_afresh()
+    window.close_model()
+    assert find_kept(folder, mlp_path) is None
+
+
+def test_kept_plan_survives_edits_that_do_not_continue_it(window: MainWindow, settings: Settings, opened: Opened,
+                                                          mlp_path: Path, cnn_path: Path, tmp_path: Path,
+                                                          qtbot: QtBot) -> None:
+    """Opened with a recipe, the model's kept plan is not asked for, and so is not written over either."""
+    keep_a_plan(window, opened, mlp_path, cnn_path, qtbot)
+    recipe = tmp_path / "plan.yaml"
+    recipe.write_text("featherweight: 1\ndefaults: [{quantize: {bits: 8}}]\n")
+    window.open_paths([mlp_path, recipe])
+    qtbot.waitUntil(lambda: window.session.has_steps, timeout=PATIENCE_MS)
+    window.session.set_steps(["fc2.weight"], None)
+    window.close_model()
+    plans = [path.read_text() for path in (settings.folder / "sessions").glob("kept-*")]
+    assert len(plans) == 2 and sum("bits: 3" in plan for plan in plans) == 1
+
+
+def test_kept_plan_that_no_longer_fits_is_said_and_stays(window: MainWindow, settings: Settings, opened: Opened,
+                                                         mlp_path: Path, cnn_path: Path, qtbot: QtBot) -> None:
+    keep_a_plan(window, opened, mlp_path, cnn_path, qtbot)
+    mlp_path.write_bytes(cnn_path.read_bytes())
+    window.open_path(mlp_path)
+    qtbot.waitUntil(lambda: "fc1.weight" in window.messages.text, timeout=PATIENCE_MS)
+    window.session.set_steps(["fc.weight"], [Step.make("quantize", bits=6)])
+    window.close_model()
+    plans = [path.read_text() for path in (settings.folder / "sessions").glob("kept-*")]
+    assert sum("bits: 3" in plan for plan in plans) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"featherweight": 99}', b'{"featherweight": 1, "model": 5}'])
