@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from core.analysis.runtime import Feed, run, session, spare_threads
 from core.errors import InternalError
+from core.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -87,7 +87,7 @@ class Exposed:
     def __enter__(self) -> Exposed:
         import onnx_ir as ir
 
-        self._folder = tempfile.TemporaryDirectory(prefix="featherweight-", ignore_cleanup_errors=True)
+        self._folder = scratch_folder()
         path = Path(self._folder.name) / "model.onnx"
         try:
             ir.save(self._graph, path, external_data=DATA_FILE)

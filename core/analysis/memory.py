@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 from core.analysis.runtime import Feed, run, session
 from core.errors import DataError, FeatherweightError, InternalError, ModelFileError
 from core.progress import SILENT, Reporter
+from core.scratch import scratch_folder
 
 MODULE = "core.analysis.memory"
 TIMEOUT = 300.0
@@ -34,7 +34,7 @@ def session_memory(
     Raises ModelFileError when the model cannot be loaded, cannot be run, takes longer than `timeout` seconds or brings
     the process down; DataError when the feed does not fit.
     """
-    with tempfile.TemporaryDirectory(prefix="featherweight-") as folder:
+    with scratch_folder() as folder:
         data = Path(folder) / "feed.npz"
         arrays: dict[str, Any] = {f"input{i}": array for i, array in enumerate(feed.values())}
         np.savez(data, names=np.array(list(feed)), **arrays)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from core.exporting.writer import Assembly, assemble, simulate
 from core.model.model import Model
 from core.pipeline import Compression, LayerResult
 from core.progress import SILENT, Reporter
+from core.scratch import scratch_folder
 
 ONE_FILE_LIMIT = 1_900_000_000
 """Bytes above which weights go into an external data file (protobuf takes no message of 2 GiB)."""
@@ -83,7 +83,7 @@ def _check(
     reporter: Reporter,
 ) -> ExportReport:
     feeds, compared_on = parity_feeds(model, samples)
-    with tempfile.TemporaryDirectory(prefix="featherweight-") as folder:
+    with scratch_folder() as folder:
         simulated = Path(folder) / "simulated.onnx"
         if feeds:
             ir.save(simulate(model, written), simulated, external_data="simulated.data")

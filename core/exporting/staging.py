@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from core.errors import TargetError
+from core.scratch import alive
 
 _SUFFIX = ".featherweight-part"
 
@@ -162,7 +163,7 @@ def clean_leftovers(folder: Path) -> list[Path]:
     removed = []
     for path in folder.glob(f".*{_SUFFIX}"):
         pid = path.name.removesuffix(_SUFFIX).rpartition(".")[2]
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid.isdigit() and not alive(int(pid)):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
             removed.append(path)
     return removed
@@ -171,16 +172,6 @@ def clean_leftovers(folder: Path) -> list[Path]:
 def _part_name(target: Path) -> str:
     """A hidden name for the unfinished file. Short: the target's own name may be as long as the system allows."""
     return f".{zlib.crc32(os.fsencode(target.name)):08x}.{os.getpid()}{_SUFFIX}"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _unnamed_file(folder: Path) -> int | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from core.encoding import Float, Sparse
 from core.encoding.base import Array, Encoding
+from core.encoding.positions import gather
 from core.errors import LayerSkipped
 from core.methods._structure import CHUNK, chunks, leaf_values, refuse_low_rank, refuse_quantized
 from core.methods.base import REBUILT, Context, Method
@@ -79,7 +80,7 @@ class Prune(Method):
         if isinstance(encoding, Sparse):
             mask &= encoding.mask()
         context.reporter.check()
-        return Sparse.encode(Float(values[mask], leaf.dtype), mask)
+        return Sparse.encode(Float(gather(values, mask), leaf.dtype), mask)
 
     def label(self, params: PruneParams) -> str:
         return f"prune {100 * params.ratio:.4g} %" if params.pattern == _UNSTRUCTURED else f"prune {params.pattern}"

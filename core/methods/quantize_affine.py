@@ -8,6 +8,7 @@ import numpy as np
 
 from core.encoding import Affine, Codes, Float, LowRank, Sparse
 from core.encoding.base import Array, Encoding, Shape
+from core.encoding.positions import gather
 from core.errors import LayerSkipped
 from core.methods._groups import Groups
 from core.methods._rounding import balance, output_axes
@@ -177,7 +178,7 @@ def _sparse(encoding: Sparse, params: AffineParams, context: Context) -> Encodin
         )
     values = leaf_values(Float(encoding.decode()), context)
     codes, scale, zero, half = _quantize(values, layout, params, context, sparse=True)
-    leaf = Codes(codes[encoding.mask()], params.bits, signed=codes.dtype == np.int8)
+    leaf = Codes(gather(codes, encoding.mask()), params.bits, signed=codes.dtype == np.int8)
     child = encoding.with_values(leaf, fill=0.0 if zero is None else float(zero.flat[0]))
     return Affine(child, scale, zero, layout.axis, layout.block, "float16" if half else "float32")
 
