@@ -179,6 +179,7 @@ def slide(window: MainWindow, gaps: Gaps) -> dict[str, tuple[float, float]]:
 def _edit(window: MainWindow, name: str, steps: list[Any]) -> float:
     """One position of a slider: seconds from the edit until its histogram is painted."""
     from gui.inspector.live import LiveLayer
+    from gui.lenses.weights import WeightsLens
 
     live = LiveLayer.of(window.session)
     before = live.shown.preview if live.shown is not None else None
@@ -186,8 +187,8 @@ def _edit(window: MainWindow, name: str, steps: list[Any]) -> float:
     window.session.set_steps([name], steps, merge_key="bench")
     until_turn(lambda: live.shown is not None and live.shown.preview is not before)
     lens = window.workspace.lenses.current
-    if lens is not None:
-        lens.repaint()  # what the next turn of the loop would paint, now
+    if isinstance(lens, WeightsLens):
+        lens.histogram.viewport().repaint()  # what the next turn of the loop would paint, now
     seconds = time.perf_counter() - started
     wait(30)
     return seconds
