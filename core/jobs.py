@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from core.model.model import Model
     from core.pipeline import LayerResult
 
-COMPARED_SAMPLES = 512
+COMPARED_SAMPLES = 2_000
 """Samples that a comparison runs on unless the person asks for another number."""
 
 

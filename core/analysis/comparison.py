@@ -96,6 +96,7 @@ class Comparison:
     kl_divergence    KL(original || compressed) in nats, mean over the answers; None as above
     changed, newly_wrong, newly_right   counts of samples
     samples          worst first
+    available        samples that there were; the first n of them were used
     memory_*         bytes by which a process grows when it loads and runs the model; None when not measured
     multiply_adds_*  of one run, counted on the first sample; None when they cannot be counted
     """
@@ -119,11 +120,17 @@ class Comparison:
     newly_wrong: int | None = None
     newly_right: int | None = None
     latency: LatencyComparison | None = None
+    available: int = 0
     memory_before: int | None = None
     memory_after: int | None = None
     multiply_adds_before: int | None = None
     multiply_adds_after: int | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def measured_on(self) -> str:
+        """What the figures were measured on, in words: "512 of 2,000 samples", "256 samples"."""
+        return f"{self.n:,} of {self.available:,} samples" if self.available > self.n else f"{self.n:,} samples"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; infinite decibels are +-200, undefined figures null."""

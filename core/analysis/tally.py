@@ -138,6 +138,7 @@ class Tally:
         return Comparison(
             n=self._count,
             source=self._samples.source,
+            available=self._samples.n,
             task=self._task,
             no_accuracy=self._no_accuracy,
             output_sqnr_db=total.db,

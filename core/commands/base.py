@@ -43,7 +43,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[i
 
 def comparison_text(comparison: Comparison) -> str:
     """What a comparison measured, a figure a line."""
-    on = f"measured on {comparison.n} samples of {Path(comparison.source).name}"
+    on = f"measured on {comparison.measured_on} of {Path(comparison.source).name}"
     lines = [f"output error: {db_text(comparison.output_sqnr_db)} SQNR ({on})"]
     if comparison.accuracy_before is not None and comparison.accuracy_after is not None:
         change = 100 * (comparison.accuracy_after - comparison.accuracy_before)

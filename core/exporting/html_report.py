@@ -66,7 +66,7 @@ def _figures(outcome: CompressOutcome) -> str:
         text = [f"{t.median_ms:.3g} ms ({t.low_ms:.3g}-{t.high_ms:.3g})" for t in (latency.before, latency.after)]
         rows.append((f"latency, median (10-90 %), {latency.threads} thread", *text, outcome.latency_on))
     if c:
-        on = f"measured on {c.n} samples"
+        on = f"measured on {c.measured_on}"
         if c.memory_before is not None and c.memory_after is not None:
             rows.append(
                 (
