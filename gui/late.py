@@ -44,14 +44,15 @@ class LateStart(QObject):
     def _begin(self) -> None:
         tasks = self._window.session.tasks
         tasks.thread("late modules", import_late, LATE_MODULES + _OPENING_MODULES, done=self._fill)
-        settings = self._window.settings
-        tasks.thread("leftovers", _clean, settings.folder / "work", settings.export_folders)
 
     def _fill(self, _nothing: None) -> None:
         self._steps = [*self._window.workspace.fill(), self._window.offer_saved, self._import_kernels, self._warm.start]
         self._turn.start()
 
     def _import_kernels(self) -> None:
+        """With the clean-up, after the panels: a thread at work makes building them twice as long."""
+        settings = self._window.settings
+        self._window.session.tasks.thread("leftovers", _clean, settings.folder / "work", settings.export_folders)
         self._window.session.tasks.thread("late kernels", import_late, _KERNEL_MODULES, done=self._settle)
 
     def _settle(self, _nothing: None) -> None:
@@ -75,15 +76,7 @@ def _clean(work_folder: Path, export_folders: tuple[Path, ...], reporter: Report
             clean_leftovers(folder)
     for run in work_folder.glob("run-*"):
         pid = run.name.removeprefix("run-")
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid.isdigit() and not alive(int(pid)):
             shutil.rmtree(run, ignore_errors=True)
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -32,6 +32,9 @@ PREVIEW, CHANNELS, SPECTRA = "shown preview", "shown channels", "shown spectra"
 """Keys of the tasks."""
 _REST_MS = 120
 """Once the hand has rested this long, what the histogram does not need is computed as well."""
+_SELECT_MS = 20
+"""Delay of the first preview of a layer, so that the selection is painted before, and while an arrow key is held down
+none is computed for the layers passed by."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class LiveLayer(QObject):
         layer = session.model.layer(name)
         self._works = {key: _Work(session.model, layer) for key in (PREVIEW, CHANNELS, SPECTRA)}
         self._put(Shown(layer, session.steps(name), statistics=session.statistics.get(name)))
-        self._ask_preview()
+        self._ask_preview(_SELECT_MS)
         self.want_details(self._wants_details)
 
     def _take_recipe(self, names: tuple[str, ...]) -> None:
@@ -152,9 +155,9 @@ class LiveLayer(QObject):
         self._session.tasks.thread(key, function, work, *args, coalesce=True, delay_ms=delay_ms, done=take,
                                    failed=failed)
 
-    def _ask_preview(self) -> None:
+    def _ask_preview(self, delay_ms: int = 0) -> None:
         if self._shown is not None:
-            self._ask(PREVIEW, _preview, self._shown.steps, done=self._take_preview, delay_ms=0)
+            self._ask(PREVIEW, _preview, self._shown.steps, done=self._take_preview, delay_ms=delay_ms)
 
     def _take_preview(self, preview: LayerPreview) -> None:
         if self._shown is None:
