@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 
+NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 NONE = "\N{EM DASH}"
+_KEPT_TOGETHER = re.compile(
+    r" (?=\N{MIDDLE DOT})"  # a line never starts with a separator
+    r"|(?<=[<>]) "
+    r"|(?<=\d) (?=(?:%|dB|B|kB|MB|GB|k|M|G|ms|s|bits?)(?!\w))"
+    r"| (?=\{\w+\})"  # a coloured square belongs to the word before it
+)
 
 
 def file_size(nbytes: float) -> str:
@@ -63,6 +71,11 @@ def decibels(db: float) -> str:
 def number(value: float) -> str:
     """A weight's value with three significant digits: "−0.0123", "1.2e−5"."""
     return f"{value:.3g}".replace("-", MINUS)
+
+
+def unbroken(text: str) -> str:
+    """The text with no-break spaces where a line must not end: before units and separators, after "<"."""
+    return _KEPT_TOGETHER.sub(NBSP, text)
 
 
 def milliseconds(ms: float) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import html
 import re
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QSpacerItem, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from gui.theme import theme
+from gui.units import unbroken
 
 _HEAD_HEIGHT = 26
 """Room for small controls beside the title; the same in all cards, so that their captions align."""
+_HEAD_GAP = 8
 _SWATCH = re.compile(r"\{(\w+)\}")
 
 
@@ -57,7 +60,7 @@ class Caption(QLabel):
         def swatch(match: re.Match[str]) -> str:
             return f'<span style="color:{theme().color(match[1]).name()}">\u25a0</span>'
 
-        self.setText(_SWATCH.sub(swatch, html.escape(self._template)))
+        self.setText(_SWATCH.sub(swatch, html.escape(unbroken(self._template), quote=False)))
         self.setAccessibleName(self.plain_text)
 
 
@@ -70,25 +73,49 @@ class Card(QFrame):
         self.title = QLabel(title, self)
         with_role(self.title, "title")
         self.caption = Caption(self)
-        self.corner = QHBoxLayout()
+        self._controls = QWidget(self)
+        self.corner = QHBoxLayout(self._controls)
+        self.corner.setContentsMargins(0, 0, 0, 0)
         self.corner.setSpacing(4)
-        head = QHBoxLayout()
-        head.setContentsMargins(0, 0, 0, 0)
-        head.addWidget(self.title)
-        head.addStretch(1)
-        head.addLayout(self.corner)
-        head.addItem(QSpacerItem(0, _HEAD_HEIGHT))
+        self._head = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._head.setContentsMargins(0, 0, 0, 0)
+        self._head.setSpacing(_HEAD_GAP)
+        self._head.addWidget(self.title, 1)
+        self._head.addWidget(self._controls, 0, Qt.AlignmentFlag.AlignRight)
+        self.title.setMinimumHeight(_HEAD_HEIGHT)
         self.body = QVBoxLayout()
         self.body.setContentsMargins(0, 4, 0, 0)
         # Cards share the room by their stretch alone, so that nothing jumps when a caption or an empty state changes.
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(13, 6, 13, 9)
         layout.setSpacing(0)
-        layout.addLayout(head)
+        layout.addLayout(self._head)
         layout.addWidget(self.caption)
         layout.addLayout(self.body, 1)
 
     def hasHeightForWidth(self) -> bool:
         """Wrapping captions must not change how cards share the room."""
         return False
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange_head()
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.LayoutRequest:  # a control or the title changed
+            self._arrange_head()
+        return super().event(event)
+
+    def _arrange_head(self) -> None:
+        """The controls go below the title when they do not fit beside it: a cut control cannot be understood."""
+        margins = self.layout().contentsMargins()
+        room = self.width() - margins.left() - margins.right()
+        wanted = self.title.sizeHint().width() + _HEAD_GAP + self._controls.sizeHint().width()
+        beside = wanted <= room
+        direction = QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom
+        if direction != self._head.direction():
+            self._head.setDirection(direction)
+            side = Qt.AlignmentFlag.AlignRight if beside else Qt.AlignmentFlag.AlignLeft
+            self._head.setAlignment(self._controls, side)
+            self._head.setSpacing(_HEAD_GAP if beside else 0)

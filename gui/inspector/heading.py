@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from gui.charts.card import with_role
 from gui.inspector.summary import Summary
+from gui.units import unbroken
 
 _MOST_NAMES = 20
 
@@ -68,4 +69,4 @@ class Heading(QWidget):
         more = len(summary.names) - _MOST_NAMES
         rest = f"\nand {more} more" if more > 0 else ""
         self.name.setToolTip("\n".join(summary.names[:_MOST_NAMES]) + rest)
-        self.facts.setText(summary.facts)
+        self.facts.setText(unbroken(summary.facts))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from core.model.layer import Layer
 from core.model.model import Model
 from core.recipe import Recipe, Step
-from gui.units import TIMES, count, file_size
+from gui.units import TIMES, file_size
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,7 @@ def _facts(layers: Sequence[Layer], file_bytes: int) -> str:
         what = f"{layers[0].kind} {shape_words(layers[0].shape)}"
     else:
         what = ", ".join(f"{n} {kind}" for kind, n in Counter(str(layer.kind) for layer in layers).most_common())
-    text = f"{what} · {count(weights)} weight{'' if weights == 1 else 's'} · {file_size(size)}{share}"
-    return text.replace(" k ", "\u00a0k ").replace(" M ", "\u00a0M ").replace(" %", "\u00a0%")
+    return f"{what} · {weights:,} weight{'' if weights == 1 else 's'} · {file_size(size)}{share}"
 
 
 def shape_words(shape: Sequence[int]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QGridLayout, QStackedLayout, QWidget
+from PySide6.QtWidgets import QStackedLayout, QWidget
 
 from gui.charts.empty import EmptyState
 from gui.layers.rows import short_name
@@ -21,6 +21,7 @@ from gui.lenses.compare_state import (
     live_view,
 )
 from gui.lenses.error_card import ErrorCard
+from gui.lenses.page import CardPage
 from gui.lenses.sample_card import SampleCard
 from gui.runs import COMPRESS, EXPORT
 from gui.session import Session
@@ -52,19 +53,10 @@ class CompareLens(Lens):
         # Small layers finish faster than the eye: collect what arrived and draw at most 30 times a second.
         self._redraw = QTimer(self, singleShot=True, interval=_REDRAW_MS)
         self._redraw.timeout.connect(self._show_errors)
-        page = QWidget()
-        grid = QGridLayout(page)
-        grid.setContentsMargins(12, 12, 12, 12)
-        grid.setSpacing(12)
-        grid.addWidget(self.error_card, 0, 0, 1, 2)
-        grid.addWidget(self.sample_card, 1, 0)
-        grid.addWidget(self.accuracy_card, 1, 1)
-        for index in (0, 1):
-            grid.setRowStretch(index, 1)
-            grid.setColumnStretch(index, 1)
+        self.page = CardPage(self.error_card, self.sample_card, self.accuracy_card, (1, 1))
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self.empty)
-        self._stack.addWidget(page)
+        self._stack.addWidget(self.page)
 
     def set_session(self, session: Session) -> None:
         self._session = session

@@ -9,7 +9,10 @@ import numpy as np
 from core.analysis.spectra import FrequencyEnergy, Spectrum
 from gui.inspector.live import Shown
 from gui.inspector.summary import share_words
-from gui.units import decibels, number
+from gui.units import NBSP, decibels, number
+
+_WIDE_GAP = f"{NBSP * 4} "
+"""Between figures; a line may end there."""
 
 
 def distribution_words(shown: Shown, selected: int) -> str:
@@ -42,7 +45,8 @@ def statistics_words(shown: Shown) -> str:
         return "no finite weight"
     figures = (("min", s.minimum), ("max", s.maximum), ("mean", s.mean), ("std", s.std))
     parts = [f"{name} {number(value)}" for name, value in figures]
-    return "     ".join([*parts, f"zeros {s.zeros:,}", f"outliers {s.outliers:,}"])
+    parts += [f"zeros {s.zeros:,}", f"outliers {s.outliers:,}"]
+    return _WIDE_GAP.join(part.replace(" ", NBSP) for part in parts)
 
 
 def range_words(shown: Shown) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import QGridLayout, QLabel, QStackedLayout, QToolButton, QWidget
+from PySide6.QtWidgets import QLabel, QSizePolicy, QStackedLayout, QToolButton, QWidget
 
 from gui.charts.card import Card, with_role
 from gui.charts.empty import EmptyState
@@ -14,6 +14,7 @@ from gui.charts.histogram import HistogramChart
 from gui.charts.ranges import RangeChart
 from gui.inspector.live import LiveLayer, Shown
 from gui.lenses.base import Lens
+from gui.lenses.page import CardPage
 from gui.lenses.spectrum_card import SpectrumCard
 from gui.lenses.weight_words import distribution_words, range_words, statistics_words
 from gui.session import Session
@@ -57,24 +58,16 @@ class WeightsLens(Lens):
         self.distribution_card.body.addWidget(self.histogram, 1)
         with_role(self.statistics_line, "small")
         self.statistics_line.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self.statistics_line.setWordWrap(True)
+        self.statistics_line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.statistics_line.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.distribution_card.body.setSpacing(7)
         self.distribution_card.body.addWidget(self.statistics_line)
         self.range_card.body.addWidget(self.ranges)
-        page = QWidget()
-        grid = QGridLayout(page)
-        grid.setContentsMargins(12, 12, 12, 12)
-        grid.setSpacing(12)
-        grid.addWidget(self.distribution_card, 0, 0, 1, 2)
-        grid.addWidget(self.range_card, 1, 0)
-        grid.addWidget(self.spectrum_card, 1, 1)
-        grid.setRowStretch(0, 58)
-        grid.setRowStretch(1, 42)
-        grid.setColumnStretch(0, 1)
-        grid.setColumnStretch(1, 1)
+        self.page = CardPage(self.distribution_card, self.range_card, self.spectrum_card, (58, 42))
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self.empty)
-        self._stack.addWidget(page)
+        self._stack.addWidget(self.page)
 
     @property
     def settled(self) -> bool:

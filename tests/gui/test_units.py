@@ -47,3 +47,10 @@ def test_milliseconds(ms: float, text: str) -> None:
 ])
 def test_time_left(seconds: float | None, text: str) -> None:
     assert units.time_left(seconds) == text
+
+
+def test_lines_end_only_between_phrases() -> None:
+    kept = units.unbroken("Conv · 12,000 weights · 33 kB · < 0.1 % of the file · before {before} · 2 bits")
+    assert kept.replace(units.NBSP, "_") == (
+        "Conv_· 12,000 weights_· 33_kB_· <_0.1_% of the file_· before_{before}_· 2_bits"
+    )

@@ -299,7 +299,7 @@ def test_captions_take_text_literally_and_colour_squares(qtbot: QtBot) -> None:
     caption = Caption()
     qtbot.addWidget(caption)
     caption.set_template("a < b · before {before}")
-    assert "a &lt; b" in caption.text() and theme().color("before").name() in caption.text()
+    assert "a &lt;\N{NO-BREAK SPACE}b" in caption.text() and theme().color("before").name() in caption.text()
     assert caption.plain_text == "a < b · before"
     theme().set_mode("dark")
     assert theme().color("before").name() in caption.text()

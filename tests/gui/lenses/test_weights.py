@@ -78,7 +78,7 @@ def test_a_plain_layer(qtbot: QtBot, lens: WeightsLens, session: Session, opened
     assert lens.distribution_card.caption.plain_text == "512 weights · stored as it is · zeros 0 %"
     assert lens.range_card.caption.plain_text.startswith("32 channels")
     assert "of the energy (of 16), rank " in lens.spectrum_card.caption.plain_text
-    assert lens.statistics_line.text().startswith("min −")
+    assert lens.statistics_line.text().startswith("min\N{NO-BREAK SPACE}−")
 
 
 def test_steps_draw_after_over_before(
