@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QTimer
 
 from core.progress import Reporter
+from core.scratch import alive, remove_dead
 from gui.loading import WORKER_MODULES, import_late
 from gui.workspace import LATE_MODULES
 
@@ -78,5 +78,4 @@ def _clean(work_folder: Path, export_folders: tuple[Path, ...], reporter: Report
         pid = run.name.removeprefix("run-")
         if pid.isdigit() and not alive(int(pid)):
             shutil.rmtree(run, ignore_errors=True)
-
-
+    remove_dead()

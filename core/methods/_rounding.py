@@ -11,6 +11,7 @@ Source: case 2 after Guo et al., "SQuant", ICLR 2022; case 1 is first-order nois
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -31,76 +32,70 @@ def output_axes(layer: Layer, shape: Shape) -> tuple[int, ...]:
     return tuple(sorted({0, output})) if layer.kind is Kind.RECURRENT and len(shape) > 2 else (output,)
 
 
-def balance(
-    values: Array,
-    codes: Array,
-    scale: Array,
-    offset: Array,
-    axis: int | None,
-    block: int,
-    limits: tuple[int, int],
-    context: Context,
-    sparse: bool,
-) -> None:
+@dataclass(frozen=True)
+class Levels:
+    """What the codes of a weight stand for: (code - offset) * scale.
+
+    scale, offset    of rank 0 or of the weight's rank
+    axis, block      they change every `block` weights along `axis`; block 0: no blocks
+    lowest, highest  code
+    """
+
+    scale: Array
+    offset: Array
+    axis: int | None
+    block: int
+    lowest: int
+    highest: int
+
+
+def balance(values: Array, codes: Array, levels: Levels, context: Context, sparse: bool) -> None:
     """Change codes, in place, so that errors cancel at the layer's output.
 
     values, codes  of the weight's shape
-    scale, offset  of rank 0 or of the weight's rank, in blocks of `block` along `axis` (block 0: none)
-    limits         lowest and highest code
     sparse         weights that are zero were removed and stay so
     """
     layer = context.layer
     if layer.kind not in _SUMMED or values.ndim < 2:
         return
-    if not block and layer.kind in _CONVOLUTIONS and values.shape[-1] >= LONG and not sparse:
-        _diffuse(values, codes, scale, offset, limits, context)
+    if not levels.block and layer.kind in _CONVOLUTIONS and values.shape[-1] >= LONG and not sparse:
+        _diffuse(values, codes, levels, context)
     else:
-        _balance(values, codes, scale, offset, axis, block, limits, context, sparse)
+        _balance(values, codes, levels, context, sparse)
 
 
-def _diffuse(
-    values: Array, codes: Array, scale: Array, offset: Array, limits: tuple[int, int], context: Context
-) -> None:
+def _diffuse(values: Array, codes: Array, levels: Levels, context: Context) -> None:
     from core.kernels.rounding import diffuse_rows
 
     groups = Groups(values.shape, tuple(range(values.ndim - 1)))
     for piece in groups.pieces():
         context.reporter.check()
         rows = groups.rows(codes, piece)
-        numbers = (_rows(number, values.shape, groups, piece)[:, :1].copy() for number in (scale, offset))
-        diffuse_rows(groups.rows(values, piece), *numbers, *limits, rows)
+        numbers = (_rows(part, values.shape, groups, piece)[:, :1].copy() for part in (levels.scale, levels.offset))
+        diffuse_rows(groups.rows(values, piece), *numbers, levels.lowest, levels.highest, rows)
         groups.put(rows, codes, piece)
 
 
-def _balance(
-    values: Array,
-    codes: Array,
-    scale: Array,
-    offset: Array,
-    axis: int | None,
-    block: int,
-    limits: tuple[int, int],
-    context: Context,
-    sparse: bool,
-) -> None:
+def _balance(values: Array, codes: Array, levels: Levels, context: Context, sparse: bool) -> None:
     from core.kernels.rounding import balance_rows
 
     groups = Groups(values.shape, output_axes(context.layer, values.shape))
     inner = groups.order[len(groups.axes) :]
-    per_block = groups.length
-    if block and axis is not None and scale.ndim and scale.shape[axis] > 1:
-        if inner[0] != axis:  # a block's weights would not be neighbours
+    others = prod(values.shape[axis] for axis in inner[1:])
+    length = groups.length
+    if levels.block and levels.axis is not None and levels.scale.ndim and levels.scale.shape[levels.axis] > 1:
+        if inner[0] != levels.axis:  # a block's weights would not be neighbours
             return
-        per_block = block * prod(values.shape[a] for a in inner[1:])
-    numbers_shape = tuple(
-        -(-size * prod(values.shape[a] for a in inner[1:]) // per_block) if a == inner[0] else 1 if a in inner else size
-        for a, size in enumerate(values.shape)
+        length = levels.block * others
+    shape = tuple(
+        -(-size * others // length) if axis == inner[0] else 1 if axis in inner else size
+        for axis, size in enumerate(values.shape)
     )
     for piece in groups.pieces():
         context.reporter.check()
         rows = groups.rows(codes, piece)
-        numbers = (_rows(number, numbers_shape, groups, piece) for number in (scale, offset))
-        balance_rows(groups.rows(values, piece), *numbers, per_block, *limits, sparse, rows)
+        numbers = (_rows(part, shape, groups, piece) for part in (levels.scale, levels.offset))
+        balance_rows(groups.rows(values, piece), *numbers, length, levels.lowest, levels.highest, sparse, rows)
         groups.put(rows, codes, piece)
 
 

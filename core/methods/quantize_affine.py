@@ -11,7 +11,7 @@ from core.encoding.base import Array, Encoding, Shape
 from core.encoding.positions import gather
 from core.errors import LayerSkipped
 from core.methods._groups import Groups
-from core.methods._rounding import balance, output_axes
+from core.methods._rounding import Levels, balance, output_axes
 from core.methods._scales import choose, encode
 from core.methods._structure import chunks, leaf_values, refuse_quantized
 from core.methods.base import REBUILT, Context, Method
@@ -191,7 +191,7 @@ def _quantize(
     if params.rounding == "balanced" and params.bits > 1 and values.shape == context.layer.shape:
         top = (1 << params.bits - 1) - 1
         limits = (-top, top) if codes.dtype == np.int8 else (0, 2 * top if params.symmetric else 2 * top + 1)
-        balance(values, codes, scale, offset, layout.axis, layout.block, limits, context, sparse)
+        balance(values, codes, Levels(scale, offset, layout.axis, layout.block, *limits), context, sparse)
     return codes, scale, _zero_point(offset), half
 
 
