@@ -66,6 +66,7 @@ class LayersPanel(QFrame):
         self.table.selectionModel().selectionChanged.connect(self._take_selection)
         self.table.selectionModel().currentRowChanged.connect(self._take_selection)
         session.selectionChanged.connect(self._show_selection)
+        session.modelChanged.connect(self.filter.clear)  # words for one model say nothing about the next
         session.statisticsChanged.connect(self._refilter_if_asked)
         session.stateChanged.connect(self._choose_columns)
         self._choose_columns()
@@ -141,6 +142,12 @@ class LayersPanel(QFrame):
             return
         self._mark(False)
         self.model.set_filter(self._conditions)
+        self._select_among_shown()
+
+    def _select_among_shown(self) -> None:
+        """What is selected is always in sight: edits must not reach layers that nobody sees."""
+        shown = [name for name in self._session.selection if self.model.row_of(name) >= 0]
+        self._session.select(shown or self.model.names[:1])
 
     def _mark(self, wrong: bool) -> None:
         restyle(self.status, "bad" if wrong else "small")
@@ -164,6 +171,7 @@ class LayersPanel(QFrame):
             self.model.sort(column, other)
         else:
             self.model.sort(-1)
+        self.table.scrollToTop()  # who sorts wants to see what comes first
         header.viewport().update()
 
     def _after_reset(self) -> None:

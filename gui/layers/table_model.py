@@ -32,7 +32,7 @@ _ARROWS = {Qt.SortOrder.AscendingOrder: " \N{UPWARDS ARROW}", Qt.SortOrder.Desce
 _HINTS = {
     Column.LAYER: "Name and kind of the layer",
     Column.SIZE: "Bytes of the weight in the opened file",
-    Column.WEIGHTS: "Histogram of the weights; sorts by the share of zeros",
+    Column.WEIGHTS: "Histogram of the weights; sorts by their standard deviation",
     Column.ERROR: "Signal to noise of the weight, computed; once compressed with data, measured at the layer's output",
     Column.PLAN: "The steps that the recipe has for this layer",
 }
@@ -167,7 +167,7 @@ class LayersModel(QAbstractTableModel):
         if column in (Column.LAYER, Column.PLAN):
             keys = self._texts("name" if column == Column.LAYER else "plan")
             return np.array(sorted(range(len(keys)), key=keys.__getitem__, reverse=descending), dtype=np.int64)
-        field = {Column.SIZE: "size", Column.WEIGHTS: "zeros", Column.ERROR: "error"}[Column(column)]
+        field = {Column.SIZE: "size", Column.WEIGHTS: "std", Column.ERROR: "error"}[Column(column)]
         numbers = self._numbers(field)
         return np.argsort(-numbers if descending else numbers, kind="stable")  # NaN comes last either way
 
@@ -188,6 +188,8 @@ class LayersModel(QAbstractTableModel):
         if field == "error":
             return np.array([error_db(self._session, layer.name)[0] for layer in self._layers], dtype=np.float64)
         found = [self._session.statistics.get(layer.name) for layer in self._layers]
+        if field == "std":
+            return np.array([np.nan if s is None else s.std for s in found])
         return np.array([np.nan if s is None or not s.n else 100.0 * getattr(s, field) / s.n for s in found])
 
     # -- following the session --------------------------------------------------------------------------------------

@@ -113,6 +113,39 @@ def test_filter_shows_counts_and_a_wrong_word_changes_nothing(panel: LayersPanel
     assert panel.model.rowCount() == panel.model.total and not panel.filter.property("invalid")
 
 
+def test_filter_ends_with_its_model(panel: LayersPanel, session: Session, opened: Opened, cnn_path: Path,
+                                    mlp_path: Path) -> None:
+    opened(session, cnn_path)
+    panel.filter.setText("kind:depthwise")
+    opened(session, mlp_path)
+    assert panel.filter.text() == "" and panel.model.rowCount() == panel.model.total
+    assert session.selection == (panel.model.names[0],)
+
+
+def test_filter_takes_hidden_layers_out_of_the_selection(panel: LayersPanel, session: Session, opened: Opened,
+                                                         cnn_path: Path) -> None:
+    opened(session, cnn_path)
+    session.select(["conv.weight", "fc.weight"])
+    panel.filter.setText("kind:linear")
+    assert session.selection == ("fc.weight",)
+    panel.filter.setText("kind:depthwise")
+    assert session.selection == ("depthwise.weight",)
+    panel.filter.setText("name:nothing")
+    assert session.selection == ()
+    panel.filter.clear()
+    assert session.selection == (panel.model.names[0],)
+
+
+def test_picture_column_sorts_by_standard_deviation(panel: LayersPanel, session: Session, opened: Opened,
+                                                    cnn_path: Path) -> None:
+    opened(session, cnn_path)
+    click_header(panel, Column.WEIGHTS)
+    spread = [session.statistics[name].std for name in panel.model.names]
+    assert spread == sorted(spread, reverse=True) and spread[0] > spread[-1]
+    tip = panel.model.headerData(Column.WEIGHTS, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
+    assert "standard deviation" in tip
+
+
 def test_selecting_rows_reaches_the_session_current_row_first(panel: LayersPanel, session: Session, opened: Opened,
                                                               cnn_path: Path) -> None:
     opened(session, cnn_path)
@@ -150,3 +183,9 @@ def test_thousands_of_layers_sort_and_filter(panel: LayersPanel, session: Sessio
     panel.filter.clear()
     panel.table.selectAll()
     assert len(session.selection) == count
+    session.select([panel.model.names[-1]])
+    bar = panel.table.verticalScrollBar()
+    assert bar.value() > 0
+    click_header(panel, Column.SIZE)
+    assert bar.value() == bar.minimum()
+    assert session.selection == ("w2499",)
