@@ -19,6 +19,7 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from core.errors import Cancelled, FeatherweightError, InternalError
 from core.progress import Progress, Reporter
+from gui.pace import Pace
 from gui.process import WorkerProcess
 from gui.worker import as_error, throttled
 
@@ -55,15 +56,13 @@ class _Task:
     in_process: bool
     delay_ms: int = 0
     cancel: threading.Event = field(default_factory=threading.Event)
-    started: float = 0.0
     progress: Progress = field(default_factory=lambda: Progress(0.0))
+    pace: Pace = field(default_factory=Pace)
 
-    def seconds_left(self) -> float | None:
-        """An estimate from the pace so far; None in the first second and at the very beginning."""
-        elapsed = time.monotonic() - self.started
-        if not self.started or elapsed < 1.0 or self.progress.done < 0.03:
-            return None
-        return elapsed * (1.0 - self.progress.done) / self.progress.done
+    def hear(self, told: Progress) -> None:
+        """Progress never goes back, and a part alone tells none."""
+        self.progress = Progress(max(self.progress.done, told.done), told.text or self.progress.text)
+        self.pace.hear(time.monotonic(), self.progress.done, self.progress.text)
 
 
 class Tasks(QObject):
@@ -150,7 +149,6 @@ class Tasks(QObject):
         def tell(progress: Progress) -> None:
             self._arrived.emit("progress", task.number, progress)
 
-        task.started = time.monotonic()
         try:
             reporter = Reporter(throttled(tell), task.cancel)
             reporter.check()
@@ -173,7 +171,8 @@ class Tasks(QObject):
     @property
     def states(self) -> tuple[TaskState, ...]:
         """Running tasks that have a title, oldest first."""
-        return tuple(TaskState(t.key, t.title, t.progress.done, t.progress.text, t.seconds_left())
+        now = time.monotonic()
+        return tuple(TaskState(t.key, t.title, t.progress.done, t.progress.text, t.pace.seconds_left(now))
                      for t in self._current.values() if t.title)
 
     @property
@@ -198,8 +197,7 @@ class Tasks(QObject):
         if task is None:  # cancelled, or replaced by a newer one
             return
         if kind == "progress":
-            known = task.progress  # a part alone tells no progress, and progress never goes back
-            task.progress = Progress(max(known.done, value.done), value.text or known.text)
+            task.hear(value)
             if task.on_progress is not None:
                 task.on_progress(value)
         else:
@@ -268,7 +266,6 @@ class Tasks(QObject):
         if self._in_worker is not None or not self._queue or self._closed:
             return
         task = self._in_worker = self._queue.pop(0)
-        task.started = time.monotonic()
         worker = self._worker()
         try:
             worker.run(task.number, task.run, task.args)

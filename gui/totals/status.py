@@ -14,6 +14,8 @@ from gui.units import time_left
 
 _SHOW_AFTER_MS = 150
 """Tasks that are over sooner are not shown: a flash of a progress bar only disturbs."""
+_TICK_MS = 500
+"""The time left is looked at this often even when the task tells nothing."""
 _STEPS = 1000
 
 
@@ -49,6 +51,8 @@ class TaskStatus(QFrame):
         layout.addStretch(1)
         self._delay = QTimer(self, singleShot=True, interval=_SHOW_AFTER_MS)
         self._delay.timeout.connect(self._show)
+        self._tick = QTimer(self, interval=_TICK_MS)
+        self._tick.timeout.connect(self._show)
         session.tasks.changed.connect(self._tasks_changed)
         session.runStarted.connect(self._run_started)
         session.layerFinished.connect(self._layer_finished)
@@ -76,7 +80,10 @@ class TaskStatus(QFrame):
             widget.setVisible(bool(states))
         if states:
             self._show_task(states[-1])
+            if not self._tick.isActive():
+                self._tick.start()
         else:
+            self._tick.stop()
             self._show_idle()
 
     def _show_task(self, state: TaskState) -> None:
