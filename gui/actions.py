@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
 from PySide6.QtWidgets import QMenu, QMenuBar
 
+from gui.places import short_path
 from gui.runs import COMPRESS, EXPORT
 from gui.session import Session
 from gui.theme import Mode, theme
@@ -55,7 +56,7 @@ class Actions(QObject):
                                       "Give the selected layers the steps that were copied")
         self.reset_steps = self._make("&Remove all steps", None, window.reset_steps,
                                       "Leave the selected layers as they are")
-        self.compress = self._make("&Compress", "Ctrl+Return", session.compress, "Compress by the plan and measure it")
+        self.compress = self._make("&Compress", "Ctrl+Return", window.compress, "Compress by the plan and measure it")
         self.cancel = self._make("Ca&ncel", "Escape", session.cancel, "Stop what runs; nothing is lost")
         self.about = self._make("&About Featherweight", None, window.show_about)
         for signal in (session.stateChanged, session.modelChanged, session.selectionChanged, session.dataChanged,
@@ -98,8 +99,9 @@ class Actions(QObject):
         """Build the menus."""
         file = bar.addMenu("&File")
         file.addActions([self.open, self.sample])
-        self._recent = file.addMenu("Open &recent")
-        self._recent.aboutToShow.connect(self._fill_recent)
+        self.recent_menu = file.addMenu("Open &recent")
+        self.recent_menu.setToolTipsVisible(True)
+        self.recent_menu.aboutToShow.connect(self._fill_recent)
         file.addActions([self.data, self.data_folder])
         file.addSeparator()
         file.addActions([self.open_recipe, self.save_recipe, self.save_recipe_as])
@@ -120,17 +122,17 @@ class Actions(QObject):
         bar.addMenu("&Help").addAction(self.about)
 
     def _fill_recent(self) -> None:
-        self._recent.clear()
+        self.recent_menu.clear()
         paths = self._window.settings.recent
         for path in paths:
-            action = self._recent.addAction(path.name)
+            action = self.recent_menu.addAction(short_path(path).replace("&", "&&"))
             action.setToolTip(str(path))
             action.triggered.connect(partial(self._open_recent, path))
         if paths:
-            self._recent.addSeparator()
-            self._recent.addAction("Forget these", self._window.settings.forget_recent)
+            self.recent_menu.addSeparator()
+            self.recent_menu.addAction("Forget these", self._window.settings.forget_recent)
         else:
-            self._recent.addAction("Nothing yet").setEnabled(False)
+            self.recent_menu.addAction("Nothing yet").setEnabled(False)
 
     def _open_recent(self, path: Path, _checked: bool = False) -> None:
         self._window.open_path(path)

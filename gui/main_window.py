@@ -18,6 +18,7 @@ from gui.charts.card import with_role
 from gui.collector import Collector
 from gui.loading import DATA_SUFFIXES, RECIPE_SUFFIXES, kind_of
 from gui.message_bar import MessageBar
+from gui.places import short_path
 from gui.returning import Returning
 from gui.session import Session
 from gui.settings import Settings, user_folder
@@ -111,7 +112,8 @@ class MainWindow(QMainWindow):
         model = self.session.model
         self.messages.dismiss()
         self._stack.setCurrentWidget(self.workspace if model is not None else self.welcome)
-        self.setWindowTitle(f"{model.name} \N{EM DASH} Featherweight" if model is not None else "Featherweight")
+        self.setWindowTitle(f"{short_path(model.path)} \N{EM DASH} Featherweight" if model is not None
+                            else "Featherweight")
         if model is not None:
             self.settings.remember_model(model.path)
             for note in model.notes[:1]:
@@ -205,7 +207,17 @@ class MainWindow(QMainWindow):
     def choose_export(self) -> None:
         path = self._ask_target("export", "Export the compressed model", "-compressed.onnx", "ONNX models (*.onnx)")
         if path is not None:
+            self._leave_button()
             self.session.export(path)
+
+    def compress(self) -> None:
+        self._leave_button()
+        self.session.compress()
+
+    def _leave_button(self) -> None:
+        """A button that gets disabled hands the keyboard to the next widget, the filter; the table is of more use."""
+        if self.focusWidget() in self.top_bar.run_buttons:
+            self.workspace.layers.table.setFocus()
 
     def _ask_target(self, kind: str, title: str, ending: str, filters: str) -> Path | None:
         model = self.session.model

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolBut
 
 from gui.actions import Actions
 from gui.charts.card import with_role
+from gui.places import folder_name
 from gui.session import Session
 from gui.theme import theme
 from gui.units import file_size
@@ -39,6 +40,7 @@ class TopBar(QFrame):
         left = [action_button(actions.open, "button", self), action_button(actions.data, "button", self),
                 action_button(actions.undo, "flat", self), action_button(actions.redo, "flat", self)]
         right = [action_button(actions.compress, "primary", self), action_button(actions.export, "button", self)]
+        self.run_buttons: tuple[QWidget, ...] = tuple(right)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(12, 7, 12, 7)
         layout.setSpacing(8)
@@ -61,7 +63,9 @@ class TopBar(QFrame):
         if self._session.edited:
             states.insert(0, "edited")
         rest = " \N{MIDDLE DOT} ".join(states)
+        folder = folder_name(model.path)
+        place = f" in {folder}" if folder else ""
         muted = theme().color("muted").name()
         self.title.setText(f'<span style="font-weight:600">{html.escape(model.name)}</span>'
-                           f'<span style="color:{muted}"> \N{EM DASH} {rest}</span>')
+                           f'<span style="color:{muted}">{html.escape(place)} \N{EM DASH} {rest}</span>')
         self.title.setToolTip(str(model.path))

@@ -128,6 +128,36 @@ def test_keyboard_filters_and_selects_all(window: MainWindow, opened: Opened, ml
     assert set(window.session.selection) == set(window.workspace.layers.model.names)
 
 
+@pytest.mark.parametrize("key", ["compress", "export"])
+def test_starting_a_run_does_not_move_the_keyboard_into_the_filter(
+        window: MainWindow, opened: Opened, mlp_path: Path, tmp_path: Path, qtbot: QtBot,
+        monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    opened(window.session, mlp_path)
+    window.session.set_steps(["fc1.weight"], [Step.make("quantize", bits=8)])
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args, **_words: (str(tmp_path / "small.onnx"), ""))
+    window.activateWindow()
+    button = window.top_bar.run_buttons[("compress", "export").index(key)]
+    button.setFocus()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert window.session.running(key) and not button.isEnabled()
+    assert window.focusWidget() is window.workspace.layers.table
+
+
+def test_models_of_one_name_are_told_apart_by_their_folder(window: MainWindow, opened: Opened, mlp_path: Path,
+                                                           tmp_path: Path) -> None:
+    paths = []
+    for folder in ("lenet5", "vit & co"):
+        path = tmp_path / folder / "model.onnx"
+        path.parent.mkdir()
+        path.write_bytes(mlp_path.read_bytes())
+        opened(window.session, path)
+        paths.append(path)
+    assert "vit &amp; co" in window.top_bar.title.text() and "vit & co/model.onnx" in window.windowTitle()
+    window.actions_.recent_menu.aboutToShow.emit()
+    texts = [action.text() for action in window.actions_.recent_menu.actions()]
+    assert texts[:2] == ["vit && co/model.onnx", "lenet5/model.onnx"]
+
+
 def test_export_through_the_dialog_passes_the_gate(window: MainWindow, opened: Opened, mlp_path: Path, tmp_path: Path,
                                                    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
     opened(window.session, mlp_path)
