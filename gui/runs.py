@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,8 @@ COMPRESS, EXPORT = "compress", "export"
 class Runs:
     """Starts the compress job and takes its answers.
 
-    Compressing writes into the work folder, through the gate, like every export; exporting a result that still fits is
-    then only a copy, so that the person gets exactly the file that was measured.
+    Compressing writes into the work folder, through the gate, like every export; exporting the same plan is then only a
+    copy, so that the person gets exactly the file that was measured.
     """
 
     def __init__(self, session: Session, work_folder: Path) -> None:
@@ -59,15 +60,14 @@ class Runs:
             session.failed.emit(error)
             return
         title = f"Exporting {target.name}"
-        if result is None or not session.result_current or not self._single_file(result):
+        if result is None or result.recipe != recipe or not _can_be_copied(result):
             self._start(EXPORT, model, recipe, data, target, title, target)
             return
-        outcome = result.outcome
 
         def copied(_nothing: None) -> None:
-            self._exported(Result(recipe, data, outcome, target), target)
+            self._exported(replace(result, exported=target), target, "the file that was compressed before, as it is")
 
-        session.tasks.thread(EXPORT, _copy, Path(outcome.path), target, title=title, done=copied,
+        session.tasks.thread(EXPORT, _copy, Path(result.outcome.path), target, title=title, done=copied,
                              failed=self._failed, cancelled=session.stateChanged.emit)
         session.stateChanged.emit()
 
@@ -96,12 +96,6 @@ class Runs:
             if folder != keep:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    @staticmethod
-    def _single_file(result: Result) -> bool:
-        """Whether the compressed file can be copied under another name: external data is referred to by name."""
-        path = Path(result.outcome.path)
-        return path.is_file() and len(list(path.parent.iterdir())) == 1
-
     def _hear(self, progress: Progress) -> None:
         part = progress.part
         if part is None:
@@ -112,11 +106,12 @@ class Runs:
         else:
             self._session.layerFinished.emit(part)
 
-    def _exported(self, result: Result, target: Path) -> None:
+    def _exported(self, result: Result, target: Path, how: str = "") -> None:
         self._session.put_result(result)
         report = result.outcome.report
-        self._session.said.emit(f"Exported {target.name}: {file_size(target.stat().st_size)}, "
-                                f"before {file_size(report.bytes_before)}. It passed the gate.")
+        self._session.said.emit(f"Exported {target.name}: {file_size(report.bytes_after)}, "
+                                f"before {file_size(report.bytes_before)}{f'; {how}' if how else ''}. "
+                                "It passed the gate.")
 
     def _failed(self, error: FeatherweightError) -> None:
         self._session.stateChanged.emit()
@@ -125,6 +120,15 @@ class Runs:
     def remove_file(self) -> None:
         """Remove the compressed file that was not exported."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _can_be_copied(result: Result) -> bool:
+    """Whether the compressed file is there, whole, and in one piece: external data is referred to by its name.
+
+    Data that was loaded since does not matter: it measures, and has no part in what is written.
+    """
+    path = Path(result.outcome.path)
+    return path.is_file() and path.stat().st_size == result.outcome.report.bytes_after
 
 
 def _copy(source: Path, target: Path, reporter: Reporter) -> None:

@@ -207,3 +207,28 @@ def test_a_model_that_changed_on_disk_is_not_compressed(
     with qtbot.waitSignal(session.failed, timeout=PATIENCE_MS) as refused:
         session.compress()
     assert "changed or removed since it was opened" in str(refused.args[0])
+
+
+def test_export_of_the_compressed_plan_is_a_copy_whatever_was_loaded_or_exported_since(
+        session: Session, opened: Opened, mlp_path: Path, data_path: Path, tmp_path: Path, qtbot: QtBot) -> None:
+    opened(session, mlp_path)
+    session.set_steps(["fc1.weight", "fc2.weight"], eight())
+    folder = tmp_path / "full of other things"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    with qtbot.waitSignal(session.said, timeout=PATIENCE_MS):
+        session.export(folder / "first.onnx")  # compresses
+    session.load_data(data_path)
+    qtbot.waitUntil(lambda: session.samples is not None, timeout=PATIENCE_MS)
+    runs: list[None] = []
+    session.runStarted.connect(lambda: runs.append(None))
+    with qtbot.waitSignal(session.said, timeout=PATIENCE_MS) as said:
+        session.export(folder / "second.onnx")
+    assert not runs and "as it is" in said.args[0]
+    assert (folder / "second.onnx").read_bytes() == (folder / "first.onnx").read_bytes()
+    assert session.result is not None and session.result.exported == folder / "second.onnx"
+    assert not session.result_current  # it was measured without the data
+    (folder / "first.onnx").write_bytes(b"not what was exported")
+    with qtbot.waitSignal(session.said, timeout=PATIENCE_MS):
+        session.export(folder / "third.onnx")
+    assert runs and (folder / "third.onnx").read_bytes() == (folder / "second.onnx").read_bytes()
