@@ -51,10 +51,11 @@ class CurveChart(Plot):
         self.retheme()
 
     def set_curves(self, curves: Sequence[Curve], marks: Sequence[Mark], x_label: str, x_name: str) -> None:
-        """Show the curves. `x_name` is the word for one x in the read-out ("rank")."""
+        """Show the curves; none while they are computed. `x_name` is the word for one x in the read-out ("rank")."""
         self._curves, self._x_name = tuple(curves), x_name
         self.set_labels(x=x_label)
         self._remove_items()
+        self.set_waiting(not curves)
         for curve in curves:
             line = pg.PlotCurveItem(curve.x, curve.y)
             self._lines.append((curve.role, line))

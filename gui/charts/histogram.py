@@ -18,6 +18,9 @@ _FLOOR = 0.5
 _RUG = 0.035
 """Height of the strip with the level marks below the bars, as a share of the tallest bar."""
 
+_ROOM, _END_ROOM = 0.06, 0.16
+"""Free height above the tallest bar; more where the end bins' numbers stand there."""
+
 
 def folded(histogram: Histogram) -> tuple[Array, Array, Array]:
     """Left edges, right edges and counts, the weights beyond the ends in a bin of their own beside a gap."""
@@ -49,7 +52,7 @@ class HistogramChart(Plot):
         self._before_bars = pg.BarGraphItem(x0=empty, x1=empty, y0=empty, y1=empty, pen=None)
         self._after_bars = pg.BarGraphItem(x0=empty, x1=empty, y0=empty, y1=empty, pen=None)
         self._rug = pg.PlotCurveItem(connect="pairs")
-        self._ends = (pg.TextItem(anchor=(0, 1)), pg.TextItem(anchor=(1, 1)))
+        self._ends = (pg.TextItem(anchor=(0, 0)), pg.TextItem(anchor=(1, 0)))
         for item in (self._before_bars, self._after_bars, self._rug, *self._ends):
             self.plotItem.addItem(item, ignoreBounds=True)
         for text in self._ends:
@@ -70,8 +73,12 @@ class HistogramChart(Plot):
     def set_histograms(
         self, before: Histogram | None, after: Histogram | None = None, levels: Array | None = None
     ) -> None:
-        """Show the distributions; `levels` are the distinct values after compression, or None."""
+        """Show the distributions; `levels` are the distinct values after compression, or None.
+
+        Without `before` it is being computed.
+        """
         self._before, self._after, self._levels = before, after, levels
+        self.set_waiting(before is None)
         self._draw()
 
     def shown(self) -> tuple[Array, Array]:
@@ -90,7 +97,6 @@ class HistogramChart(Plot):
         self._rug.setPen(pg.mkPen(now.color("after"), width=1))
         for text in self._ends:
             text.setColor(now.color("muted"))
-            text.fill = pg.mkBrush(now.color("surface", 0.85))
             text.setFont(now.font("tiny", figures=True))
 
     # -- drawing -----------------------------------------------------------------------------------------------------
@@ -112,10 +118,12 @@ class HistogramChart(Plot):
         top = top or 1.0
         low = -_RUG * top if self._levels is not None else 0.0
         self._draw_rug(low)
-        self._draw_ends(top)
         edge = max(abs(float(left[0])), abs(float(right[-1])), 1e-12) * 1e-3
         box = self.plotItem.getViewBox()
-        box.setRange(xRange=(left[0] - edge, right[-1] + edge), yRange=(low, top * 1.06), padding=0)
+        ends = bool(self._before.below or self._before.above)
+        high = top * (1 + (_END_ROOM if ends else _ROOM))
+        self._place_ends(high)
+        box.setRange(xRange=(left[0] - edge, right[-1] + edge), yRange=(low, high), padding=0)
         self._draw_count_ticks(top)
 
     def _clear(self) -> None:
@@ -148,7 +156,8 @@ class HistogramChart(Plot):
         x = np.repeat(inside.astype(np.float64), 2)
         self._rug.setData(x, np.tile([low, low * 0.25], len(inside)))
 
-    def _draw_ends(self, top: float) -> None:
+    def _place_ends(self, high: float) -> None:
+        """How many weights the end bins hold, above all bars, so that no bar is hidden."""
         bins = self._before
         if bins is None:
             return
@@ -158,9 +167,8 @@ class HistogramChart(Plot):
             text.setVisible(bool(outside))
             if outside:
                 text.setText(f"{sign} {plain(float(edge), _step(span))}: {outside:,}")
-                width = 3 * (bins.high - bins.low) / bins.bins
-                height = float(self._heights(np.array([outside]))[0])
-                text.setPos(float(edge) + (-width if sign == "<" else width), min(height + 0.02 * top, top))
+                width = 3 * span / bins.bins
+                text.setPos(float(edge) + (-width if sign == "<" else width), high)
 
     def _draw_count_ticks(self, top: float) -> None:
         if not self._log:

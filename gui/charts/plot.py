@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QPointF, Qt
+from PySide6.QtCore import QEvent, QPointF, Qt, QTimer
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QFrame, QLabel, QWidget
 
 from gui.theme import theme
+
+_PATIENCE_MS = 150
+"""What is computed faster than this is drawn without a word in between."""
 
 pg.setConfigOptions(antialias=False, useOpenGL=False)
 
@@ -39,6 +42,12 @@ class Plot(pg.PlotWidget):
         self._note.setObjectName("readOut")
         self._note.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._note.hide()
+        self._waiting = QLabel("Computing\N{HORIZONTAL ELLIPSIS}", self)
+        self._waiting.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._waiting.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._waiting.hide()
+        self._soon = QTimer(self, singleShot=True, interval=_PATIENCE_MS)
+        self._soon.timeout.connect(self._waiting.show)
         theme().changed.connect(self.retheme)
 
     # -- what a chart says -------------------------------------------------------------------------------------------
@@ -53,6 +62,17 @@ class Plot(pg.PlotWidget):
 
     def activated(self, x: float) -> None:
         """The person clicked at x, or pressed Enter while the cursor is there."""
+
+    def set_waiting(self, waiting: bool) -> None:
+        """Without figures there are no axes either; after a moment it says that they are being computed."""
+        for side in self._labels:
+            self.plotItem.showAxis(side, not waiting)
+        if waiting:
+            self._show(None)
+            self._soon.start()
+        else:
+            self._soon.stop()
+            self._waiting.hide()
 
     # -- looks -------------------------------------------------------------------------------------------------------
 
@@ -84,6 +104,7 @@ class Plot(pg.PlotWidget):
         self._label_axes()
         self._cursor.setPen(pg.mkPen(now.color("strong_border"), width=1, style=Qt.PenStyle.DashLine))
         self._note.setFont(now.font("tiny", figures=True))
+        self._waiting.setStyleSheet(f"color: {now.color('muted').name()};")
         self._note.setStyleSheet(
             f"QLabel {{ background: {now.color('surface').name()}; color: {now.color('text').name()};"
             f" border: 1px solid {now.color('strong_border').name()}; border-radius: 4px; padding: 2px 6px; }}"
@@ -161,6 +182,7 @@ class Plot(pg.PlotWidget):
     def _show_nothing(self) -> None:
         if hasattr(self, "_note"):  # pyqtgraph resizes itself while it is being built
             self._show(None)
+            self._waiting.setGeometry(self.rect())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         stops = self.stops()

@@ -21,10 +21,13 @@ _STEPS = tuple(m * 10**p for p in range(9) for m in (1, 2, 5))
 
 
 class RangeChart(Plot):
-    """One upright bar per channel from its smallest to its largest weight; outliers red and with a triangle on top."""
+    """One upright bar per channel from its smallest to its largest weight; wide ones red and with a triangle on top.
+
+    Channels of a single weight have no range: their bars go from zero to the weight.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent, x_label="output channels, smallest first", y_label="weight")
+        super().__init__(parent, x_label="channels, smallest first", y_label="weight")
         self.plotItem.setAxisItems({"left": Axis("left"), "bottom": Axis("bottom")})
         self.plotItem.getAxis("left").setWidth(46)
         none = np.zeros(0)
@@ -38,6 +41,7 @@ class RangeChart(Plot):
         self._order: Array = none
         self._before: ChannelRanges | None = None
         self._after: ChannelRanges | None = None
+        self._from_zero = False
         self.setAccessibleName("Range per output channel")
         self.retheme()
 
@@ -45,11 +49,17 @@ class RangeChart(Plot):
         """Show the channels in the order of their magnitude before; channels without a finite weight are left out."""
         known = before.order[np.isfinite(before.magnitude[before.order])]
         self._order, self._before, self._after = known[::-1], before, after
+        self._from_zero = single_weights(before)
+        self.set_waiting(False)
         self._draw()
 
     def clear_ranges(self) -> None:
-        """Show nothing."""
+        """Show that the ranges are being computed."""
         self._before = None
+        self.set_waiting(True)
+        self._remove_bars()
+
+    def _remove_bars(self) -> None:
         for bars in self._bars.values():
             _set_bars(bars, *[np.zeros(0)] * 4)
         self._marks.setData([], [])
@@ -79,6 +89,8 @@ class RangeChart(Plot):
     def _joint(self, ranges: ChannelRanges, starts: Array) -> tuple[Array, Array]:
         """Lowest and highest weight of each bar's channels."""
         low, high = np.nan_to_num(ranges.low[self._order]), np.nan_to_num(ranges.high[self._order])
+        if self._from_zero:
+            low, high = np.minimum(low, 0), np.maximum(high, 0)
         return (
             np.minimum.reduceat(low, starts).astype(np.float64),
             np.maximum.reduceat(high, starts).astype(np.float64),
@@ -86,7 +98,7 @@ class RangeChart(Plot):
 
     def _draw(self) -> None:
         if self._before is None or not len(self._order):
-            self.clear_ranges()
+            self._remove_bars()
             return
         starts = self._starts()
         low, high = self._joint(self._before, starts)
@@ -132,11 +144,18 @@ class RangeChart(Plot):
         text = f"{name}: {_range_words(self._before, channels)}"
         if self._after is not None:
             text += f", after {_range_words(self._after, channels)}"
-        return bar + 0.5, text + (", outlier" if self._before.outlier[channels].any() else "")
+        return bar + 0.5, text + (", unusually wide" if self._before.outlier[channels].any() else "")
 
 
 def _range_words(ranges: ChannelRanges, channels: Array) -> str:
-    return f"{plain(float(ranges.low[channels].min()))} to {plain(float(ranges.high[channels].max()))}"
+    low, high = float(ranges.low[channels].min()), float(ranges.high[channels].max())
+    return plain(low) if low == high else f"{plain(low)} to {plain(high)}"
+
+
+def single_weights(ranges: ChannelRanges) -> bool:
+    """Whether every channel is one weight (or one value), so that there are values rather than ranges."""
+    known = np.isfinite(ranges.low)
+    return bool(known.any() and np.array_equal(ranges.low[known], ranges.high[known]))
 
 
 def _set_bars(bars: pg.BarGraphItem, left: Array, right: Array, low: Array, high: Array) -> None:

@@ -13,11 +13,13 @@ from core.model.layer import Layer
 from core.recipe import Step
 from gui.charts.card import restyle, with_role
 from gui.inspector.live import Shown
-from gui.inspector.summary import Summary, share_words
+from gui.inspector.summary import Summary, level_words, share_words
+from gui.layers.rows import short_name
 from gui.session import Session
 from gui.units import decibels, file_size
 
 _ARROW = "\u2192"
+_LOCKED, _SKIPPED = "No steps can be added: ", "\u26a0 Left as it is: "
 
 
 @dataclass(frozen=True)
@@ -31,23 +33,29 @@ class Row:
 
 
 def one_layer(shown: Shown, session: Session) -> tuple[tuple[Row, ...], str]:
-    """The lines for one layer, and why its steps do nothing ("" when they do)."""
-    preview = shown.preview
+    """The lines for one layer, and why nothing is done to it ("" when something is, or nothing was asked for)."""
+    preview, layer = shown.preview, shown.layer
+    if layer.locked:  # figures of the stored weight would contradict the reason
+        return (), f"{_LOCKED}{layer.locked}."
     if preview is None:
         return (), shown.problem
+    size = Row("Layer size", _sizes(preview.bytes_before, preview.bytes_after), "Bytes of its tensors in the file.")
+    if preview.skipped or shown.problem:
+        return (size,), f"{_SKIPPED}{shown.problem or preview.skipped}"
     rows = [
-        Row("Layer size", _sizes(preview.bytes_before, preview.bytes_after), "Exact bytes of this layer in the file."),
+        size,
         Row("Weight SQNR", _weight_error(preview.weight_sqnr_db, bool(shown.steps)),
             "Computed: 10 log10(sum of squares of the weight / sum of squares of the change)."),
-        output_error(shown.layer, session),
+        output_error(layer, session),
         Row("Zeros", _change(share_words(preview.zeros_before), share_words(preview.zeros_after)),
             "Share of the weights that are exactly zero."),
     ]
-    if preview.n_levels is not None:
-        rows.append(Row("Levels", f"{preview.n_levels:,}", "Distinct values that the weights can take."))
-    if shown.steps and not preview.skipped:
+    if preview.levels is not None:
+        words = level_words(preview, shown.steps).replace(" levels", "").removesuffix(" level")
+        rows.append(Row("Levels", words, "Distinct values that the weights can take."))
+    if shown.steps:
         rows.append(_savings(shown.steps))
-    return tuple(rows), shown.problem or preview.skipped
+    return tuple(rows), ""
 
 
 def several_layers(summary: Summary, session: Session) -> tuple[tuple[Row, ...], str]:
@@ -61,18 +69,19 @@ def several_layers(summary: Summary, session: Session) -> tuple[tuple[Row, ...],
         before += layer.nbytes if preview is None else preview.bytes_before
         after += layer.nbytes if preview is None else preview.bytes_after
         if preview is not None and preview.skipped:
-            skipped.append(f"{layer.title}: {preview.skipped}")
+            skipped.append(f"{short_name(layer)}: {preview.skipped}")
     size = _sizes(before, after) if not waiting else f"{file_size(before)} {_ARROW} being computed"
-    rows = [Row("Size of all", size, "Exact bytes of these layers in the file.")]
+    rows = [Row("Size of all", size, "Bytes of their tensors in the file.")]
     if not skipped:
         return tuple(rows), ""
     more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-    return tuple(rows), f"{len(skipped)} of {len(summary.layers)} layers are left as they are: {skipped[0]}{more}"
+    which = f"{len(skipped)} of {len(summary.layers)} layers are left as they are"
+    return tuple(rows), f"\u26a0 {which}: {skipped[0]}{more}"
 
 
 def output_error(layer: Layer, session: Session) -> Row:
     """The error at the layer's output: only what was measured with exactly these steps counts."""
-    title, tip = "Output error", "Load data and compress to measure it."
+    title, tip = "Output SQNR", "Load data and compress to measure it."
     result = session.result
     if result is None or layer.name not in result.live:
         return Row(title, "not measured yet", tip, "caption")
@@ -103,7 +112,7 @@ def _weight_error(db: float, steps: bool) -> str:
 
 
 class CostBox(QFrame):
-    """A quiet box with aligned lines, and a line in the warning colour when the steps do nothing."""
+    """A quiet box with aligned lines, and above them why nothing is done: a warning when steps were asked for."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -118,8 +127,8 @@ class CostBox(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(11, 9, 11, 9)
         layout.setSpacing(7)
-        layout.addLayout(self._column)
         layout.addWidget(self.reason)
+        layout.addLayout(self._column)
 
     def set_rows(self, rows: tuple[Row, ...], reason: str) -> None:
         """Show the lines; `reason` is why nothing is done to the layer."""
@@ -131,7 +140,8 @@ class CostBox(QFrame):
             value.setVisible(used)
             if used:
                 self._fill(title, value, rows[index])
-        self.reason.setText(f"\u26a0 {reason}")
+        self.reason.setText(reason)
+        restyle(self.reason, "warn" if reason.startswith("\u26a0") else "")
         self.reason.setVisible(bool(reason))
         self.setVisible(bool(rows or reason))
 

@@ -53,14 +53,17 @@ class Heading(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.name = ElidedLabel(self)
+        self.whole_name = ElidedLabel(self)
         self.facts = QLabel(self)
         with_role(self.name, "heading")
+        with_role(self.whole_name, "small")
         with_role(self.facts, "caption")
         self.facts.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addWidget(self.name)
+        layout.addWidget(self.whole_name)
         layout.addWidget(self.facts)
 
     def show_summary(self, summary: Summary) -> None:
@@ -69,4 +72,7 @@ class Heading(QWidget):
         more = len(summary.names) - _MOST_NAMES
         rest = f"\nand {more} more" if more > 0 else ""
         self.name.setToolTip("\n".join(summary.names[:_MOST_NAMES]) + rest)
+        whole = summary.names[0] if len(summary.names) == 1 else summary.title
+        self.whole_name.set_full(whole)
+        self.whole_name.setVisible(whole != summary.title)
         self.facts.setText(unbroken(summary.facts))

@@ -36,6 +36,9 @@ _SELECT_MS = 20
 """Delay of the first preview of a layer, so that the selection is painted before, and while an arrow key is held down
 none is computed for the layers passed by."""
 
+_MOST_SPECTRA = 256
+"""Layers whose spectra are kept, so that going back to one shows them at once; about 50 kB each."""
+
 
 @dataclass(frozen=True)
 class Spectra:
@@ -78,10 +81,11 @@ class LiveLayer(QObject):
         self._session = session
         self._shown: Shown | None = None
         self._works: dict[str, _Work] = {}
+        self._spectra: dict[str, Spectra] = {}
         self._wants_details = False
         self._rest = QTimer(self, singleShot=True, interval=_REST_MS)
         self._rest.timeout.connect(self._ask_channels)
-        session.modelChanged.connect(self._start)
+        session.modelChanged.connect(self._start_anew)
         session.selectionChanged.connect(self._start)
         session.recipeChanged.connect(self._take_recipe)
         session.statisticsChanged.connect(self._take_statistics)
@@ -109,6 +113,10 @@ class LiveLayer(QObject):
 
     # -- following the session ---------------------------------------------------------------------------------------
 
+    def _start_anew(self) -> None:
+        self._spectra.clear()
+        self._start()
+
     def _start(self) -> None:
         session = self._session
         self._rest.stop()
@@ -121,7 +129,8 @@ class LiveLayer(QObject):
         name = session.selection[0]
         layer = session.model.layer(name)
         self._works = {key: _Work(session.model, layer) for key in (PREVIEW, CHANNELS, SPECTRA)}
-        self._put(Shown(layer, session.steps(name), statistics=session.statistics.get(name)))
+        known = session.statistics.get(name)
+        self._put(Shown(layer, session.steps(name), spectra=self._spectra.get(name), statistics=known))
         self._ask_preview(_SELECT_MS)
         self.want_details(self._wants_details)
 
@@ -179,6 +188,9 @@ class LiveLayer(QObject):
 
     def _take_spectra(self, spectra: Spectra) -> None:
         if self._shown is not None:
+            while len(self._spectra) >= _MOST_SPECTRA:
+                del self._spectra[next(iter(self._spectra))]  # the oldest
+            self._spectra[self._shown.layer.name] = spectra
             self._put(replace(self._shown, spectra=spectra))
 
     def _put(self, shown: Shown | None) -> None:

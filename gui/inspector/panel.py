@@ -68,8 +68,8 @@ class Inspector(QFrame):
         for button in (self.similar_button, self.reset_button):
             button.setProperty("menu", "true")
         with_role(self.reset_button, "flat")
-        order = QLabel("Steps, in order", self)
-        with_role(order, "small")
+        self._order_title = QLabel("Steps, in order", self)
+        with_role(self._order_title, "small")
         ends = QHBoxLayout()
         ends.addWidget(self.similar_button)
         ends.addStretch(1)
@@ -80,7 +80,7 @@ class Inspector(QFrame):
         column.setContentsMargins(_MARGIN, _MARGIN, _MARGIN, _MARGIN)
         column.setSpacing(12)
         column.addWidget(self.heading)
-        column.addWidget(order)
+        column.addWidget(self._order_title)
         for widget in (self.step_list, self.add_button, self.cost):
             column.addWidget(widget)
         column.addLayout(ends)
@@ -128,7 +128,10 @@ class Inspector(QFrame):
         if self.step_list.show_summary(summary):
             self._order_tabs()
         free = not summary.locked
+        self._order_title.setVisible(free)
         self.add_button.setVisible(free and summary.steps is not None)
+        for button in (self.similar_button, self.reset_button):
+            button.setVisible(free)
         recipe = session.recipe
         self.reset_button.setEnabled(free and recipe is not None and bool(recipe.defaults or recipe.layers))
         self.similar_button.setEnabled(free and summary.steps is not None)
@@ -155,9 +158,10 @@ class Inspector(QFrame):
             return
         if len(summary.layers) > 1:
             rows, reason = cost_box.several_layers(summary, self._session)
+            reason = reason or summary.locked
         else:
             rows, reason = cost_box.one_layer(shown, self._session)
-        self.cost.set_rows(rows, summary.locked or reason)
+        self.cost.set_rows(rows, reason)
 
     # -- the person's edits to the session ---------------------------------------------------------------------------
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from core.model.layer import Layer
 from core.model.model import Model
 from core.recipe import Recipe, Step
+from gui.layers.rows import short_name
 from gui.units import TIMES, file_size
+
+if TYPE_CHECKING:
+    from core.analysis.preview import LayerPreview
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Variant:
 class Summary:
     """The selection in words.
 
-    title      what the layer is called, or "12 layers"
+    title      what the layer is called, as in the table, or "12 layers"
     facts      kind, shape, weights, size, share of the file
     locked     why nothing can be done to any of the layers, or ""
     variants   the different steps of the layers, the most frequent first; one when all have the same
@@ -61,7 +66,7 @@ def summarize(model: Model | None, recipe: Recipe | None, names: Sequence[str]) 
     ordered = sorted(by_steps.items(), key=lambda item: -len(item[1]))
     variants = tuple(Variant(steps, tuple(which)) for steps, which in ordered)
     locked = layers[0].locked if all(layer.locked for layer in layers) else ""
-    title = layers[0].title if len(layers) == 1 else f"{len(layers)} layers"
+    title = short_name(layers[0]) if len(layers) == 1 else f"{len(layers):,} layers"
     return Summary(layers, title, _facts(layers, model.file_bytes), locked, variants)
 
 
@@ -88,6 +93,17 @@ def share_words(share: float) -> str:
     if 0 < share < 0.0005:
         return "< 0.1 %"
     return f"{100 * share:.{0 if share >= 0.0995 else 1}f} %"
+
+
+def level_words(preview: LayerPreview, steps: Sequence[Step]) -> str:
+    """How many values the weights can take: "16 levels", or "4 levels + zero" when pruning adds the zero."""
+    if preview.levels is None:
+        return ""
+    count = len(preview.levels)
+    codes = [2**step.params.bits for step in steps if hasattr(step.params, "bits")]
+    if codes and count == codes[-1] + 1 and 0.0 in preview.levels:
+        return f"{codes[-1]:,} levels + zero"
+    return f"{count:,} level{'' if count == 1 else 's'}"
 
 
 def plan_words(steps: Sequence[Step]) -> str:

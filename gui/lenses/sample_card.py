@@ -18,6 +18,7 @@ from gui.session import Session
 TASK = "shown sample"
 """Key of the task that reads a sample."""
 _NO_ANSWERS = "This model's output is not a list of class scores, so there are no answers to compare."
+_NO_SCORES = "The answer is more than one list of class scores, so only whether it differs is shown."
 
 
 class SampleCard(Card):
@@ -106,7 +107,8 @@ class SampleCard(Card):
         self.scores.setVisible(bool(pairs))
         self.scores.set_pairs(pairs)
         label = self._label(sample.index, sample.label, names)
-        self.answer.setText(label if pairs else f"{label} {_NO_ANSWERS}".strip())
+        why = "" if pairs else _NO_ANSWERS if sample.changed is None else _NO_SCORES
+        self.answer.setText(f"{label} {why}".strip())
         self.answer.setVisible(bool(self.answer.text()))
         self._load(sample.index)
 

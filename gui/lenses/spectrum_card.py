@@ -60,22 +60,24 @@ class SpectrumCard(Card):
         found = None
         if self._spectra is not None:
             found = self._spectra.frequency if frequency else self._spectra.singular
-        self._stack.setCurrentWidget(self.chart if found is not None or self._spectra is None else self.none)
-        if isinstance(found, FrequencyEnergy):
+        one_row = isinstance(found, Spectrum) and found.full_rank <= 1
+        drawn = self._spectra is None or (found is not None and not one_row)
+        self._stack.setCurrentWidget(self.chart if drawn else self.none)
+        if one_row:
+            self.caption.set_template("")
+            self.none.say("One row: no singular values.", "Low rank needs a weight with several rows and columns.")
+        elif isinstance(found, FrequencyEnergy):
             self._draw_frequency(found)
         elif found is not None:
             self._draw_singular(found)
         else:
             self.chart.set_curves((), (), "", "")
-            self.caption.set_template("being computed" if self._spectra is None else "")
+            self.caption.set_template("")
             self.none.say("There is no spectrum.", self._spectra.reason if self._spectra is not None else "")
 
     def _draw_singular(self, spectrum: Spectrum) -> None:
         self.caption.set_template(f"{singular_words(spectrum)} · values {{before}} · energy {{after}}")
         known = len(spectrum.values)
-        if not known:
-            self.chart.set_curves((), (), "rank", "rank")
-            return
         index = np.unique(np.linspace(0, known - 1, min(known, _MOST_POINTS)).round().astype(np.int64))
         rank = index + 1.0
         largest = float(spectrum.values[0]) or 1.0

@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from core.analysis.spectra import FrequencyEnergy, Spectrum
+from gui.charts.ranges import single_weights
 from gui.inspector.live import Shown
-from gui.inspector.summary import share_words
+from gui.inspector.summary import level_words, share_words
 from gui.units import NBSP, decibels, number
 
 _WIDE_GAP = f"{NBSP * 4} "
@@ -31,7 +32,7 @@ def distribution_words(shown: Shown, selected: int) -> str:
     label = preview.label.replace(" · ", " + ")
     parts += ["before {before}", f"after {label} {{after}}", f"zeros {share_words(preview.zeros_after)}"]
     if preview.n_levels is not None:
-        parts.append(f"{preview.n_levels} level{'' if preview.n_levels == 1 else 's'}")
+        parts.append(level_words(preview, shown.steps))
     parts.append(f"SQNR {decibels(preview.weight_sqnr_db)}")
     return " · ".join(parts)
 
@@ -50,17 +51,21 @@ def statistics_words(shown: Shown) -> str:
 
 
 def range_words(shown: Shown) -> str:
-    """The line above the ranges: how many channels and how many stand out."""
+    """The line above the ranges: how many channels and how many stand out. "Outliers" are single weights, not these."""
     if shown.channels is None:
-        return "being computed"
+        return ""
     before, _after = shown.channels
     if shown.layer.output_axis is None:
         return "this weight has no output channels: the range of all of it"
-    channels, outliers = len(before.low), int(np.sum(before.outlier))
+    channels, wide = len(before.low), int(np.sum(before.outlier))
     text = f"{channels:,} channel{'' if channels == 1 else 's'}"
-    if outliers:
-        return f"{text}, the smallest first · {outliers} outlier{'' if outliers == 1 else 's'} {{bad}}"
-    return f"{text}, the smallest first · no outliers"
+    if single_weights(before):
+        text += " of one weight" if channels == 1 else ", one weight each"
+        kind = "unusually large"
+    else:
+        kind = "unusually wide"
+    odd = f"{wide:,} {kind} {{bad}}" if wide else f"none {kind}"
+    return f"{text}, the smallest first · {odd}" if channels > 1 else text
 
 
 def singular_words(spectrum: Spectrum) -> str:

@@ -11,8 +11,9 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QStackedLayout, QToolButton, 
 from gui.charts.card import Card, with_role
 from gui.charts.empty import EmptyState
 from gui.charts.histogram import HistogramChart
-from gui.charts.ranges import RangeChart
+from gui.charts.ranges import RangeChart, single_weights
 from gui.inspector.live import LiveLayer, Shown
+from gui.layers.rows import short_name
 from gui.lenses.base import Lens
 from gui.lenses.page import CardPage
 from gui.lenses.spectrum_card import SpectrumCard
@@ -135,7 +136,7 @@ class WeightsLens(Lens):
         self._to_draw.clear()
         self._stack.setCurrentIndex(0)
         if shown is not None:
-            self.empty.say(f"The weights of {shown.layer.name} cannot be shown.", shown.problem)
+            self.empty.say(f"The weights of {short_name(shown.layer)} cannot be shown.", shown.problem)
         elif self._session is not None and self._session.model is not None:
             if self._session.model.layers:
                 self.empty.say("No layer is selected.", "Pick one in the list to see its weights.")
@@ -153,6 +154,8 @@ class WeightsLens(Lens):
 
     def _draw_ranges(self, shown: Shown) -> None:
         self.range_card.caption.set_template(range_words(shown))
+        single = shown.channels is not None and single_weights(shown.channels[0])
+        self.range_card.title.setText("Weight of each channel" if single else "Range per output channel")
         if shown.channels is None:
             self.ranges.clear_ranges()
         else:

@@ -13,6 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from core.analysis.channels import channel_ranges
 from core.analysis.histogram import Histogram, histogram
+from core.analysis.statistics import statistics
 from gui.charts.axis import Axis, plain
 from gui.charts.bars import ErrorBars
 from gui.charts.card import Caption
@@ -91,8 +92,6 @@ def test_logarithmic_bars_show_single_weights(qtbot: QtBot) -> None:
 
 @pytest.mark.parametrize("values", [np.zeros(9), np.full(5, 0.7), np.array([2.0]), np.full(4, np.nan)])
 def test_histogram_of_odd_weights(values: np.ndarray, qtbot: QtBot) -> None:
-    from core.analysis.statistics import statistics
-
     chart = shown(qtbot, HistogramChart())
     found = statistics(values.astype(np.float32)).histogram
     chart.set_histograms(found, histogram(values, found.low, found.high, found.bins), np.unique(values))
@@ -119,9 +118,40 @@ def test_ranges_mark_outliers_by_shape_and_colour(qtbot: QtBot) -> None:
     assert chart.outlier_bars() == 1
     assert len(chart._bars["bad"].opts["x0"]) == 1
     last = chart.read_out(chart.stops()[-1], 0.0)
-    assert last is not None and last[1].startswith("channel 7: ") and last[1].endswith(", outlier")
+    assert last is not None and last[1].startswith("channel 7: ") and last[1].endswith(", unusually wide")
     chart.clear_ranges()
     assert chart.outlier_bars() == 0
+
+
+def test_channels_of_one_weight_are_drawn_from_zero(qtbot: QtBot) -> None:
+    chart = shown(qtbot, RangeChart())
+    chart.set_ranges(channel_ranges(np.array([0.5, -0.25, 1.0], np.float32), 0))
+    bars = chart._bars["before_fill"].opts
+    assert bars["y0"].tolist() == [-0.25, 0.0, 0.0] and bars["y1"].tolist() == [0.0, 0.5, 1.0]
+    assert chart.read_out(0.5, 0.0) == (0.5, "channel 1: −0.25")
+
+
+def test_what_is_being_computed_has_no_axes(qtbot: QtBot) -> None:
+    histogram_chart, ranges, curves = (shown(qtbot, kind()) for kind in (HistogramChart, RangeChart, CurveChart))
+    histogram_chart.set_histograms(None)
+    ranges.clear_ranges()
+    curves.set_curves((), (), "", "")
+    for chart in (histogram_chart, ranges, curves):
+        assert not chart.plotItem.getAxis("left").isVisible() and not chart.plotItem.getAxis("bottom").isVisible()
+        qtbot.waitUntil(chart._waiting.isVisible)
+    histogram_chart.set_histograms(counts(1, 5, 1))
+    assert histogram_chart.plotItem.getAxis("left").isVisible() and not histogram_chart._waiting.isVisible()
+
+
+def test_end_bins_say_their_number_above_all_bars(qtbot: QtBot) -> None:
+    chart = shown(qtbot, HistogramChart())
+    chart.set_histograms(statistics(np.r_[np.random.default_rng(0).normal(0, 1, 5000), 40, -40]).histogram)
+    tallest = chart._before_bars.opts["y1"].max()
+    texts = [text for text in chart._ends if text.isVisible()]
+    assert len(texts) == 2
+    for text in texts:
+        bottom = text.mapRectToParent(text.boundingRect())
+        assert min(bottom.top(), bottom.bottom()) >= tallest
 
 
 def test_more_channels_than_pixels_share_bars(qtbot: QtBot) -> None:

@@ -62,6 +62,21 @@ def test_details_are_computed_only_when_wanted(qtbot: QtBot, session: Session) -
     )
 
 
+def test_spectra_are_kept_until_the_model_changes(qtbot: QtBot, session: Session) -> None:
+    live = LiveLayer.of(session)
+    live.want_details(True)
+    session.select(("conv.weight",))
+    qtbot.waitUntil(lambda: live.shown is not None and live.shown.spectra is not None, timeout=PATIENCE_MS)
+    assert live.shown is not None
+    spectra = live.shown.spectra
+    session.select(("fc.weight",))
+    assert live.shown.spectra is None
+    session.select(("conv.weight",))
+    assert live.shown.spectra is spectra
+    session.close_model()
+    assert live._spectra == {}
+
+
 def test_nan_weights_have_no_spectrum_and_say_why(
     qtbot: QtBot, session: Session, opened: Callable[[Session, Path], Session], make_model: Callable[..., Path]
 ) -> None:

@@ -47,7 +47,8 @@ def test_no_model_and_no_selection_say_what_to_do(qtbot: QtBot, panel: Inspector
 def test_steps_show_in_order(panel: Inspector, session: Session) -> None:
     session.select((FC,))
     session.set_steps((FC,), (PRUNE, INT4))
-    assert panel.heading.name.full() == FC
+    assert panel.heading.name.full() == "fc"  # as in the table
+    assert panel.heading.whole_name.full() == FC and panel.heading.whole_name.isVisible()
     assert [card.method.key for card in panel.step_list.cards] == ["prune", "quantize:affine"]
     assert number(panel, 0, "ratio").value() == 0.6
     assert number(panel, 1, "bits").value() == 4
@@ -206,7 +207,7 @@ def test_cost_follows_the_steps(qtbot: QtBot, panel: Inspector, session: Session
     settled(qtbot, session)
     rows = panel.cost.rows()
     assert "→" in rows["Layer size"] and rows["Weight SQNR"].endswith(" dB")
-    assert rows["Output error"] == "not measured yet"
+    assert rows["Output SQNR"] == "not measured yet"
     assert rows["Saves"] == "file only"
 
 
@@ -216,6 +217,7 @@ def test_skipped_steps_say_why(qtbot: QtBot, panel: Inspector, session: Session)
     settled(qtbot, session)
     assert not panel.cost.reason.isHidden()
     assert "does not handle Conv layers" in panel.cost.reason.text()
+    assert list(panel.cost.rows()) == ["Layer size"]
     session.set_steps((CONV,), ())
     settled(qtbot, session)
     assert panel.cost.reason.isHidden()
@@ -237,7 +239,8 @@ def test_locked_layers_give_the_reason(
     session.select((FC,))
     assert panel.add_button.isHidden() and not panel.reset_button.isEnabled()
     qtbot.waitUntil(lambda: not panel.cost.isHidden(), timeout=30_000)
-    assert "already quantized" in panel.cost.reason.text()
+    qtbot.waitUntil(lambda: "already quantized" in panel.cost.reason.text(), timeout=30_000)
+    assert panel.cost.rows() == {} and panel.similar_button.isHidden()
 
 
 def test_tab_goes_through_everything_from_top_to_bottom(qtbot: QtBot, panel: Inspector, session: Session) -> None:

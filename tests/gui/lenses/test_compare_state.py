@@ -83,6 +83,9 @@ def test_what_cannot_be_measured_says_why() -> None:
     assert missing_words(view) == "2 cannot be measured (no float output)"
     view = ErrorView(view.names, view.db, {**reasons, "c": "never runs", "d": "has a value"})
     assert missing_words(view) == "3 cannot be measured (mostly no float output)"
+    folded = {name: f"it goes into the layer '{name}.w' on export" for name in ("a", "b")}
+    view = ErrorView(view.names, view.db, folded)
+    assert missing_words(view) == "2 cannot be measured (it goes into the layer on export)"
 
 
 def test_classes_come_with_counts() -> None:
