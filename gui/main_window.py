@@ -79,12 +79,14 @@ class MainWindow(QMainWindow):
         column = QVBoxLayout(centre)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        for widget in (self.top_bar, self._rules[0], self.messages):
+        for widget in (self.top_bar, self._rules[0]):
             column.addWidget(widget)
         column.addWidget(self._stack, 1)
         for widget in (self._rules[1], self.totals):
             column.addWidget(widget)
         self.setCentralWidget(centre)
+        self.messages.setParent(centre)
+        self.messages.float_over(self.welcome)
         self._stack.setFocus()  # no button looks chosen before Tab is pressed
 
     def _connect(self) -> None:
@@ -112,6 +114,7 @@ class MainWindow(QMainWindow):
         model = self.session.model
         self.messages.dismiss()
         self._stack.setCurrentWidget(self.workspace if model is not None else self.welcome)
+        self.messages.float_over(self.workspace.lenses if model is not None else self.welcome)
         self.setWindowTitle(f"{short_path(model.path)} \N{EM DASH} Featherweight" if model is not None
                             else "Featherweight")
         if model is not None:

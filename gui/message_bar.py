@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, QSize, Qt, QTimer
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -23,14 +23,19 @@ from gui.charts.card import restyle, with_role
 Tone = Literal["info", "warn", "bad"]
 Action = tuple[str, Callable[[], None]]
 _INFO_MS = 8000
+_MARGIN, _WIDEST = 12, 860
 
 
 class MessageBar(QFrame):
-    """Shows the newest message; hidden while there is none. News fades by itself, problems stay until dismissed."""
+    """Shows the newest message; hidden while there is none. News fades by itself, problems stay until dismissed.
+
+    It floats over the lower edge of a widget (`float_over`), so that nothing moves when it comes and goes.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         with_role(self, "message_info")
+        self._host: QWidget | None = None
         self._text = QLabel(self)
         self._text.setWordWrap(True)
         self._text.setTextFormat(Qt.TextFormat.PlainText)
@@ -102,6 +107,7 @@ class MessageBar(QFrame):
         restyle(self, f"message_{tone}")
         self.setAccessibleName(text)
         self.show()
+        self._place()
         if tone == "info" and not actions:
             self._fade.start()
         else:
@@ -121,3 +127,31 @@ class MessageBar(QFrame):
 
     def _toggle_details(self) -> None:
         self._details.setVisible(self._details.isHidden())
+        self._place()
+
+    # -- its place --------------------------------------------------------------------------------------------------
+
+    def float_over(self, host: QWidget) -> None:
+        """Keep to the lower edge of this widget, which lies in the same window."""
+        if self._host is not None:
+            self._host.removeEventFilter(self)
+        self._host = host
+        host.installEventFilter(self)
+        self._place()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self._host and event.type() in (QEvent.Type.Resize, QEvent.Type.Move, QEvent.Type.Show):
+            self._place()
+        return False
+
+    def _place(self) -> None:
+        parent, layout = self.parentWidget(), self.layout()
+        if self._host is None or parent is None or layout is None or self.isHidden():
+            return
+        layout.activate()  # buttons and details have just come or gone
+        width = min(self._host.width() - 2 * _MARGIN, _WIDEST)
+        height = layout.totalHeightForWidth(width) if layout.hasHeightForWidth() else layout.totalSizeHint().height()
+        corner = self._host.mapTo(parent, QPoint((self._host.width() - width) // 2,
+                                                 self._host.height() - height - _MARGIN))
+        self.setGeometry(QRect(corner, QSize(width, height)))
+        self.raise_()

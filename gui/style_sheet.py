@@ -22,9 +22,9 @@ QMainWindow, QDialog, QWidget[role="window"] { background: $window; }
 QFrame[role="panel"], QFrame[role="bar"], QWidget[role="surface"] { background: $surface; border: 0; }
 QFrame[role="card"] { background: $surface; border: 1px solid $border; border-radius: ${radius}px; }
 QFrame[role="summary"] { background: $sunken; border: 1px solid $border; border-radius: ${radius}px; }
-QFrame[role="message_info"] { background: $selection; border: 0; border-bottom: 1px solid $border; }
-QFrame[role="message_warn"] { background: $warn_surface; border: 0; border-bottom: 1px solid $border; }
-QFrame[role="message_bad"] { background: $bad_surface; border: 0; border-bottom: 1px solid $border; }
+QFrame[role="message_info"] { background: $selection; border: 1px solid $strong_border; border-radius: 6px; }
+QFrame[role="message_warn"] { background: $warn_surface; border: 1px solid $strong_border; border-radius: 6px; }
+QFrame[role="message_bad"] { background: $bad_surface; border: 1px solid $strong_border; border-radius: 6px; }
 QFrame[role="rule"] { background: $border; border: 0; }
 QScrollArea, QScrollArea > QWidget > QWidget[role="plain"] { background: transparent; border: 0; }
 QToolTip { background: $surface; color: $text; border: 1px solid $strong_border; padding: 4px 6px; }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPoint, QRect, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication, QFileDialog
 from pytestqt.qtbot import QtBot
@@ -80,6 +80,19 @@ def test_wrong_file_gets_a_sentence_in_the_window(window: MainWindow, tmp_path: 
     assert window.welcome.isVisible()
     window.messages.dismiss()
     assert window.messages.text == ""
+
+
+def test_messages_float_and_move_nothing(window: MainWindow, opened: Opened, mlp_path: Path) -> None:
+    opened(window.session, mlp_path)
+    parts = (window.workspace, window.workspace.lenses, window.totals)
+    before = [part.geometry() for part in parts]
+    window.messages.say("a sentence " * 40, tone="bad", details="more\n" * 5)
+    assert window.messages.isVisible() and [part.geometry() for part in parts] == before
+    lenses = window.workspace.lenses
+    for size in ((1440, 900), (1100, 700)):
+        window.resize(*size)
+        corner = lenses.mapTo(window.messages.parentWidget(), lenses.rect().topLeft())
+        assert QRect(corner, lenses.size()).contains(window.messages.geometry())
 
 
 def test_several_problems_of_a_recipe_go_to_the_details(window: MainWindow, opened: Opened, mlp_path: Path,
