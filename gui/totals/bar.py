@@ -24,13 +24,12 @@ class TotalsBar(QFrame):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        self._cards: list[TotalCard] = []
+        self._cards: list[tuple[TotalCard, QFrame]] = []
         for _figure in figures(session):
-            card = TotalCard(self)
-            self._cards.append(card)
-            layout.addWidget(card, 1)
-            rule = with_role(QFrame(self), "rule")
+            card, rule = TotalCard(self), with_role(QFrame(self), "rule")
+            self._cards.append((card, rule))
             rule.setFixedWidth(1)
+            layout.addWidget(card, 1)
             layout.addWidget(rule)
         self.status = TaskStatus(session, self)
         layout.addWidget(self.status)
@@ -47,8 +46,11 @@ class TotalsBar(QFrame):
     @property
     def shown(self) -> tuple[Figure, ...]:
         """What the cards show."""
-        return tuple(card.figure for card in self._cards)
+        return tuple(card.figure for card, _rule in self._cards if card.isVisibleTo(self))
 
     def _update(self, *_names: object) -> None:
-        for card, figure in zip(self._cards, figures(self._session), strict=True):
-            card.set_figure(figure)
+        for (card, rule), figure in zip(self._cards, figures(self._session), strict=True):
+            card.setVisible(figure is not None)
+            rule.setVisible(figure is not None)
+            if figure is not None:
+                card.set_figure(figure)

@@ -6,15 +6,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gui.units import NONE, TIMES, decibels, file_size, milliseconds, percent_change, signed
+from gui.units import NONE, TIMES, count, decibels, file_size, milliseconds, percent_change, signed
 
 if TYPE_CHECKING:
     from core.analysis.comparison import Comparison
     from core.analysis.latency import Timing
     from gui.session import Session
 
-UNCHANGED = 0.02
-"""Share of change in time or memory below which it is called the same."""
+SAME_MEMORY = 0.15
+"""Share of change in memory below which it is called the same: fresh processes of one model differ by that much."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Figure:
     detail: str = ""
 
 
-def figures(session: Session) -> tuple[Figure, ...]:
-    """All cards, in the order of the bar."""
-    return (file_figure(session), latency_figure(session), memory_figure(session), answer_figure(session),
-            error_figure(session))
+def figures(session: Session) -> tuple[Figure | None, ...]:
+    """All cards, in the order of the bar; None for one that is not to be shown."""
+    return (file_figure(session), latency_figure(session), memory_figure(session), work_figure(session),
+            answer_figure(session), error_figure(session))
 
 
 def file_figure(session: Session) -> Figure:
@@ -75,7 +75,7 @@ def latency_figure(session: Session) -> Figure:
               f"threads: {found.threads}\n"
               f"loading: {milliseconds(before.load_ms)} before, {milliseconds(after.load_ms)} after")
     spread = 50 * (after.high_ms - after.low_ms) / after.median_ms if after.median_ms else 0.0
-    note, role = _speed(found.ratio)
+    note, role = _speed(found.ratio, _overlap(before, after))
     return _stale_or(session, Figure(title, milliseconds(before.median_ms), milliseconds(after.median_ms),
                                      f"{note}, \N{PLUS-MINUS SIGN}{spread:.0f} %, measured", role, detail=detail))
 
@@ -84,8 +84,13 @@ def _spread(timing: Timing) -> str:
     return f"{milliseconds(timing.median_ms)} ({milliseconds(timing.low_ms)} to {milliseconds(timing.high_ms)})"
 
 
-def _speed(ratio: float) -> tuple[str, str]:
-    if abs(ratio - 1) < UNCHANGED * 2.5:  # runs on one machine differ by this much
+def _overlap(before: Timing, after: Timing) -> bool:
+    """Whether the middle 80 % of the two have times in common: the difference is then no more than the spread."""
+    return before.low_ms <= after.high_ms and after.low_ms <= before.high_ms
+
+
+def _speed(ratio: float, within_spread: bool) -> tuple[str, str]:
+    if within_spread or abs(ratio - 1) < 0.05:
         return "same speed", "muted"
     word, role, times = ("faster", "good", 1 / max(ratio, 1e-9)) if ratio < 1 else ("slower", "warn", ratio)
     return f"{times:.1f}{TIMES} {word}" if times >= 1.1 else f"{100 * abs(ratio - 1):.0f} % {word}", role
@@ -98,12 +103,24 @@ def memory_figure(session: Session) -> Figure:
         return _unknown(title, session)
     before, after = comparison.memory_before, comparison.memory_after
     change = percent_change(before, after)
-    if before and abs(after / before - 1) < UNCHANGED:
-        change, role = "same memory", "muted"
+    if before and abs(after / before - 1) < SAME_MEMORY:
+        change, role = "about the same", "muted"
     else:
         role = "good" if after < before else "warn"
     return _stale_or(session, Figure(title, file_size(before), file_size(after), f"{change}, measured", role,
                                      detail="growth of a fresh process that loads the model and runs one sample"))
+
+
+def work_figure(session: Session) -> Figure | None:
+    """Multiply-adds of one run, counted in the graph; None while they are not known."""
+    comparison = session.comparison
+    if comparison is None or comparison.multiply_adds_before is None or comparison.multiply_adds_after is None:
+        return None
+    before, after = comparison.multiply_adds_before, comparison.multiply_adds_after
+    change = "unchanged" if after == before else f"{percent_change(before, after)}, counted"
+    role = "muted" if after == before else "good" if after < before else "warn"
+    detail = f"{before:,} before, {after:,} after; counted in the graph, for the first sample"
+    return _stale_or(session, Figure("Multiply-adds", count(before), count(after), change, role, detail=detail))
 
 
 def answer_figure(session: Session) -> Figure:
@@ -118,7 +135,7 @@ def answer_figure(session: Session) -> Figure:
         role = "good" if change >= -0.5 else "warn" if change >= -2 else "bad"
         detail = f"{comparison.changed or 0} answers changed, {comparison.newly_wrong or 0} newly wrong, " \
                  f"{comparison.newly_right or 0} newly right"
-        note = f"{note}, {_measured(comparison)}"
+        note = f"{note} \N{MIDDLE DOT} {_samples(comparison)}"
         return _stale_or(session, Figure("Accuracy", f"{before:.1f} %", f"{after:.1f} %", note, role, detail=detail))
     if comparison.agreement is not None:
         share = 100 * comparison.agreement
@@ -143,7 +160,11 @@ def error_figure(session: Session) -> Figure:
 
 
 def _measured(comparison: Comparison) -> str:
-    return f"measured on {comparison.n:,} sample{'' if comparison.n == 1 else 's'}"
+    return f"measured on {_samples(comparison)}"
+
+
+def _samples(comparison: Comparison) -> str:
+    return f"{comparison.n:,} sample{'' if comparison.n == 1 else 's'}"
 
 
 def _unknown(title: str, session: Session) -> Figure:

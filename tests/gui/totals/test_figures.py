@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 
+from core.analysis.comparison import Comparison
+from core.analysis.latency import LatencyComparison, Timing
+from core.analysis.metrics import Task
 from core.recipe import Step
 from gui.session import Session
 from gui.totals.bar import TotalsBar
-from gui.totals.figures import Figure
+from gui.totals.figures import Figure, answer_figure, latency_figure, memory_figure, work_figure
 
 PATIENCE_MS = 60_000
 Opened = Callable[[Session, Path], Session]
@@ -68,6 +73,55 @@ def test_predicted_then_measured_then_stale(bar: TotalsBar, session: Session, op
     assert stale.stale and "edited since" in stale.note
     qtbot.waitUntil(lambda: session.predicted_bytes is not None, timeout=PATIENCE_MS)
     assert by_title(bar)["File size"].note.endswith("predicted")
+
+
+@pytest.mark.parametrize(("before", "after", "note", "role"), [
+    ((1.0, 0.9, 1.3), (0.8, 0.7, 0.95), "same speed", "muted"),
+    ((1.0, 0.9, 1.1), (0.5, 0.45, 0.6), "2.0× faster", "good"),
+    ((1.0, 0.99, 1.01), (1.03, 1.02, 1.04), "same speed", "muted"),
+    ((1.0, 0.9, 1.1), (1.5, 1.4, 1.6), "1.5× slower", "warn"),
+])
+def test_speed_within_the_spread_is_the_same(before: tuple[float, float, float], after: tuple[float, float, float],
+                                             note: str, role: str) -> None:
+    latency = LatencyComparison(timing(*before), timing(*after), 1, 20)
+    figure = latency_figure(measured(latency=latency))
+    assert figure.note.startswith(note) and figure.role == role
+
+
+@pytest.mark.parametrize(("after", "note", "role"), [
+    (114, "about the same", "muted"), (88, "about the same", "muted"), (70, "−30 %, measured", "good"),
+    (150, "+50 %, measured", "warn"),
+])
+def test_memory_within_what_processes_differ_by_is_the_same(after: int, note: str, role: str) -> None:
+    figure = memory_figure(measured(memory_before=100_000_000, memory_after=after * 1_000_000))
+    assert figure.note.startswith(note) and figure.role == role
+
+
+@pytest.mark.parametrize(("before", "after", "note"), [
+    (1_610_000_000, 1_610_000_000, "unchanged"), (1_000_000, 250_000, "−75 %, counted"),
+])
+def test_multiply_adds_are_counted(before: int, after: int, note: str) -> None:
+    figure = work_figure(measured(multiply_adds_before=before, multiply_adds_after=after))
+    assert figure is not None and figure.note == note
+
+
+def test_multiply_adds_that_cannot_be_counted_have_no_card() -> None:
+    assert work_figure(measured()) is None
+
+
+def test_accuracy_says_points_and_samples_in_few_words() -> None:
+    figure = answer_figure(measured(accuracy_before=0.9, accuracy_after=0.296))
+    assert figure.note == "−60.4 points · 512 samples"
+
+
+def timing(median: float, low: float, high: float) -> Timing:
+    return Timing(median, low, high, 20, 1.0)
+
+
+def measured(**figures: Any) -> Any:
+    """What the figures ask of a session, with a comparison of these figures."""
+    comparison = Comparison(512, "test.npz", Task.CLASSES, "", 30.0, 0.01, (), (), **figures)
+    return SimpleNamespace(comparison=comparison, result_current=True)
 
 
 def test_status_tells_the_running_task_and_cancels_it(bar: TotalsBar, session: Session, opened: Opened,
