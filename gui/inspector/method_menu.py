@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtWidgets import QLabel, QMenu, QWidgetAction
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction, QPainter, QPaintEvent
+from PySide6.QtWidgets import QLabel, QMenu, QVBoxLayout, QWidget, QWidgetAction
 
 from core.methods.base import Method
 from core.methods.registry import all_methods
 from core.model.layer import Layer
 from gui.charts.card import with_role
+from gui.theme import theme
+from gui.units import unbroken
+
+_USUAL_FAMILIES = ("Quantization", "Pruning")
+"""First in the menu, in this order; the others follow by name."""
+_WIDTH = 360
 
 
 def why_none(method: Method, layers: Sequence[Layer]) -> str:
@@ -21,26 +29,23 @@ def why_none(method: Method, layers: Sequence[Layer]) -> str:
 def fill_with_methods(
     menu: QMenu, layers: Sequence[Layer], choose: Callable[[str], None], *, current: str = ""
 ) -> None:
-    """Add every method under its family, with its summary or the reason why it is not possible here.
+    """Add every method under its family, with what it does or the reason why it is not possible here.
 
     choose   called with the method's key
     current  key of the method in use, shown ticked
     """
     menu.setToolTipsVisible(True)
     family = ""
-    for method in all_methods():
+    for method in sorted(all_methods(), key=_place):
         if method.family != family:
             family = method.family
-            menu.addAction(_header(family.capitalize(), menu))
-        reason = why_none(method, layers)
-        action = menu.addAction(_text(method, reason))
-        action.setToolTip(reason or method.summary)
-        action.setStatusTip(reason or method.summary)
-        action.setEnabled(not reason)
-        action.setCheckable(method.key == current)
-        action.setChecked(method.key == current)
-        action.setData(method.key)
-        action.triggered.connect(lambda _checked=False, key=method.key: choose(key))
+            menu.addAction(_header(family, menu))
+        menu.addAction(_action(method, why_none(method, layers), method.key == current, choose, menu))
+
+
+def _place(method: Method) -> tuple[int, str, str]:
+    usual = _USUAL_FAMILIES.index(method.family) if method.family in _USUAL_FAMILIES else len(_USUAL_FAMILIES)
+    return usual, method.family, method.title
 
 
 def _header(text: str, menu: QMenu) -> QWidgetAction:
@@ -54,7 +59,60 @@ def _header(text: str, menu: QMenu) -> QWidgetAction:
     return header
 
 
-def _text(method: Method, reason: str) -> str:
-    """The title, and in the shortcut column what it does or why not."""
-    words = reason or method.summary.split(". ")[0].rstrip(".")
-    return f"{method.title}\t{words}"
+def _action(method: Method, reason: str, current: bool, choose: Callable[[str], None], menu: QMenu) -> QWidgetAction:
+    action = QWidgetAction(menu)
+    action.setText(method.title)
+    action.setToolTip(reason or method.summary)
+    action.setStatusTip(reason or method.summary)
+    action.setEnabled(not reason)
+    action.setCheckable(current)
+    action.setChecked(current)
+    action.setData(method.key)
+    action.setDefaultWidget(_Entry(method.title, reason or method.summary.split(". ")[0].rstrip("."), current, reason))
+    action.hovered.connect(lambda: _highlight(menu, action))
+    action.triggered.connect(lambda _checked=False: choose(method.key))
+    return action
+
+
+def _highlight(menu: QMenu, at: QAction) -> None:
+    """Menus draw no highlight behind widgets."""
+    for action in menu.actions():
+        entry = action.defaultWidget() if isinstance(action, QWidgetAction) else None
+        if isinstance(entry, _Entry):
+            entry.set_highlighted(action is at)
+
+
+class _Entry(QWidget):
+    """A method in a menu: its title, and below it what it does. The menu itself takes the mouse and the keys."""
+
+    def __init__(self, title: str, words: str, current: bool, reason: str) -> None:
+        super().__init__()
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._highlighted = False
+        self.setAccessibleName(f"{title}: {words}")
+        name = QLabel(f"{title} \N{CHECK MARK}" if current else title)
+        with_role(name, "caption" if reason else "")
+        about = QLabel(unbroken(words))
+        with_role(about, "small")
+        about.setWordWrap(True)
+        about.setFixedWidth(_WIDTH)
+        about.setFixedHeight(about.heightForWidth(_WIDTH))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 4, 12, 5)
+        column.setSpacing(1)
+        column.addWidget(name)
+        column.addWidget(about)
+
+    def set_highlighted(self, on: bool) -> None:
+        """Whether the pointer or the keyboard is on this entry."""
+        self._highlighted = on
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self._highlighted:
+            painter = QPainter(self)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(theme().color("selection"))
+            painter.drawRoundedRect(self.rect(), 4, 4)
+            painter.end()

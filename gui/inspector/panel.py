@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -24,6 +25,7 @@ from core.recipe import Step
 from gui.charts.card import with_role
 from gui.charts.empty import EmptyState
 from gui.inspector import cost_box
+from gui.inspector.choice_button import ChoiceButton
 from gui.inspector.cost_box import CostBox
 from gui.inspector.heading import Heading
 from gui.inspector.live import LiveLayer
@@ -48,8 +50,8 @@ class Inspector(QFrame):
         self.step_list = StepList(self)
         self.add_button = QPushButton("+ &Add step", self)
         self.cost = CostBox(self)
-        self.similar_button = QPushButton("Apply to &similar", self)
-        self.reset_button = QPushButton("&Reset", self)
+        self.similar_button = ChoiceButton("Apply to &similar", "No other layers are like this", self)
+        self.reset_button = ChoiceButton("&Reset", "", self)
         self.empty = EmptyState("layers")
         self._lay_out()
         self._connect()
@@ -63,10 +65,7 @@ class Inspector(QFrame):
     # -- building ----------------------------------------------------------------------------------------------------
 
     def _lay_out(self) -> None:
-        for button in (self.add_button, self.similar_button, self.reset_button):
-            button.setMenu(QMenu(button))
-        for button in (self.similar_button, self.reset_button):
-            button.setProperty("menu", "true")
+        self.add_button.setMenu(QMenu(self.add_button))
         with_role(self.reset_button, "flat")
         self._order_title = QLabel("Steps, in order", self)
         with_role(self._order_title, "small")
@@ -109,8 +108,6 @@ class Inspector(QFrame):
         self.step_list.removed.connect(self._remove)
         self.step_list.variant_chosen.connect(lambda steps: self._put(steps, "use the same steps"))
         self.add_button.menu().aboutToShow.connect(self._fill_add_menu)
-        self.similar_button.menu().aboutToShow.connect(self._fill_similar_menu)
-        self.reset_button.menu().aboutToShow.connect(self._fill_reset_menu)
 
     # -- state to widgets --------------------------------------------------------------------------------------------
 
@@ -133,8 +130,9 @@ class Inspector(QFrame):
         for button in (self.similar_button, self.reset_button):
             button.setVisible(free)
         recipe = session.recipe
-        self.reset_button.setEnabled(free and recipe is not None and bool(recipe.defaults or recipe.layers))
-        self.similar_button.setEnabled(free and summary.steps is not None)
+        planned = recipe is not None and bool(recipe.defaults or recipe.layers)
+        self.reset_button.set_choices(self._resets() if planned else ())
+        self.similar_button.set_choices(self._similar())
         self._show_cost()
 
     def _order_tabs(self) -> None:
@@ -210,34 +208,33 @@ class Inspector(QFrame):
         if self._summary is not None:
             fill_with_methods(menu, self._summary.layers, self.add_step)
 
-    def _fill_similar_menu(self) -> None:
-        menu, summary, model = self.similar_button.menu(), self._summary, self._session.model
-        menu.clear()
+    def _similar(self) -> list[tuple[str, Callable[[], None]]]:
+        """Where the steps could go as well: words and what does it."""
+        summary, model, session = self._summary, self._session.model, self._session
         if summary is None or model is None or summary.steps is None:
-            return
+            return []
         steps = summary.steps
-        for words, names in similar(summary, model.layers):
-            action = menu.addAction(f"{words} ({len(names)})")
-            action.triggered.connect(
-                lambda _checked=False, names=names: self._session.set_steps(names, steps, text="apply to similar")
-            )
-        if menu.isEmpty():
-            menu.addAction("No other layers are like this").setEnabled(False)
+        return [
+            (f"{words} ({len(names):,})",
+             lambda names=names: session.set_steps(names, steps, text="apply to similar"))  # type: ignore[misc]
+            for words, names in similar(summary, model.layers)
+        ]
 
-    def _fill_reset_menu(self) -> None:
-        menu, summary, recipe = self.reset_button.menu(), self._summary, self._session.recipe
-        menu.clear()
+    def _resets(self) -> list[tuple[str, Callable[[], None]]]:
+        """Ways back: words and what does it."""
+        summary, session = self._summary, self._session
+        recipe = session.recipe
         if summary is None or recipe is None:
-            return
+            return []
         names = summary.names
-        menu.addAction("Leave alone").triggered.connect(
-            lambda: self._session.set_steps(names, None, text="leave alone")
-        )
+        found: list[tuple[str, Callable[[], None]]] = [
+            ("Leave alone", lambda: session.set_steps(names, None, text="leave alone"))
+        ]
         plain = replace(recipe, layers=tuple(entry for entry in recipe.layers if entry[0] not in names))
         if any(plain.steps_for(name) for name in names):
-            menu.addAction("Back to the recipe's defaults").triggered.connect(
-                lambda: self._session.set_recipe(plain, names, text="back to the defaults")
-            )
+            found.append(("Back to the recipe's defaults",
+                          lambda: session.set_recipe(plain, names, text="back to the defaults")))
+        return found
 
 
 def _new_step(key: str) -> Step:

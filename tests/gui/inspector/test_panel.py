@@ -175,7 +175,7 @@ def test_apply_to_similar(panel: Inspector, session: Session) -> None:
     menu = panel.similar_button.menu()
     menu.aboutToShow.emit()
     texts = [action.text() for action in menu.actions()]
-    assert texts == ["All Conv layers (2)", "All layers (4)"]
+    assert texts == ["All Conv layers (2)", "All layers (4)"] == list(panel.similar_button.choices())
     menu.actions()[0].trigger()
     assert session.steps("pointwise.weight") == (INT4,) and session.steps(FC) == ()
 
@@ -190,9 +190,32 @@ def test_reset_leaves_alone_or_goes_back_to_defaults(panel: Inspector, session: 
     assert [a.text() for a in menu.actions()] == ["Leave alone", "Back to the recipe's defaults"]
     menu.actions()[1].trigger()
     assert session.steps(FC) == (INT4,)
+    menu = panel.reset_button.menu()
     menu.aboutToShow.emit()
     menu.actions()[0].trigger()
     assert session.steps(FC) == ()
+
+
+def test_one_choice_needs_no_menu(qtbot: QtBot, panel: Inspector, session: Session) -> None:
+    session.select((FC,))
+    assert not panel.reset_button.isEnabled()
+    session.set_steps((FC,), (PRUNE,))
+    assert panel.reset_button.menu() is None and panel.reset_button.toolTip() == "Leave alone"
+    qtbot.mouseClick(panel.reset_button, Qt.MouseButton.LeftButton)
+    assert session.steps(FC) == ()
+    assert session.model is not None
+    session.select(tuple(layer.name for layer in session.model.layers))
+    assert not panel.similar_button.isEnabled()
+    assert panel.similar_button.toolTip() == "No other layers are like this"
+
+
+def test_the_menu_of_methods_is_narrow_and_has_the_usual_ones_first(panel: Inspector, session: Session) -> None:
+    session.select((FC,))
+    menu = panel.add_button.menu()
+    menu.aboutToShow.emit()
+    assert menu.sizeHint().width() <= 420
+    keys = [action.data() for action in menu.actions() if action.data()]
+    assert [key.partition(":")[0] for key in keys[:3]] == ["quantize", "quantize", "prune"]
 
 
 def test_cost_follows_the_steps(qtbot: QtBot, panel: Inspector, session: Session) -> None:
