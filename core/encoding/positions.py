@@ -22,15 +22,6 @@ def gather(values: Array, mask: Array) -> Array:
     return kept
 
 
-def scatter(kept: Array, mask: Array, target: Array) -> None:
-    """target[mask] = kept for flat arrays, as fast as `gather`."""
-    done = 0
-    for start in range(0, mask.size, _CHUNK):
-        places = np.flatnonzero(mask[start : start + _CHUNK])
-        target[start : start + _CHUNK][places] = kept[done : done + places.size]
-        done += places.size
-
-
 def mask_positions(flags: Array) -> Array:
     """Places of the nonzero elements of a flat array, int32 where that suffices."""
     places = np.empty(int(np.count_nonzero(flags)), np.int32 if flags.size < 2**31 else np.int64)

@@ -10,7 +10,7 @@ from core.encoding.base import BOOL, INT32, Array, Emitter, Encoding, Shape, emi
 from core.encoding.codes import Codes
 from core.encoding.counting import smallest
 from core.encoding.packing import PLANES, packed_bytes, stored_bits
-from core.encoding.positions import encode_gaps, gap_positions, gap_sizes, mask_positions, scatter
+from core.encoding.positions import encode_gaps, gap_positions, gap_sizes, mask_positions
 from core.errors import InternalError
 
 MASK = "mask"
@@ -90,10 +90,13 @@ class Sparse(Encoding):
     def decode(self) -> Array:
         value = np.full(self.n_weights, self.fill, np.float32)
         if self.kept:
+            from core.kernels.places import scatter_gaps, scatter_mask
+
+            codes, kept = self.positions.values.reshape(-1), np.ascontiguousarray(self.values.decode())
             if self.form == MASK:
-                scatter(self.values.decode(), self.positions.values.reshape(-1), value)
+                scatter_mask(codes, kept, value)
             else:
-                value[self.indices()] = self.values.decode()
+                scatter_gaps(codes, (1 << self.positions.bits) - 1, kept, value)
         return value.reshape(self.shape)
 
     @property

@@ -17,6 +17,7 @@ def _array(element: types.Type, rank: int, readonly: bool, aligned: bool = True)
 
 F1, F2 = _array(f4, 1, True, aligned=False), _array(f4, 2, True, aligned=False)
 W1 = _array(f8, 1, True)
+U1 = _array(types.uint8, 1, True)
 OUT_F1 = _array(f4, 1, False)
 OUT_W1, OUT_W2 = _array(f8, 1, False), _array(f8, 2, False)
 OUT_B2 = _array(types.boolean, 2, False)

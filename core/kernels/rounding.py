@@ -13,6 +13,7 @@ import numpy as np
 from core.kernels._types import F2, OUT_I8, OUT_U8, f4, i8, void
 
 _BUCKETS = 64
+_LANES = 8  # tables in turn: adding to the same place twice running would wait for the first sum to be stored
 _HALF = np.float32(0.5001)  # of a level: farther off is what the range cut off
 
 
@@ -30,7 +31,7 @@ def balance_rows(rows, scales, offsets, block, lowest, highest, skip_zeros, code
     length = rows.shape[1]
     errors = np.empty(length, np.float32)
     buckets = np.empty(length, np.int8)
-    sums = np.empty(_BUCKETS + 1, np.float64)
+    sums = np.empty((_LANES, _BUCKETS + 1), np.float64)
     for r in range(rows.shape[0]):
         total = 0.0
         for b in range(scales.shape[1]):
@@ -57,10 +58,10 @@ def balance_rows(rows, scales, offsets, block, lowest, highest, skip_zeros, code
         for b in range(scales.shape[1]):
             scale = np.float64(scales[r, b])
             for i in range(b * block, min((b + 1) * block, length)):
-                sums[buckets[i]] += scale
+                sums[i % _LANES, buckets[i]] += scale
         edge = _BUCKETS
-        while edge > 1 and sums[edge] <= left:
-            left -= sums[edge]
+        while edge > 1 and sums[:, edge].sum() <= left:
+            left -= sums[:, edge].sum()
             edge -= 1
         for b in range(scales.shape[1]):
             scale = np.float64(scales[r, b])
