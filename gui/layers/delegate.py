@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
@@ -30,6 +32,7 @@ class LayersDelegate(QStyledItemDelegate):
         self._body, self._small = now.font("body"), now.font("small")
         self._figures = now.font("body", figures=True)
         self._small_figures = now.font("small", figures=True)
+        self._names: dict[tuple[str, int], str] = {}
         self._body_metrics, self._small_metrics = QFontMetrics(self._body), QFontMetrics(self._small)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
@@ -72,7 +75,7 @@ class LayersDelegate(QStyledItemDelegate):
     def _paint_name(self, painter: QPainter, rect: QRect, row: Row) -> None:
         badge_width = self._small_metrics.horizontalAdvance(row.badge) + 2 * _BADGE_PAD
         room = rect.width() - badge_width - 6
-        name = self._body_metrics.elidedText(row.name, Qt.TextElideMode.ElideMiddle, max(room, 0))
+        name = self._fitted(row.name, room)
         painter.setFont(self._body)
         painter.setPen(self._colors["text"])
         painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, name)
@@ -85,6 +88,13 @@ class LayersDelegate(QStyledItemDelegate):
         painter.setFont(self._small)
         painter.setPen(self._colors["muted"])
         painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, row.badge)
+
+    def _fitted(self, name: str, room: int) -> str:
+        """The name with as few letters left out of its middle as need be; Qt's own leaves out some more."""
+        found = self._names.get((name, room))
+        if found is None:
+            found = self._names[name, room] = _shortened(name, room, self._body_metrics)
+        return found
 
     def _paint_bars(self, painter: QPainter, rect: QRect, row: Row) -> None:
         painter.translate(rect.left(), rect.center().y() - SPARK_HEIGHT // 2)
@@ -102,7 +112,13 @@ class LayersDelegate(QStyledItemDelegate):
         painter.drawRoundedRect(track, 3, 3)
         if row.error_share > 0:
             track.setWidth(max(_BAR_HEIGHT, _BAR_WIDTH * row.error_share))
-            painter.setBrush(self._colors[row.error_role])
+            color = self._colors[row.error_role]
+            if row.measured:
+                painter.setBrush(color)
+            else:  # the weight's own: an outline
+                track.adjust(0.5, 0.5, -0.5, -0.5)
+                painter.setPen(color)
+                painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(track, 3, 3)
         painter.setFont(self._small_figures)
         painter.setPen(self._colors["muted"])
@@ -113,3 +129,16 @@ class LayersDelegate(QStyledItemDelegate):
         painter.setPen(self._colors[row.plan_role])
         text = self._body_metrics.elidedText(row.plan, Qt.TextElideMode.ElideRight, rect.width())
         painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
+
+
+def _shortened(name: str, room: int, metrics: QFontMetrics) -> str:
+    """As much of the head and, first of all, of the tail as fits: names of one network differ at their ends."""
+
+    def with_letters(n: int) -> str:
+        head = n // 2
+        return f"{name[:head]}\N{HORIZONTAL ELLIPSIS}{name[len(name) - (n - head):]}"
+
+    if metrics.horizontalAdvance(name) <= room:
+        return name
+    fitting = bisect_right(range(len(name)), room, key=lambda n: metrics.horizontalAdvance(with_letters(n)))
+    return with_letters(max(fitting - 1, 0))

@@ -20,6 +20,9 @@ SPARK_WIDTH, SPARK_HEIGHT, SPARK_BARS = 65, 15, 22
 _SHORT = {Kind.DEPTHWISE: "Conv\N{MIDDLE DOT}dw", Kind.CONV_TRANSPOSE: "ConvT", Kind.EMBEDDING: "Embed",
           Kind.RECURRENT: "Recur"}
 """Badges of kinds whose name is too long for the table."""
+_KEY_WORDS = {"it goes into the convolution": "folded", "would take": "no gain", "are NaN or infinite": "NaN",
+              "is already quantized": "quantized", "is already factorised": "factorised"}
+"""Reasons that layers are left alone for, and the words for them in the table."""
 _USUAL_ENDING = ".weight"
 GOOD_DB, POOR_DB, WORST_DB, BEST_DB = 30.0, 15.0, 0.0, 50.0
 """SQNR that counts as good, below which it is bad, and the ends of the error bar."""
@@ -32,6 +35,8 @@ class Row:
     bars         rectangles of the histogram, in the cell's own coordinates; () until statistics are there
     error_share  length of the error bar, 0 to 1 (longer is worse), or None when there is nothing to show
     error_role   theme role of the bar, also told by the bar's length and the number
+    measured     whether the error was measured at the layer's output (a solid bar), or is the weight's own (hollow)
+    plan         the steps, or the reason why not in a word or two; the tool tip has all of it
     plan_role    theme role of the plan's text
     """
 
@@ -42,17 +47,19 @@ class Row:
     error: str
     error_share: float | None
     error_role: str
+    measured: bool
     plan: str
     plan_role: str
 
 
 def build_row(session: Session, layer: Layer) -> Row:
     """The row of a layer as the session stands now."""
-    error, _measured = error_db(session, layer.name)
+    error, measured = error_db(session, layer.name)
     plan, role = plan_text(session, layer)
+    plan = _in_few_words(plan)
     badge = _SHORT.get(layer.kind, str(layer.kind))
     bars = spark_bars(session.statistics.get(layer.name))
-    return Row(short_name(layer), badge, file_size(layer.nbytes), bars, *_error_cell(error), plan, role)
+    return Row(short_name(layer), badge, file_size(layer.nbytes), bars, *_error_cell(error), measured, plan, role)
 
 
 def short_name(layer: Layer) -> str:
@@ -65,10 +72,20 @@ def error_db(session: Session, name: str) -> tuple[float, bool]:
 
     NaN when the layer has no steps or nothing is known yet.
     """
-    if session.result_current and session.result is not None and name in session.result.live:
+    if is_measured(session, name) and session.result is not None:
         return session.result.live[name], True
     preview = session.previews.get(name)
     return (math.nan if preview is None or why_skipped(session, name) else preview.weight_sqnr_db), False
+
+
+def is_measured(session: Session, name: str) -> bool:
+    """Whether the layer's own output error was measured with these steps and these samples.
+
+    It is the error of this layer alone, so that edits of other layers do not make it stale.
+    """
+    result = session.result
+    return (result is not None and name in result.live and result.data_path == session.data_path
+            and result.recipe.steps_for(name) == session.steps(name))
 
 
 def why_skipped(session: Session, name: str) -> str:
@@ -102,6 +119,14 @@ def plan_text(session: Session, layer: Layer) -> tuple[str, str]:
     return " \N{MIDDLE DOT} ".join(step.label() for step in steps), "accent"
 
 
+def _in_few_words(plan: str) -> str:
+    """The key word of a reason, which would not fit into the column."""
+    for words, key in _KEY_WORDS.items():
+        if words in plan:
+            return f"skipped: {key}" if plan.startswith("skipped: ") else key
+    return plan
+
+
 def spark_bars(found: Statistics | None) -> tuple[QRectF, ...]:
     """The histogram as rectangles of 2 px, 1 px apart; heights by square root, so that tails can be seen."""
     if found is None:
@@ -121,13 +146,20 @@ def tool_tip(session: Session, layer: Layer) -> str:
     shape = "\N{MULTIPLICATION SIGN}".join(map(str, layer.shape)) or "scalar"
     uses = ", ".join(dict.fromkeys(use.op for use in layer.uses))
     names = [layer.name] if layer.title == layer.name else [layer.title, layer.name]
-    size = f"{count(layer.n_weights)} weights, {file_size(layer.nbytes)}"
+    size = f"{count(layer.n_weights)} weights, {file_size(layer.nbytes)}{_planned_size(session, layer)}"
     lines = [*names, f"{layer.kind} {shape}, {layer.dtype}, {size}"]
     if uses:
         lines.append(f"used by {uses}" + (f" ({len(layer.uses)} nodes)" if len(layer.uses) > 1 else ""))
     lines += _figures(session.statistics.get(layer.name))
     plan, _role = plan_text(session, layer)
     return "\n".join([*lines, f"plan: {plan}"])
+
+
+def _planned_size(session: Session, layer: Layer) -> str:
+    preview = session.previews.get(layer.name)
+    if preview is None or why_skipped(session, layer.name):
+        return ""
+    return f" \N{RIGHTWARDS ARROW} {file_size(preview.bytes_after)} by the plan"
 
 
 def _figures(s: Any) -> list[str]:

@@ -11,7 +11,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersisten
 
 from core.model.layer import Layer
 from gui.layers import filter as words
-from gui.layers.rows import Row, build_row, error_db, plan_text, tool_tip
+from gui.layers.rows import Row, build_row, error_db, is_measured, plan_text, tool_tip
 from gui.session import Session
 
 Index = QModelIndex | QPersistentModelIndex
@@ -26,14 +26,15 @@ class Column(IntEnum):
     PLAN = 4
 
 
-_HEADERS = {Column.LAYER: "Layer", Column.SIZE: "Size", Column.WEIGHTS: "Weights", Column.ERROR: "SQNR, dB",
+_HEADERS = {Column.LAYER: "Layer", Column.SIZE: "Size", Column.WEIGHTS: "Weights", Column.ERROR: "Weight SQNR",
             Column.PLAN: "Plan"}
 _ARROWS = {Qt.SortOrder.AscendingOrder: " \N{UPWARDS ARROW}", Qt.SortOrder.DescendingOrder: " \N{DOWNWARDS ARROW}"}
 _HINTS = {
     Column.LAYER: "Name and kind of the layer",
     Column.SIZE: "Bytes of the weight in the opened file",
     Column.WEIGHTS: "Histogram of the weights; sorts by their standard deviation",
-    Column.ERROR: "Signal to noise of the weight, computed; once compressed with data, measured at the layer's output",
+    Column.ERROR: "Signal to noise in dB. Solid: measured at the layer's output, with this layer alone compressed.\n"
+                  "Hollow: of the weight itself, computed. Compress with data to measure.",
     Column.PLAN: "The steps that the recipe has for this layer",
 }
 
@@ -49,6 +50,7 @@ class LayersModel(QAbstractTableModel):
         self._order = np.zeros(0, dtype=np.int64)
         self._row_of = np.zeros(0, dtype=np.int64)  # row of each layer, -1 when it is filtered out
         self._rows: dict[int, Row] = {}
+        self._measured: bool | None = None  # of `_any_measured`, until something changes
         self._conditions: tuple[words.Condition, ...] = ()
         self._sort: tuple[int, Qt.SortOrder] = (-1, Qt.SortOrder.AscendingOrder)
         session.modelChanged.connect(self._reload)
@@ -56,6 +58,7 @@ class LayersModel(QAbstractTableModel):
         session.recipeChanged.connect(self._refresh)
         session.previewsChanged.connect(self._refresh)
         session.resultChanged.connect(self._refresh_all)
+        session.dataChanged.connect(self._refresh_all)
         self._reload()
 
     # -- asking -----------------------------------------------------------------------------------------------------
@@ -121,13 +124,21 @@ class LayersModel(QAbstractTableModel):
         column = Column(section)
         if role == Qt.ItemDataRole.DisplayRole:
             arrow = "" if self._sort[0] != column else _ARROWS[self._sort[1]]
-            return _HEADERS[column] + arrow
+            measured = column == Column.ERROR and self._any_measured()
+            return ("Output SQNR" if measured else _HEADERS[column]) + arrow
         if role == Qt.ItemDataRole.ToolTipRole:
             return _HINTS[column]
         if role == Qt.ItemDataRole.TextAlignmentRole:
             side = Qt.AlignmentFlag.AlignRight if column == Column.SIZE else Qt.AlignmentFlag.AlignLeft
             return side | Qt.AlignmentFlag.AlignVCenter
         return None
+
+    def _any_measured(self) -> bool:
+        """Whether some errors are measured ones; the weights' own are then shown only where there is none."""
+        if self._measured is None:
+            self._measured = self._session.result is not None and any(
+                is_measured(self._session, name) for name in self._session.result.live)
+        return self._measured
 
     # -- order ------------------------------------------------------------------------------------------------------
 
@@ -200,11 +211,15 @@ class LayersModel(QAbstractTableModel):
         self._layers = model.layers if model is not None else ()
         self._place = {layer.name: i for i, layer in enumerate(self._layers)}
         self._rows.clear()
+        self._measured = None
         self._place_rows()
         self.endResetModel()
 
     def _refresh(self, names: Iterable[str]) -> None:
         """Rebuild rows that changed; the order stays until the person sorts again, so that nothing jumps about."""
+        if self._measured is not None:
+            self._measured = None
+            self.headerDataChanged.emit(Qt.Orientation.Horizontal, Column.ERROR, Column.ERROR)
         rows = []
         for name in names:
             place = self._place.get(name, -1)

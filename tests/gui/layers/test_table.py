@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from onnx import helper
 from PySide6.QtCore import QItemSelectionModel, Qt
+from PySide6.QtGui import QFontMetrics
 from PySide6.QtTest import QAbstractItemModelTester
 from pytestqt.qtbot import QtBot
 
 from core.recipe import Step
+from gui.layers.delegate import _shortened
 from gui.layers.panel import LayersPanel
 from gui.layers.table_model import Column, LayersModel
 from gui.session import Session
+from gui.theme import theme
 
 PATIENCE_MS = 30_000
 Opened = Callable[[Session, Path], Session]
@@ -80,7 +83,44 @@ def test_layer_left_alone_by_the_compression_says_why(session: Session, opened: 
     qtbot.waitUntil(lambda: session.result is not None, timeout=PATIENCE_MS)
     assert session.result is not None and session.result.layers["depthwise.weight"].skipped
     row = model.row(model.row_of("depthwise.weight"))
-    assert row.plan.startswith("skipped: ") and row.plan_role == "warn" and row.error == ""
+    assert row.plan == "skipped: no gain" and row.plan_role == "warn" and row.error == ""
+
+
+def test_measured_and_computed_errors_are_told_apart(session: Session, opened: Opened, cnn_path: Path, tmp_path: Path,
+                                                     qtbot: QtBot) -> None:
+    def header() -> str:
+        return str(model.headerData(Column.ERROR, Qt.Orientation.Horizontal))
+
+    model = LayersModel(session)
+    opened(session, cnn_path)
+    assert session.model is not None
+    data = tmp_path / "data.npz"
+    shape = [size if isinstance(size, int) else 1 for size in session.model.inputs[0].shape][1:]
+    values = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
+    np.savez(data, **{session.model.inputs[0].name: values})
+    session.load_data(data)
+    qtbot.waitUntil(lambda: session.samples is not None, timeout=PATIENCE_MS)
+    session.set_steps(["conv.weight", "fc.weight"], [Step.make("quantize", bits=4)])
+    qtbot.waitUntil(lambda: session.predicted_bytes is not None, timeout=PATIENCE_MS)
+    fc, conv = (model.row_of(name) for name in ("fc.weight", "conv.weight"))
+    assert header() == "Weight SQNR" and not model.row(fc).measured
+    tip = model.data(model.index(fc, 0), Qt.ItemDataRole.ToolTipRole)
+    assert "→" in tip and "by the plan" in tip
+    session.compress()
+    qtbot.waitUntil(lambda: session.result is not None, timeout=PATIENCE_MS)
+    assert header() == "Output SQNR" and model.row(fc).measured and model.row(conv).measured
+    session.set_steps(["fc.weight"], [Step.make("quantize", bits=8)])  # of conv alone nothing has changed
+    assert header() == "Output SQNR" and not model.row(fc).measured and model.row(conv).measured
+
+
+def test_names_take_all_the_room(qapp: object) -> None:
+    metrics = QFontMetrics(theme().font("body"))
+    name = "conv2d_12_batch_norm_variance"
+    assert _shortened(name, 1000, metrics) == name
+    for room in range(60, 200, 7):
+        short = _shortened(name, room, metrics)
+        assert metrics.horizontalAdvance(short) <= room < metrics.horizontalAdvance(short) + 2 * metrics.maxWidth()
+        assert short == name or ("…" in short and short.endswith("e"))
 
 
 def test_header_sorts_turns_round_and_returns_to_the_graph(panel: LayersPanel, session: Session, opened: Opened,
