@@ -176,11 +176,13 @@ class Session(QObject):
                    data: Path | None = None, selection: tuple[str, ...] = ()) -> None:
         """Open a model in the background. The one that is open stays until the new one is there.
 
-        recipe, recipe_path, data, selection   what to take right after it (an autosaved session, files dropped along)
+        recipe, recipe_path, data, selection   what to take right after it (an autosaved session, files dropped along);
+        without `data`, what is loaded now is loaded again if the new model has the same inputs
         """
 
         def opened(found: tuple[Model, Recipe]) -> None:
             model, empty = found
+            fitting = self._data_path if self._model is not None and self._model.inputs == model.inputs else None
             self._put_model(model, empty)
             names = [layer.name for layer in model.layers]
             self.select([name for name in selection if name in names] or names[:1])
@@ -188,8 +190,9 @@ class Session(QObject):
                 self._take_recipe_text(recipe)
             if recipe_path is not None:
                 self.open_recipe(recipe_path)
-            if data is not None:
-                self.load_data(data)
+            samples = data or fitting
+            if samples is not None:
+                self.load_data(samples)
 
         self.tasks.thread(OPEN, read_model, Path(path), title=f"Opening {Path(path).name}", done=opened,
                           failed=self._open_failed)

@@ -232,3 +232,17 @@ def test_export_of_the_compressed_plan_is_a_copy_whatever_was_loaded_or_exported
     with qtbot.waitSignal(session.said, timeout=PATIENCE_MS):
         session.export(folder / "third.onnx")
     assert runs and (folder / "third.onnx").read_bytes() == (folder / "second.onnx").read_bytes()
+
+
+def test_data_stays_for_a_model_with_the_same_inputs(session: Session, opened: Opened, mlp_path: Path, cnn_path: Path,
+                                                     data_path: Path, tmp_path: Path, qtbot: QtBot) -> None:
+    opened(session, mlp_path)
+    session.load_data(data_path)
+    qtbot.waitUntil(lambda: session.samples is not None, timeout=PATIENCE_MS)
+    again = tmp_path / "again.onnx"
+    again.write_bytes(mlp_path.read_bytes())
+    opened(session, again)
+    qtbot.waitUntil(lambda: session.samples is not None, timeout=PATIENCE_MS)
+    assert session.data_path == data_path
+    opened(session, cnn_path)
+    assert session.data_path is None and not session.running("data")
