@@ -24,7 +24,7 @@ class TotalsBar(QFrame):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        self._cards: list[tuple[TotalCard, QFrame]] = []
+        self._cards: list[tuple[TotalCard, QWidget]] = []
         for _figure in figures(session):
             card, rule = TotalCard(self), with_role(QFrame(self), "rule")
             self._cards.append((card, rule))

@@ -74,10 +74,9 @@ def latency_figure(session: Session) -> Figure:
               f"medians of {after.n} rounds, the middle 80 % in brackets; one sample at a time, models in turn, "
               f"threads: {found.threads}\n"
               f"loading: {milliseconds(before.load_ms)} before, {milliseconds(after.load_ms)} after")
-    spread = 50 * (after.high_ms - after.low_ms) / after.median_ms if after.median_ms else 0.0
     note, role = _speed(found.ratio, _overlap(before, after))
     return _stale_or(session, Figure(title, milliseconds(before.median_ms), milliseconds(after.median_ms),
-                                     f"{note}, \N{PLUS-MINUS SIGN}{spread:.0f} %, measured", role, detail=detail))
+                                     f"{note}, measured", role, detail=detail))
 
 
 def _spread(timing: Timing) -> str:
