@@ -11,7 +11,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 NONE = "\N{EM DASH}"
 _KEPT_TOGETHER = re.compile(
     r" (?=\N{MIDDLE DOT})"  # a line never starts with a separator
-    r"|(?<=[<>]) "
+    r"|(?<=[<>]) |(?<=SQNR) (?=\S)"
     r"|(?<=\d) (?=(?:%|dB|B|kB|MB|GB|k|M|G|ms|s|bits?)(?!\w))"
     r"| (?=\{\w+\})"  # a coloured square belongs to the word before it
 )

@@ -15,6 +15,7 @@ from gui.units import unbroken
 _HEAD_HEIGHT = 26
 """Room for small controls beside the title; the same in all cards, so that their captions align."""
 _HEAD_GAP = 8
+_SIDE_MARGIN = 13
 _SWATCH = re.compile(r"\{(\w+)\}")
 
 
@@ -88,7 +89,7 @@ class Card(QFrame):
         # Cards share the room by their stretch alone, so that nothing jumps when a caption or an empty state changes.
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(13, 6, 13, 9)
+        layout.setContentsMargins(_SIDE_MARGIN, 6, _SIDE_MARGIN, 9)
         layout.setSpacing(0)
         layout.addLayout(self._head)
         layout.addWidget(self.caption)
@@ -109,8 +110,7 @@ class Card(QFrame):
 
     def _arrange_head(self) -> None:
         """The controls go below the title when they do not fit beside it: a cut control cannot be understood."""
-        margins = self.layout().contentsMargins()
-        room = self.width() - margins.left() - margins.right()
+        room = self.width() - 2 * _SIDE_MARGIN
         wanted = self.title.sizeHint().width() + _HEAD_GAP + self._controls.sizeHint().width()
         beside = wanted <= room
         direction = QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom

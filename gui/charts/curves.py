@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QWidget
 
 from core.encoding.base import Array
@@ -37,7 +37,12 @@ class Mark:
 
 
 class CurveChart(Plot):
-    """Lines of shares (0 to 100 %) over a count: ranks, frequencies."""
+    """Lines of shares (0 to 100 %) over a count: ranks, frequencies. A cut can be dragged along them.
+
+    cut_moved(x, finished)   the person put the cut at a whole x, by drag, click or Enter; finished: and let go
+    """
+
+    cut_moved = Signal(int, bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent, y_label="share, %")
@@ -48,6 +53,12 @@ class CurveChart(Plot):
         self._marks: list[tuple[pg.InfiniteLine, pg.TextItem]] = []
         self._curves: tuple[Curve, ...] = ()
         self._x_name = ""
+        self._cut = pg.InfiniteLine(angle=90, movable=True)
+        self._cut.setZValue(40)
+        self._cut.hide()
+        self.plotItem.addItem(self._cut, ignoreBounds=True)
+        self._cut.sigDragged.connect(lambda: self.cut_moved.emit(round(self._cut.value()), False))
+        self._cut.sigPositionChangeFinished.connect(lambda: self.cut_moved.emit(round(self._cut.value()), True))
         self.retheme()
 
     def set_curves(self, curves: Sequence[Curve], marks: Sequence[Mark], x_label: str, x_name: str) -> None:
@@ -68,6 +79,22 @@ class CurveChart(Plot):
             late = mark.x > (low + high) / 2
             self._add_mark(mark, late, self._free_height(mark.x, -0.3 if late else 0.3, high - low))
         self._color_items()
+
+    def set_cut(self, x: int | None) -> None:
+        """Show the cut at x; None: there is nothing to cut."""
+        self._cut.setVisible(x is not None)
+        if x is not None and self._curves:
+            self._cut.setBounds((float(self._curves[0].x[0]), float(self._curves[0].x[-1])))
+            self._cut.setValue(x)
+
+    def cut(self) -> int | None:
+        """Where the cut is."""
+        return round(self._cut.value()) if self._cut.isVisible() else None
+
+    def activated(self, x: float) -> None:
+        if self._cut.isVisible() and self._curves:
+            ends = self._curves[0].x
+            self.cut_moved.emit(round(min(max(x, float(ends[0])), float(ends[-1]))), True)
 
     def marks(self) -> tuple[tuple[float, str], ...]:
         """Position and words of each mark; for tests."""
@@ -103,6 +130,8 @@ class CurveChart(Plot):
         now = theme()
         for role, line in self._lines:
             line.setPen(pg.mkPen(now.color(role), width=1))
+        self._cut.setPen(pg.mkPen(now.color("accent"), width=2))
+        self._cut.setHoverPen(pg.mkPen(now.color("accent"), width=4))
         for mark, text in self._marks:
             mark.setPen(pg.mkPen(now.color("strong_border"), width=1, style=Qt.PenStyle.DashLine))
             text.setColor(now.color("muted"))

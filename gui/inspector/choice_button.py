@@ -31,7 +31,7 @@ class ChoiceButton(QPushButton):
         self.setToolTip(choices[0][0] if len(choices) == 1 else "" if choices else self._why_none)
         several = len(choices) > 1
         if several != (self.menu() is not None):
-            self.setMenu(self._menu if several else None)
+            self.setMenu(self._menu if several else None)  # type: ignore[arg-type]  # Qt takes none
             self.setProperty("menu", "true" if several else "false")
             self.style().unpolish(self)
             self.style().polish(self)

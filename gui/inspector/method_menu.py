@@ -96,6 +96,7 @@ class _Entry(QWidget):
         with_role(about, "small")
         about.setWordWrap(True)
         about.setFixedWidth(_WIDTH)
+        about.ensurePolished()  # its height depends on the style sheet's font
         about.setFixedHeight(about.heightForWidth(_WIDTH))
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 4, 12, 5)

@@ -107,8 +107,8 @@ class SampleCard(Card):
         self.scores.setVisible(bool(pairs))
         self.scores.set_pairs(pairs)
         label = self._label(sample.index, sample.label, names)
-        why = "" if pairs else _NO_ANSWERS if sample.changed is None else _NO_SCORES
-        self.answer.setText(f"{label} {why}".strip())
+        no_scores = "" if pairs else _NO_ANSWERS if sample.changed is None else _NO_SCORES
+        self.answer.setText(f"{label} {no_scores}".strip())
         self.answer.setVisible(bool(self.answer.text()))
         self._load(sample.index)
 

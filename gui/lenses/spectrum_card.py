@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QStackedLayout, QToolButton, QWidget
 
 from core.analysis.spectra import FrequencyEnergy, Spectrum
+from core.recipe import Step
 from gui.charts.card import Card, with_role
 from gui.charts.curves import Curve, CurveChart, Mark
 from gui.charts.empty import EmptyState
@@ -17,12 +18,19 @@ _MOST_POINTS = 512
 
 
 class SpectrumCard(Card):
-    """Two views of one layer; the person switches, and the choice stays from layer to layer."""
+    """Two views of one layer; the person switches, and the choice stays from layer to layer.
+
+    rank_moved(rank, finished)   the person dragged the cut of the layer's low rank step; finished: and let go
+    """
+
+    rank_moved = Signal(int, bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Singular values", parent)
         self._spectra: Spectra | None = None
+        self._low_rank: Step | None = None
         self.chart = CurveChart()
+        self.chart.cut_moved.connect(self.rank_moved)
         self.none = EmptyState("curve")
         self._choice = QButtonGroup(self)
         for index, (text, tip) in enumerate(
@@ -49,6 +57,21 @@ class SpectrumCard(Card):
         self._spectra = spectra
         self._draw()
 
+    def show_cut(self, step: Step | None) -> None:
+        """Show where a low rank step cuts; None without such a step."""
+        if step != self._low_rank:
+            self._low_rank = step
+            self._draw()
+
+    def _cut(self) -> int | None:
+        """The rank that the step keeps, given by itself or by the energy."""
+        found = self._spectra.singular if self._spectra is not None else None
+        if self._low_rank is None or found is None:
+            return None
+        params = self._low_rank.params
+        rank = params.rank if params.by == "rank" else found.rank_for(params.energy)
+        return None if rank is None else min(rank, len(found.values))
+
     def choose(self, index: int) -> None:
         """0: singular values, 1: frequencies."""
         self._choice.button(index).click()
@@ -63,6 +86,8 @@ class SpectrumCard(Card):
         one_row = isinstance(found, Spectrum) and found.full_rank <= 1
         drawn = self._spectra is None or (found is not None and not one_row)
         self._stack.setCurrentWidget(self.chart if drawn else self.none)
+        if frequency or not isinstance(found, Spectrum):
+            self.chart.set_cut(None)
         if one_row:
             self.caption.set_template("")
             self.none.say("One row: no singular values.", "Low rank needs a weight with several rows and columns.")
@@ -76,7 +101,9 @@ class SpectrumCard(Card):
             self.none.say("There is no spectrum.", self._spectra.reason if self._spectra is not None else "")
 
     def _draw_singular(self, spectrum: Spectrum) -> None:
-        self.caption.set_template(f"{singular_words(spectrum)} · values {{before}} · energy {{after}}")
+        cut = self._cut()
+        kept = "" if cut is None else f" · the step keeps rank {cut}, drag to change"
+        self.caption.set_template(f"{singular_words(spectrum)}{kept} · values {{before}} · energy {{after}}")
         known = len(spectrum.values)
         index = np.unique(np.linspace(0, known - 1, min(known, _MOST_POINTS)).round().astype(np.int64))
         rank = index + 1.0
@@ -88,6 +115,7 @@ class SpectrumCard(Card):
         at = spectrum.rank_for(0.9)
         marks = (Mark(float(at), f"90 % at {at}"),) if at is not None and at <= known else ()
         self.chart.set_curves(curves, marks, "rank", "rank")
+        self.chart.set_cut(cut)
 
     def _draw_frequency(self, energy: FrequencyEnergy) -> None:
         self.caption.set_template(f"{frequency_words(energy)} · lowest {{before}} · largest {{after}}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QStackedLayout, QToolButton, QWidget
 
+from core.recipe import Step
 from gui.charts.card import Card, with_role
 from gui.charts.empty import EmptyState
 from gui.charts.histogram import HistogramChart
@@ -80,6 +82,7 @@ class WeightsLens(Lens):
         self._live = LiveLayer.of(session)
         self._live.changed.connect(self._refresh)
         session.selectionChanged.connect(self._refresh)
+        self.spectrum_card.rank_moved.connect(self._take_rank)
         self._live.want_details(self.isVisible())
         self._refresh()
 
@@ -110,6 +113,8 @@ class WeightsLens(Lens):
         self.statistics_line.setText(statistics_words(shown))
         if before is None or before.layer is not shown.layer:
             before = None
+        at = _low_rank_at(shown.steps)
+        self.spectrum_card.show_cut(shown.steps[at] if at is not None and selected == 1 else None)
         if before is None or before.preview is not shown.preview or before.statistics is not shown.statistics:
             self._draw_histogram(shown)  # follows the hand, so at once
         if before is None or before.channels is not shown.channels:
@@ -130,6 +135,18 @@ class WeightsLens(Lens):
 
     def _draw_spectra(self, shown: Shown) -> None:
         self.spectrum_card.show_spectra(shown.spectra)
+
+    def _take_rank(self, rank: int, finished: bool) -> None:
+        """The cut was dragged: the layer's step keeps this rank."""
+        session, shown = self._session, self._live.shown if self._live is not None else None
+        at = _low_rank_at(shown.steps) if shown is not None else None
+        if session is None or shown is None or at is None:
+            return
+        steps = list(shown.steps)
+        steps[at] = replace(steps[at], params=replace(steps[at].params, by="rank", rank=rank))
+        session.set_steps((shown.layer.name,), steps, text="change the rank", merge_key="cut")
+        if finished:
+            session.finish_edit()
 
     def _show_nothing(self, shown: Shown | None) -> None:
         self._drawn = None
@@ -160,3 +177,8 @@ class WeightsLens(Lens):
             self.ranges.clear_ranges()
         else:
             self.ranges.set_ranges(*shown.channels)
+
+
+def _low_rank_at(steps: Sequence[Step]) -> int | None:
+    """The place of the step whose rank the cut sets."""
+    return next((i for i, step in enumerate(steps) if step.method == "low_rank"), None)

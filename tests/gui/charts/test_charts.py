@@ -8,7 +8,8 @@ from typing import TypeVar
 import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtWidgets import QWidget
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from core.analysis.channels import channel_ranges
@@ -341,3 +342,25 @@ def test_empty_states_say_why_and_what_to_do(qtbot: QtBot) -> None:
         empty.say("Nothing here.", "Do that.")
         assert empty.words() == "Nothing here. Do that." == empty.accessibleName()
         assert not empty.grab().isNull()
+
+
+def test_a_cut_is_dragged_to_whole_numbers(qtbot: QtBot) -> None:
+    chart = shown(qtbot, CurveChart())
+    x = np.arange(1.0, 21.0)
+    chart.set_curves((Curve("energy kept", "after", x, x / 20),), (), "rank", "rank")
+    assert chart.cut() is None
+    chart.set_cut(10)
+    moves: list[tuple[int, bool]] = []
+    chart.cut_moved.connect(lambda at, finished: moves.append((at, finished)))
+    button = Qt.MouseButton.LeftButton
+    qtbot.mousePress(chart.viewport(), button, pos=pixel(chart, 10.0, 0.5))
+    for at in (11.0, 13.0, 15.0):
+        event = QMouseEvent(
+            QEvent.Type.MouseMove, QPointF(pixel(chart, at, 0.5)),
+            QPointF(chart.viewport().mapToGlobal(pixel(chart, at, 0.5))),
+            button, button, Qt.KeyboardModifier.NoModifier,
+        )
+        QApplication.sendEvent(chart.viewport(), event)
+    qtbot.mouseRelease(chart.viewport(), button, pos=pixel(chart, 15.0, 0.5))
+    assert moves[-1] == (15, True) and chart.cut() == 15
+    assert any(not finished for _at, finished in moves)

@@ -170,3 +170,39 @@ def test_it_follows_the_theme(
     assert lens.histogram.backgroundBrush().color() == theme().color("surface")
     assert theme().color("before").name() in lens.distribution_card.caption.text()
     assert np.array_equal(lens.histogram.shown()[0], before)
+
+
+def test_the_cut_is_the_rank_of_the_low_rank_step(
+    qtbot: QtBot, lens: WeightsLens, session: Session, opened: Opened, mlp_path: Path
+) -> None:
+    opened(session, mlp_path)
+    session.select(("fc1.weight",))
+    complete(qtbot, session)
+    chart = lens.spectrum_card.chart
+    assert chart.cut() is None
+    session.set_steps(("fc1.weight",), (Step.make("low_rank", by="rank", rank=4), Step.make("quantize", bits=8)))
+    complete(qtbot, session)
+    assert chart.cut() == 4 and "the step keeps rank 4" in lens.spectrum_card.caption.plain_text
+    edits = session.undo_stack.count()
+    for rank in (5, 6, 7):
+        chart.cut_moved.emit(rank, rank == 7)
+    assert session.steps("fc1.weight")[0].params.rank == 7
+    assert session.steps("fc1.weight")[1] == Step.make("quantize", bits=8)
+    assert session.undo_stack.count() == edits + 1
+    qtbot.waitUntil(lambda: chart.cut() == 7, timeout=PATIENCE_MS)
+    session.undo_stack.undo()
+    qtbot.waitUntil(lambda: chart.cut() == 4, timeout=PATIENCE_MS)
+
+
+def test_a_cut_given_by_energy_is_shown_and_a_click_gives_it_by_rank(
+    qtbot: QtBot, lens: WeightsLens, session: Session, opened: Opened, mlp_path: Path
+) -> None:
+    opened(session, mlp_path)
+    session.select(("fc1.weight",))
+    session.set_steps(("fc1.weight",), (Step.make("low_rank", energy=0.5),))
+    shown = complete(qtbot, session)
+    assert shown.spectra is not None and shown.spectra.singular is not None
+    assert lens.spectrum_card.chart.cut() == shown.spectra.singular.rank_for(0.5)
+    lens.spectrum_card.chart.activated(9.2)
+    params = session.steps("fc1.weight")[0].params
+    assert (params.by, params.rank) == ("rank", 9)
