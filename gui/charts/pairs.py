@@ -105,7 +105,7 @@ class ScoreBars(QWidget):
     Negative scores go to the left of a zero line.
     """
 
-    _ROW, _BAR = 34, 8
+    _ROW, _BAR = 30, 8
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -149,7 +149,7 @@ class ScoreBars(QWidget):
             name = metrics.elidedText(pair.name, Qt.TextElideMode.ElideRight, name_width - 8)
             painter.drawText(QRectF(0, y, name_width, self._ROW - 4), Qt.AlignmentFlag.AlignVCenter, name)
             for line, (role, score) in enumerate((("before", pair.before), ("after", pair.after))):
-                middle = y + 8 + line * 14
+                middle = y + 7 + line * 13
                 ends = sorted((zero, zero + (score or 0.0) * scale))
                 if score is not None:
                     width = max(ends[1] - ends[0], 1.0)

@@ -11,7 +11,7 @@ from gui.charts.card import Card, with_role
 _MARGIN = 12
 _NARROW = 520
 """Below this width the two lower cards would be too narrow for their captions: they go below each other."""
-_LEAST_TOP, _LEAST_LOWER = 290, 280
+_LEAST_TOP, _LEAST_LOWER = 290, 320
 """Heights in pixels below which a card's chart cannot be read; the page scrolls instead."""
 
 

@@ -62,6 +62,8 @@ class WeightsLens(Lens):
         with_role(self.statistics_line, "small")
         self.statistics_line.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self.statistics_line.setWordWrap(True)
+        self.statistics_line.setToolTip("Of the original weight. Outliers: weights beyond Tukey's outer fences.")
+        self.range_card.caption.setToolTip("Red: the largest magnitude is beyond Tukey's outer fence of all channels'.")
         self.statistics_line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.statistics_line.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.distribution_card.body.setSpacing(7)

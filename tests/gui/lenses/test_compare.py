@@ -102,7 +102,10 @@ def test_a_finished_run(
     qtbot.mouseClick(lens.sample_card.forward, Qt.MouseButton.LeftButton)
     assert lens.sample_card.place == 1 and "2 of 12" in lens.sample_card.caption.plain_text
     qtbot.waitUntil(lambda: lens.sample_card.picture.image() is not None, timeout=PATIENCE_MS)
-    assert len(lens.sample_card.scores.pairs()) >= 3
+    scores = lens.sample_card.scores
+    assert len(scores.pairs()) >= 3
+    bottom = scores.mapTo(lens.sample_card, scores.rect().bottomLeft()).y()
+    assert bottom < lens.sample_card.height() and scores.height() >= scores.sizeHint().height()
     assert "measured on 12 labelled samples" in lens.accuracy_card.caption.plain_text
     assert [pair.name for pair in lens.accuracy_card.chart.pairs()] == ["0", "1", "2", "3"]
 
