@@ -13,6 +13,8 @@ from gui.layers.table_model import Column, LayersModel
 from gui.theme import theme
 
 ROW_HEIGHT = 31
+SIZES_WIDTH = 140
+"""Width of the size column from which it shows the size before and after."""
 _PAD = 8
 _BAR_WIDTH, _BAR_HEIGHT = 34, 6
 _BADGE_PAD, _BADGE_HEIGHT = 5, 17
@@ -32,6 +34,7 @@ class LayersDelegate(QStyledItemDelegate):
         self._body, self._small = now.font("body"), now.font("small")
         self._figures = now.font("body", figures=True)
         self._small_figures = now.font("small", figures=True)
+        self._figures_metrics = QFontMetrics(self._figures)
         self._names: dict[tuple[str, int], str] = {}
         self._body_metrics, self._small_metrics = QFontMetrics(self._body), QFontMetrics(self._small)
 
@@ -58,7 +61,7 @@ class LayersDelegate(QStyledItemDelegate):
             if state & QStyle.StateFlag.State_HasFocus:
                 painter.fillRect(rect.left(), rect.top(), 3, rect.height(), self._colors["accent"])
         elif column == Column.SIZE:
-            self._text(painter, inner, row.size, "text", Qt.AlignmentFlag.AlignRight)
+            self._paint_size(painter, inner, row)
         elif column == Column.WEIGHTS:
             self._paint_bars(painter, inner, row)
         elif column == Column.ERROR:
@@ -66,6 +69,16 @@ class LayersDelegate(QStyledItemDelegate):
         else:
             self._paint_plan(painter, inner, row)
         painter.restore()
+
+    def _paint_size(self, painter: QPainter, rect: QRect, row: Row) -> None:
+        """The size, and what the plan makes of it where there is room for both."""
+        if row.size_after and rect.width() >= SIZES_WIDTH - 2 * _PAD:
+            after = f" \N{RIGHTWARDS ARROW} {row.size_after}"
+            self._text(painter, rect, after, "text", Qt.AlignmentFlag.AlignRight)
+            rect = rect.adjusted(0, 0, -self._figures_metrics.horizontalAdvance(after), 0)
+            self._text(painter, rect, row.size, "muted", Qt.AlignmentFlag.AlignRight)
+        else:
+            self._text(painter, rect, row.size, "text", Qt.AlignmentFlag.AlignRight)
 
     def _text(self, painter: QPainter, rect: QRect, text: str, role: str, side: Qt.AlignmentFlag) -> None:
         painter.setFont(self._figures)

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from gui.charts.card import restyle, with_role
-from gui.layers.delegate import ROW_HEIGHT, LayersDelegate
+from gui.layers.delegate import ROW_HEIGHT, SIZES_WIDTH, LayersDelegate
 from gui.layers.filter import Condition, FilterError, fields, parse
 from gui.layers.table_model import Column, LayersModel
 from gui.session import Session
@@ -25,7 +25,7 @@ from gui.units import file_size
 _WIDTHS = {Column.SIZE: 70, Column.WEIGHTS: 80, Column.ERROR: 92, Column.PLAN: 124}
 _FIRST_ORDER = {Column.SIZE: Qt.SortOrder.DescendingOrder, Column.WEIGHTS: Qt.SortOrder.DescendingOrder}
 _REFILTER_MS = 250
-_ROOM_FOR_ERROR, _ROOM_FOR_WEIGHTS = 400, 490
+_ROOM_FOR_ERROR, _ROOM_FOR_WEIGHTS, _ROOM_FOR_SIZES = 400, 490, 610
 """Widths of the panel from which these columns leave enough for the names."""
 
 
@@ -126,6 +126,8 @@ class LayersPanel(QFrame):
         width = self.width()
         self.table.setColumnHidden(Column.ERROR, not self._session.has_steps or width < _ROOM_FOR_ERROR)
         self.table.setColumnHidden(Column.WEIGHTS, width < _ROOM_FOR_WEIGHTS)
+        both = self._session.has_steps and width >= _ROOM_FOR_SIZES
+        self.table.setColumnWidth(Column.SIZE, SIZES_WIDTH if both else _WIDTHS[Column.SIZE])
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -32,6 +32,7 @@ GOOD_DB, POOR_DB, WORST_DB, BEST_DB = 30.0, 15.0, 0.0, 50.0
 class Row:
     """Texts and shapes of one row.
 
+    size_after   size by the plan, "" without one
     bars         rectangles of the histogram, in the cell's own coordinates; () until statistics are there
     error_share  length of the error bar, 0 to 1 (longer is worse), or None when there is nothing to show
     error_role   theme role of the bar, also told by the bar's length and the number
@@ -43,6 +44,7 @@ class Row:
     name: str
     badge: str
     size: str
+    size_after: str
     bars: tuple[QRectF, ...]
     error: str
     error_share: float | None
@@ -59,7 +61,8 @@ def build_row(session: Session, layer: Layer) -> Row:
     plan = _in_few_words(plan)
     badge = _SHORT.get(layer.kind, str(layer.kind))
     bars = spark_bars(session.statistics.get(layer.name))
-    return Row(short_name(layer), badge, file_size(layer.nbytes), bars, *_error_cell(error), measured, plan, role)
+    size, after = file_size(layer.nbytes), planned_size(session, layer)
+    return Row(short_name(layer), badge, size, after, bars, *_error_cell(error), measured, plan, role)
 
 
 def short_name(layer: Layer) -> str:
@@ -86,6 +89,12 @@ def is_measured(session: Session, name: str) -> bool:
     result = session.result
     return (result is not None and name in result.live and result.data_path == session.data_path
             and result.recipe.steps_for(name) == session.steps(name))
+
+
+def planned_size(session: Session, layer: Layer) -> str:
+    """Size of the layer by the plan; "" when it has none, or is left alone."""
+    preview = session.previews.get(layer.name)
+    return "" if preview is None or why_skipped(session, layer.name) else file_size(preview.bytes_after)
 
 
 def why_skipped(session: Session, name: str) -> str:
@@ -146,20 +155,16 @@ def tool_tip(session: Session, layer: Layer) -> str:
     shape = "\N{MULTIPLICATION SIGN}".join(map(str, layer.shape)) or "scalar"
     uses = ", ".join(dict.fromkeys(use.op for use in layer.uses))
     names = [layer.name] if layer.title == layer.name else [layer.title, layer.name]
-    size = f"{count(layer.n_weights)} weights, {file_size(layer.nbytes)}{_planned_size(session, layer)}"
+    after = planned_size(session, layer)
+    size = f"{count(layer.n_weights)} weights, {file_size(layer.nbytes)}"
+    if after:
+        size += f" \N{RIGHTWARDS ARROW} {after} by the plan"
     lines = [*names, f"{layer.kind} {shape}, {layer.dtype}, {size}"]
     if uses:
         lines.append(f"used by {uses}" + (f" ({len(layer.uses)} nodes)" if len(layer.uses) > 1 else ""))
     lines += _figures(session.statistics.get(layer.name))
     plan, _role = plan_text(session, layer)
     return "\n".join([*lines, f"plan: {plan}"])
-
-
-def _planned_size(session: Session, layer: Layer) -> str:
-    preview = session.previews.get(layer.name)
-    if preview is None or why_skipped(session, layer.name):
-        return ""
-    return f" \N{RIGHTWARDS ARROW} {file_size(preview.bytes_after)} by the plan"
 
 
 def _figures(s: Any) -> list[str]:

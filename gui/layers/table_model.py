@@ -31,7 +31,7 @@ _HEADERS = {Column.LAYER: "Layer", Column.SIZE: "Size", Column.WEIGHTS: "Weights
 _ARROWS = {Qt.SortOrder.AscendingOrder: " \N{UPWARDS ARROW}", Qt.SortOrder.DescendingOrder: " \N{DOWNWARDS ARROW}"}
 _HINTS = {
     Column.LAYER: "Name and kind of the layer",
-    Column.SIZE: "Bytes of the weight in the opened file",
+    Column.SIZE: "Bytes of the weight in the opened file; by the plan too, where there is room and in the tool tips",
     Column.WEIGHTS: "Histogram of the weights; sorts by their standard deviation",
     Column.ERROR: "Signal to noise in dB. Solid: measured at the layer's output, with this layer alone compressed.\n"
                   "Hollow: of the weight itself, computed. Compress with data to measure.",

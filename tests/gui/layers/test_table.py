@@ -19,6 +19,7 @@ from gui.layers.panel import LayersPanel
 from gui.layers.table_model import Column, LayersModel
 from gui.session import Session
 from gui.theme import theme
+from gui.units import file_size
 
 PATIENCE_MS = 30_000
 Opened = Callable[[Session, Path], Session]
@@ -111,6 +112,21 @@ def test_measured_and_computed_errors_are_told_apart(session: Session, opened: O
     assert header() == "Output SQNR" and model.row(fc).measured and model.row(conv).measured
     session.set_steps(["fc.weight"], [Step.make("quantize", bits=8)])  # of conv alone nothing has changed
     assert header() == "Output SQNR" and not model.row(fc).measured and model.row(conv).measured
+
+
+def test_size_by_the_plan_is_beside_the_size_where_there_is_room(panel: LayersPanel, session: Session, opened: Opened,
+                                                                 cnn_path: Path, qtbot: QtBot) -> None:
+    opened(session, cnn_path)
+    session.set_steps(["fc.weight"], [Step.make("quantize", bits=8)])
+    qtbot.waitUntil(lambda: "fc.weight" in session.previews, timeout=PATIENCE_MS)
+    row = panel.model.row(panel.model.row_of("fc.weight"))
+    assert row.size_after == file_size(session.previews["fc.weight"].bytes_after) != row.size
+    assert panel.model.row(panel.model.row_of("conv.weight")).size_after == ""
+    narrow = panel.table.columnWidth(Column.SIZE)
+    panel.resize(700, 600)
+    assert panel.table.columnWidth(Column.SIZE) > narrow
+    session.undo_stack.undo()
+    assert panel.table.columnWidth(Column.SIZE) == narrow
 
 
 def test_names_take_all_the_room(qapp: object) -> None:
