@@ -17,7 +17,7 @@ from gui.units import unbroken
 
 _USUAL_FAMILIES = ("Quantization", "Pruning")
 """First in the menu, in this order; the others follow by name."""
-_WIDTH = 360
+_WIDTH = 372
 
 
 def why_none(method: Method, layers: Sequence[Layer]) -> str:
@@ -95,6 +95,7 @@ class _Entry(QWidget):
         about = QLabel(unbroken(words))
         with_role(about, "small")
         about.setWordWrap(True)
+        about.setAlignment(Qt.AlignmentFlag.AlignTop)
         about.setFixedWidth(_WIDTH)
         about.ensurePolished()  # its height depends on the style sheet's font
         about.setFixedHeight(about.heightForWidth(_WIDTH))
