@@ -107,7 +107,7 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
     samples = _samples(spec.data_path, model)
     live: list[LayerLive] = []
     probe = _probe(model, samples, reporter.part(0.0, 0.05)) if spec.live and samples is not None else None
-    compressing = reporter.part(0.05, 0.6)
+    compressing = reporter.part(0.05, 0.25)
 
     def on_layer(result: LayerResult) -> None:
         compressing.tell(dataclasses.replace(result, encoding=None))
@@ -116,9 +116,9 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
             compressing.tell(live[-1])
 
     compression = compress(model, recipe, reporter=compressing, on_layer=on_layer, seed=spec.seed)
-    report = export(model, compression, target, samples, reporter=reporter.part(0.6, 0.75))
+    report = export(model, compression, target, samples, reporter=reporter.part(0.25, 0.35))
     try:
-        measured = _measured(model, target, samples, spec.limit, reporter.part(0.75, 1.0))
+        measured = _measured(model, target, samples, spec.limit, reporter.part(0.35, 1.0))
     except Cancelled as cancelled:
         raise Cancelled("cancelled while measuring", do=f"the compressed file is complete: {target}") from cancelled
     reporter.report(1.0, "Done")

@@ -13,7 +13,7 @@ class BFloat16(Method):
     word = "bfloat16"
     title = "Brain float (bfloat16)"
     family = "Precision"
-    summary = "Stores weights in 16 bits with the range of float32 and 8 significant bits; where float16 overflows."
+    summary = "Stores weights in 16 bits with float32's range: for weights too large for float16."
     saves = ("file",)
     costs = f"About 18 dB more error than float16. Needs opset 13. {REBUILT}"
     source = "Kalamkar et al., \"A Study of BFLOAT16 for Deep Learning Training\", 2019"

@@ -22,7 +22,7 @@ class Float16(Method):
     word = "float16"
     title = "Half precision (float16)"
     family = "Precision"
-    summary = "Stores weights in 16 bits, 11 of them significant. Hardly any error; a safe first step to half the file."
+    summary = "Stores weights in 16 bits. Hardly any error: a safe first step to half the file."
     saves = ("file",)
     costs = f"Weights above 65,504 do not fit. {REBUILT}"
     source = "IEEE 754-2019, binary16"

@@ -73,8 +73,8 @@ class QuantizeAffine(Method):
     title = "Quantize"
     family = "Quantization"
     summary = (
-        "Rounds weights to 2^bits equally spaced levels. 8 bits per channel is the safe default: a quarter of the "
-        "file at hardly any error."
+        "Stores each weight in a few bits, on evenly spaced levels. 8 bits is the safe default: a quarter of the file "
+        "at hardly any error."
     )
     saves = ("file",)
     costs = REBUILT

@@ -31,8 +31,8 @@ class QuantizeCodebook(Method):
     title = "Quantize to a codebook"
     family = "Quantization"
     summary = (
-        "Finds the 2^bits levels with the least squared error for the whole layer and stores each weight's level. Best "
-        "at 2 to 5 bits, and after pruning, where all levels serve the kept weights."
+        "Finds the few levels that fit the layer best and stores which one each weight takes. Best at 2 to 5 bits, and "
+        "after pruning, where all levels serve the kept weights."
     )
     saves = ("file",)
     costs = f"{REBUILT} One table for all channels."

@@ -148,7 +148,7 @@ def answer_figure(session: Session) -> Figure:
 
 def error_figure(session: Session) -> Figure:
     """Signal to noise of all float outputs."""
-    title, comparison = "Output error, SQNR", session.comparison
+    title, comparison = "Output SQNR", session.comparison
     if comparison is None:
         return _unknown(title, session)
     db = comparison.output_sqnr_db
