@@ -77,7 +77,8 @@ def test_the_command_that_run_builds_brings_up_a_window(
     run, finished = subprocess.run, []
 
     def run_offscreen(command: list[str], **_options: object) -> subprocess.CompletedProcess[str]:
-        variables = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+        home = str(tmp_path)
+        variables = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "HOME": home, "XDG_DATA_HOME": home}
         finished.append(run(command, env=variables, cwd=PACKAGING.parent, capture_output=True, text=True, timeout=60,
                             check=False))
         return finished[-1]

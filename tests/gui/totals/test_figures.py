@@ -65,11 +65,11 @@ def test_predicted_then_measured_then_stale(bar: TotalsBar, session: Session, op
     qtbot.waitUntil(lambda: session.result is not None, timeout=PATIENCE_MS)
     shown = by_title(bar)
     assert shown["File size"].note.endswith("measured")
-    assert "measured on 12 samples" in shown["Output error"].note
+    assert "measured on 12 samples" in shown["Output SQNR"].note
     assert "points" in shown["Accuracy"].note or "unchanged" in shown["Accuracy"].note
     assert shown["Latency"].before and shown["Latency"].after
     session.set_steps(["fc1.weight"], None)
-    stale = by_title(bar)["Output error"]
+    stale = by_title(bar)["Output SQNR"]
     assert stale.stale and "edited since" in stale.note
     qtbot.waitUntil(lambda: session.predicted_bytes is not None, timeout=PATIENCE_MS)
     assert by_title(bar)["File size"].note.endswith("predicted")
