@@ -8,16 +8,20 @@ file whose lock is free belongs to a program that died.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QLockFile, QObject, QTimer
 
+from core.errors import TargetError
+from core.exporting.staging import target_error, write_atomic
 from core.progress import Reporter
 
 if TYPE_CHECKING:
@@ -50,6 +54,8 @@ class Autosave(QObject):
         self._path = folder / f"session-{os.getpid()}.json"
         self._lock: QLockFile | None = None
         self._kept: Path | None = None  # this model's kept plan that this session continues
+        self._writing = threading.Lock()
+        self._ended = False
         self._timer = QTimer(self, singleShot=True, interval=DELAY_MS)
         self._timer.timeout.connect(self._write)
         for signal in (session.modelChanged, session.recipeChanged, session.dataChanged, session.selectionChanged):
@@ -64,8 +70,18 @@ class Autosave(QObject):
         if state is None:
             self._path.unlink(missing_ok=True)
             return
-        self._own()
-        self._session.tasks.thread(KEY, _save, self._path, *state, coalesce=True)
+        try:
+            self._own()
+        except OSError as error:
+            self._session.failed.emit(target_error(self.folder, error))
+            return
+        self._session.tasks.thread(KEY, self._save_while_alive, *state, coalesce=True)
+
+    def _save_while_alive(self, recipe: Recipe, values: dict[str, Any], reporter: Reporter) -> None:
+        """In a thread: a save that is late must not bring the file back after a normal end has removed it."""
+        with self._writing:
+            if not self._ended:
+                _save(self._path, recipe, values)
 
     def _state(self) -> tuple[Recipe, dict[str, Any]] | None:
         session = self._session
@@ -83,6 +99,14 @@ class Autosave(QObject):
 
     def leave(self) -> None:
         """The model is about to be closed or replaced: keep unsaved edits; without any, nothing of it is kept."""
+        try:
+            self._leave()
+        except OSError as error:
+            self._session.failed.emit(target_error(self.folder, error))
+        except TargetError as error:
+            self._session.failed.emit(error)
+
+    def _leave(self) -> None:
         state = self._state()
         if state is None:
             return
@@ -106,7 +130,10 @@ class Autosave(QObject):
         """A normal end: nothing to restore, but for unsaved edits, which are kept."""
         self._timer.stop()
         self.leave()
-        self._path.unlink(missing_ok=True)
+        with self._writing:
+            self._ended = True
+            with contextlib.suppress(OSError):  # a folder that cannot be written holds no file of ours
+                self._path.unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.unlock()
             self._lock = None
@@ -139,9 +166,7 @@ def forget_saved(saved: SavedSession) -> None:
     _lock_path(saved.file).unlink(missing_ok=True)
 
 
-def _save(path: Path, recipe: Recipe, values: dict[str, Any], reporter: Reporter | None = None) -> None:
-    from core.exporting.staging import write_atomic
-
+def _save(path: Path, recipe: Recipe, values: dict[str, Any]) -> None:
     content = {"featherweight": _VERSION, **values, "recipe": recipe.dump()}
     write_atomic(path, json.dumps(content, ensure_ascii=False, indent=1).encode())
 

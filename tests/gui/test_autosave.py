@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -195,3 +196,28 @@ def test_killed_program_is_offered_again_and_restored(qapp: QApplication, tmp_pa
     assert not path.exists()
     window.close()
     window.deleteLater()
+
+
+def test_a_save_that_is_late_does_not_outlive_a_normal_end(
+    window: MainWindow, settings: Settings, opened: Opened, mlp_path: Path
+) -> None:
+    opened(window.session, mlp_path)
+    window.autosave._write()
+    window.close()
+    assert not list((settings.folder / "sessions").glob("session-*.json"))
+
+
+def test_a_settings_folder_that_cannot_be_written_is_said_once_and_closing_works(
+    window: MainWindow, settings: Settings, opened: Opened, mlp_path: Path, qtbot: QtBot
+) -> None:
+    opened(window.session, mlp_path)
+    folder = settings.folder / "sessions"
+    qtbot.waitUntil(lambda: bool(written(settings.folder)), timeout=PATIENCE_MS)
+    shutil.rmtree(folder)
+    folder.write_text("a file in the folder's place")
+    window.session.set_steps(["fc1.weight"], [Step.make("quantize", bits=3)])
+    with qtbot.waitSignal(window.session.failed, timeout=PATIENCE_MS) as told:
+        window.autosave.leave()
+    assert str(folder) in str(told.args[0])
+    window.close()
+    assert folder.read_text() == "a file in the folder's place"
