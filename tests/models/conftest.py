@@ -51,18 +51,29 @@ def _opened(path: Path) -> Model:
 
 @pytest.fixture
 def metric(folder: Path) -> Callable[[Path], dict[str, float]]:
-    """metric(file) -> `value` and `sqnr` of a file on the test set, and `original`, the original's own value."""
+    """metric(file) -> `value` and `sqnr` of a file on the test set, and `original`, the original's own value.
+
+    `ties` is the share of samples on which the original itself is undecided: agreement on these is a coin toss.
+    """
     module = _metric_module()
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     data = dict(np.load(folder / "test.npz", allow_pickle=False))
     reference = module.run(module.session(folder / "model.onnx", 2), data, meta)
 
+    ties = near_ties(reference) if meta["metric"] == "top1_agreement" else 0.0
+
     def measure(path: Path) -> dict[str, float]:
         outputs = module.run(module.session(path, 2), data, meta)
         value, original = (module.score(meta["metric"], o, reference, data, meta, folder) for o in (outputs, reference))
-        return {"value": value, "original": original, "sqnr": module.sqnr(outputs, reference)}
+        return {"value": value, "original": original, "sqnr": module.sqnr(outputs, reference), "ties": ties}
 
     return measure
+
+
+def near_ties(outputs: list[list[np.ndarray]], margin: float = 0.002) -> float:
+    """Share of samples whose two best class probabilities lie within `margin`."""
+    best = [np.sort(np.ravel(output[0]))[-2:] for output in outputs]
+    return float(np.mean([high - low < margin for low, high in best]))
 
 
 @cache

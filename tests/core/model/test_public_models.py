@@ -32,7 +32,7 @@ def test_layers_cover_the_float_bytes(models_dir: Path, name: str) -> None:
     left = sum(left.nbytes for left in model.left_out if "float" in left.dtype)
     assert layers / (layers + left) >= 0.99
     assert all(left.reason for left in model.left_out)
-    assert not any(layer.locked for layer in model.layers)
+    assert all(layer.kind == Kind.NORM and "on export" in layer.locked for layer in model.layers if layer.locked)
     assert model.notes == ()
     counts = {kind: sum(layer.kind == kind for layer in model.layers) for kind in KINDS[name]}
     assert counts == KINDS[name]
