@@ -19,7 +19,7 @@ import pkgutil
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.metadata import version
@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+S = TypeVar("S")
 T = TypeVar("T")
 Values = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -51,6 +52,13 @@ def map_chunks(function: Callable[[Values], T], values: Values) -> list[T]:
         return [function(values)]
     chunks = [values[start : start + CHUNK] for start in range(0, values.size, CHUNK)]
     return list(threads().map(function, chunks))
+
+
+def in_threads(function: Callable[[S], T], parts: Sequence[S]) -> Iterator[T]:
+    """Results of `function` for each part, in order; on the pool if there are two. Not to be called from the pool."""
+    if len(parts) == 1:
+        return iter([function(parts[0])])
+    return threads().map(function, parts)
 
 
 @cache

@@ -8,7 +8,9 @@ from math import prod
 import numpy as np
 
 from core.encoding.base import Array, Shape
-from core.methods._structure import CHUNK
+
+PIECE = 1 << 18
+"""Weights of a piece: small enough that a layer of a million has one for each core."""
 
 
 class Groups:
@@ -31,9 +33,9 @@ class Groups:
         return tuple(size if axis in self.axes else 1 for axis, size in enumerate(self.shape))
 
     def pieces(self) -> Iterator[slice]:
-        """Slices of the first group axis, each of about CHUNK weights."""
+        """Slices of the first group axis, each of about PIECE weights."""
         first = self.shape[self.axes[0]]
-        step = max(1, CHUNK * first // max(1, prod(self.shape)))
+        step = max(1, PIECE * first // max(1, prod(self.shape)))
         for start in range(0, first, step):
             yield slice(start, min(start + step, first))
 

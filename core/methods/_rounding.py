@@ -77,6 +77,7 @@ def _diffuse(values: Array, codes: Array, levels: Levels, context: Context) -> N
 
 
 def _balance(values: Array, codes: Array, levels: Levels, context: Context, sparse: bool) -> None:
+    from core.kernels import in_threads
     from core.kernels.rounding import balance_rows
 
     groups = Groups(values.shape, output_axes(context.layer, values.shape))
@@ -91,12 +92,16 @@ def _balance(values: Array, codes: Array, levels: Levels, context: Context, spar
         -(-size * others // length) if axis == inner[0] else 1 if axis in inner else size
         for axis, size in enumerate(values.shape)
     )
-    for piece in groups.pieces():
+
+    def work(piece: slice) -> None:
         context.reporter.check()
         rows = groups.rows(codes, piece)
         numbers = (_rows(part, shape, groups, piece) for part in (levels.scale, levels.offset))
         balance_rows(groups.rows(values, piece), *numbers, length, levels.lowest, levels.highest, sparse, rows)
         groups.put(rows, codes, piece)
+
+    for _ in in_threads(work, list(groups.pieces())):
+        context.reporter.check()
 
 
 def _rows(numbers: Array, shape: Shape, groups: Groups, piece: slice) -> Array:

@@ -263,12 +263,15 @@ class _Job:
         self, values: Array, codes: Array, axes: tuple[int, ...], span: tuple[float, float]
     ) -> tuple[Array, Array]:
         """One scale for each place on `axes`; `span` is the share of the progress."""
+        from core.kernels import in_threads
+
         groups = Groups(values.shape, axes)
         scale, offset = np.empty(groups.scale_shape, np.float32), np.empty(groups.scale_shape, np.float32)
         reporter, params = self.context.reporter.part(*span), self.params
         first = values.shape[groups.axes[0]]
-        for piece in groups.pieces():
-            reporter.report(piece.start / first)
+
+        def work(piece: slice) -> slice:
+            reporter.check()
             rows = groups.rows(values, piece)
             scales = choose([rows], params.bits, params.symmetric, params.range == "mse", reporter.check, self.sparse)
             if self.half:
@@ -278,4 +281,8 @@ class _Job:
             groups.put(encode(rows, scales, params.bits, self.signed), codes, piece)
             groups.put_numbers(scales.scale, scale, piece)
             groups.put_numbers(scales.offset, offset, piece)
+            return piece
+
+        for piece in in_threads(work, list(groups.pieces())):
+            reporter.report(piece.start / first)
         return scale, offset
