@@ -22,7 +22,7 @@ from gui.layers.table_model import Column, LayersModel
 from gui.session import Session
 from gui.units import file_size
 
-_WIDTHS = {Column.SIZE: 70, Column.WEIGHTS: 80, Column.ERROR: 92, Column.PLAN: 158}
+_WIDTHS = {Column.SIZE: 66, Column.WEIGHTS: 76, Column.ERROR: 90, Column.PLAN: 150}
 _FIRST_ORDER = {Column.SIZE: Qt.SortOrder.DescendingOrder, Column.WEIGHTS: Qt.SortOrder.DescendingOrder}
 _REFILTER_MS = 250
 _ROOM_FOR_ERROR, _ROOM_FOR_WEIGHTS, _ROOM_FOR_SIZES = 400, 490, 610
