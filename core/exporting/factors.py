@@ -30,11 +30,6 @@ class _Use:
     transposed: bool
 
 
-def splittable(stored: Stored, encoding: LowRank, opset: int) -> bool:
-    """Whether every use of the stored tensor is one of the cases."""
-    return _uses(stored, encoding, opset) is not None
-
-
 def split_linear_uses(
     stored: Stored, encoding: LowRank, emitter: GraphEmitter, to_ir: ToIr, names: Iterator[str]
 ) -> bool:

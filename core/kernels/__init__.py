@@ -48,10 +48,8 @@ def map_chunks(function: Callable[[Values], T], values: Values) -> list[T]:
 
     Never call it from a function that runs in the pool: it would wait for itself.
     """
-    if values.size <= CHUNK:
-        return [function(values)]
-    chunks = [values[start : start + CHUNK] for start in range(0, values.size, CHUNK)]
-    return list(threads().map(function, chunks))
+    chunks = [values[start : start + CHUNK] for start in range(0, values.size, CHUNK)] or [values]
+    return list(in_threads(function, chunks))
 
 
 def in_threads(function: Callable[[S], T], parts: Sequence[S]) -> Iterator[T]:
