@@ -15,7 +15,7 @@ import numpy as np
 from core.encoding.base import Encoding
 from core.errors import Cancelled, FeatherweightError, LayerSkipped
 from core.methods import registry
-from core.methods.base import Context, Memo
+from core.methods.base import Context, Memo, Method
 from core.model.layer import Kind, Layer
 from core.model.model import Model
 from core.progress import SILENT, Progress, Reporter
@@ -65,6 +65,8 @@ def apply_steps(
         for step in steps:
             context.reporter.check()
             method = registry.by_key(step.method)
+            if not isinstance(method, Method):
+                continue  # channels are cut before (`rewriting`)
             reason = method.why_not(layer, step.params)
             if reason:
                 return None, reason

@@ -15,6 +15,7 @@ from core.encoding.emitter import GraphEmitter
 from core.encoding.scaled import scale_channels
 from core.exporting.cleanup import apply_fold, forget_types, lift_constants, strip_notes
 from core.exporting.opset import default_opset
+from core.exporting.uses import extra_bytes
 from core.model.folding import find_folds
 from core.model.graph import Stored, remove_unused, stored_tensors
 from core.model.model import Model
@@ -56,7 +57,7 @@ class SizeModel:
         for number, fold in enumerate(folds):
             apply_fold(fold, f"w{number}")
         remove_unused(graph)
-        stored = stored_tensors(graph)
+        self._stored = stored = stored_tensors(graph)
         self.opset = default_opset(graph)
         self._axes = {fold.weight: (fold.axis, len(fold.bias)) for fold in folds}
         self._entries = {name: _entry(s) for name, s in stored.items() if s.tensor is not None}
@@ -78,8 +79,10 @@ class SizeModel:
             for t in emitter.tensors
             if t.constant
         )
+        own = graph_size((t for t in emitter.tensors if not t.constant), emitter.nodes)
+        extra = extra_bytes(self._stored[name], encoding, emitter.opset) if name in self._stored else 0
         return LayerSize(
-            graph_size((t for t in emitter.tensors if not t.constant), emitter.nodes),
+            EmittedSize(own.data, own.overhead + extra),
             shared,
             self._scopes.get(name, ()),
         )

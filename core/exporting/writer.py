@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from core.encoding import Encoding, LowRank
+from core.encoding import Encoding
 from core.encoding.emitter import EmittedNode, EmittedTensor, GraphEmitter
 from core.encoding.scaled import scale_channels
 from core.errors import FeatherweightError
 from core.exporting.cleanup import apply_fold, forget_types, lift_constants, strip_notes
-from core.exporting.factors import split_linear_uses
 from core.exporting.opset import default_opset, raise_opset
+from core.exporting.uses import rewrite_uses
 from core.model.folding import Fold, find_folds
 from core.model.graph import Stored, places, remove_unused, replace_stored, stored_tensors, takes_float32
 from core.model.model import Model
@@ -135,7 +135,7 @@ def _emit_all(
             left[name] = f"it lies inside the function {place.function!r}, which cannot hold tensors"
             continue
         emitter = emitters.setdefault(id(place.graph), GraphEmitter(default_opset(graph), names.__next__))
-        if isinstance(encoding, LowRank) and split_linear_uses(stored[name], encoding, emitter, _to_ir, names):
+        if rewrite_uses(stored[name], encoding, emitter, _to_ir, names):
             split.append(name)
         else:
             _replace(stored[name], encoding, emitter, names)

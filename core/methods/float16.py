@@ -10,7 +10,7 @@ from core.encoding.base import Encoding
 from core.encoding.floats import FloatType
 from core.errors import LayerSkipped
 from core.methods._structure import change_floats, leaf_values, refuse_quantized
-from core.methods.base import REBUILT, Context, Method
+from core.methods.base import REBUILT, Context, Method, Role
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,14 @@ class Nothing:
 
 class Float16(Method):
     word = "float16"
+    role = Role.FLOAT
     title = "Half precision (float16)"
-    family = "Precision"
+    family = "Quantization"
     summary = "Stores weights in 16 bits. Hardly any error: a safe first step to half the file."
     saves = ("file",)
     costs = f"Weights above 65,504 do not fit. {REBUILT}"
+    choose_when = "Half the file is enough and nothing may change."
+    avoid_when = "Weights exceed 65,504, or more than half must go."
     source = "IEEE 754-2019, binary16"
     Params = Nothing
 

@@ -11,7 +11,7 @@ from core.encoding import Float, LowRank, Sparse
 from core.encoding.base import Array, Encoding
 from core.errors import LayerSkipped
 from core.methods._structure import leaf_values, refuse_low_rank, refuse_quantized
-from core.methods.base import Context, Method
+from core.methods.base import Context, Method, Role
 from core.methods.params import param
 from core.model.layer import Kind, Layer
 
@@ -43,14 +43,17 @@ class Svd(NamedTuple):
 
 class LowRankSvd(Method):
     word = "low_rank"
+    role = Role.FACTOR
     title = "Low rank (SVD)"
-    family = "Factorisation"
+    family = "Low rank"
     summary = (
         "Replaces a Linear layer by two smaller ones that keep its largest singular values. Needs singular values that "
         "fall quickly; look at the spectrum first."
     )
     saves = ("file", "memory", "time", "multiply-adds")
     costs = "A high error on layers whose singular values are alike."
+    choose_when = "A Linear layer's singular values fall quickly, and both size and speed count."
+    avoid_when = "The spectrum is flat: quantize instead."
     source = "Eckart and Young, 1936; Denil et al., \"Predicting Parameters in Deep Learning\", NeurIPS 2013"
     kinds = frozenset({Kind.LINEAR})
     Params = LowRankParams

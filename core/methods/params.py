@@ -7,6 +7,7 @@ read the same declaration.
 from __future__ import annotations
 
 import dataclasses
+import keyword
 import math
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_type_hints
@@ -44,6 +45,11 @@ class Spec:
     when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     grid: tuple[Any, ...] = ()
     optional: bool = False
+
+    @property
+    def attribute(self) -> str:
+        """The dataclass field's name: a recipe's `from` is the field `from_`."""
+        return f"{self.name}_" if keyword.iskeyword(self.name) else self.name
 
     def active(self, values: dict[str, Any]) -> bool:
         """Whether this parameter means anything when the others are `values`."""
@@ -141,7 +147,7 @@ def _read(params: type) -> tuple[Spec, ...]:
         when = tuple((k, tuple(v)) for k, v in words.pop("when", {}).items())
         for key in ("choices", "choice_titles", "grid"):
             words[key] = tuple(words.get(key, ()))
-        out.append(Spec(name=f.name, type=_TYPES[hint], default=f.default, when=when, optional=optional, **words))
+        out.append(Spec(name=f.name.rstrip("_"), type=_TYPES[hint], default=f.default, when=when, optional=optional, **words))
     return tuple(out)
 
 
@@ -152,14 +158,14 @@ def build(params: type[T], values: dict[str, Any]) -> T:
     if unknown:
         names = ", ".join(known) or "none"
         raise ParameterError(f"unknown parameter {', '.join(map(repr, unknown))}", do=f"known ones: {names}")
-    return params(**{k: known[k].check(v) for k, v in values.items()})
+    return params(**{known[k].attribute: known[k].check(v) for k, v in values.items()})
 
 
 def to_dict(params: Any, *, all_values: bool = False) -> dict[str, Any]:
     """Plain values of a parameter object: those that differ from their default (or all)."""
     out = {}
     for s in specs(type(params)):
-        value = getattr(params, s.name)
+        value = getattr(params, s.attribute)
         if all_values or value != s.default:
             out[s.name] = value
     return out

@@ -11,7 +11,7 @@ from core.encoding.base import Array, Encoding
 from core.encoding.positions import gather
 from core.errors import LayerSkipped
 from core.methods._structure import CHUNK, chunks, leaf_values, refuse_low_rank, refuse_quantized
-from core.methods.base import REBUILT, Context, Method
+from core.methods.base import REBUILT, Context, Method, Role
 from core.methods.params import param
 from core.model.layer import Layer
 
@@ -41,6 +41,7 @@ class PruneParams:
 
 class Prune(Method):
     word = "prune"
+    role = Role.PRUNE
     title = "Prune"
     family = "Pruning"
     summary = (
@@ -49,6 +50,8 @@ class Prune(Method):
     )
     saves = ("file",)
     costs = f"{REBUILT} High ratios need fine-tuning."
+    choose_when = "The weights will be quantized or fine-tuned afterwards, or more than two thirds can go."
+    avoid_when = "Speed is the aim: cut channels instead."
     source = (
         "Han et al., \"Learning both Weights and Connections for Efficient Neural Networks\", NeurIPS 2015; n:m after "
         "Mishra et al., \"Accelerating Sparse Deep Neural Networks\", 2021"

@@ -9,7 +9,7 @@ import numpy as np
 from core.encoding import Codebook, Codes, Float
 from core.encoding.base import Array, Encoding
 from core.methods._structure import change_floats, chunks, leaf_values, refuse_quantized
-from core.methods.base import REBUILT, Context, Method
+from core.methods.base import REBUILT, Context, Method, Role
 from core.methods.params import param
 
 _ATOMS = 1 << 16  # fine histogram of large weights; up to as many weights are clustered as they are
@@ -27,6 +27,7 @@ class CodebookParams:
 
 class QuantizeCodebook(Method):
     word = "quantize"
+    role = Role.QUANTIZE
     scheme = "codebook"
     title = "Quantize to a codebook"
     family = "Quantization"
@@ -36,6 +37,8 @@ class QuantizeCodebook(Method):
     )
     saves = ("file",)
     costs = f"{REBUILT} One table for all channels."
+    choose_when = "Few bits are wanted, or the weights are pruned: levels follow the weights."
+    avoid_when = "At 6 bits and more even levels are as good and simpler."
     source = "Han, Mao, Dally, \"Deep Compression\", ICLR 2016; exact start after Gronlund et al., 2017"
     Params = CodebookParams
 

@@ -10,21 +10,22 @@ from typing import Any
 
 import core.methods
 from core.errors import ParameterError
-from core.methods.base import Method
+from core.methods.base import ChannelMethod, Described, GraphMethod, Method
 
-_HELPERS = {"base", "params", "registry"}
+_HELPERS = {"base", "order", "params", "registry"}
+_BASES = (Method, ChannelMethod, GraphMethod)
 
 
 @cache
-def all_methods() -> tuple[Method, ...]:
+def all_methods() -> tuple[Described, ...]:
     """All methods, by family and title. Importing happens at the first call."""
-    found: dict[str, Method] = {}
+    found: dict[str, Described] = {}
     for info in pkgutil.iter_modules(core.methods.__path__):
         if info.name in _HELPERS or info.name.startswith("_"):
             continue
         module = importlib.import_module(f"core.methods.{info.name}")
         for thing in vars(module).values():
-            if isinstance(thing, type) and issubclass(thing, Method) and thing.__module__ == module.__name__:
+            if isinstance(thing, type) and issubclass(thing, _BASES) and thing.__module__ == module.__name__:
                 _register(found, thing())
     for word in {m.word for m in found.values()}:
         same = [m for m in found.values() if m.word == word]
@@ -33,7 +34,7 @@ def all_methods() -> tuple[Method, ...]:
     return tuple(sorted(found.values(), key=lambda m: (m.family, m.title)))
 
 
-def _register(found: dict[str, Method], method: Method) -> None:
+def _register(found: dict[str, Described], method: Described) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", method.word):
         raise RuntimeError(f"{type(method).__name__}: {method.word!r} is no recipe word (lower case, digits, _)")
     if method.key in found:
@@ -41,7 +42,7 @@ def _register(found: dict[str, Method], method: Method) -> None:
     found[method.key] = method
 
 
-def find(word: str, scheme: str | None = None) -> Method:
+def find(word: str, scheme: str | None = None) -> Described:
     """The method of a recipe word (and scheme); ParameterError lists what there is."""
     same = [m for m in all_methods() if m.word == word]
     if not same:
@@ -56,18 +57,20 @@ def find(word: str, scheme: str | None = None) -> Method:
     raise ParameterError(f"{word} has no scheme {scheme!r}", do=f"use one of {schemes}")
 
 
-def by_key(key: str) -> Method:
+def by_key(key: str) -> Described:
     """The method whose `key` this is ("quantize:codebook"); KeyError otherwise."""
     return next(m for m in all_methods() if m.key == key)
 
 
-def describe(method: Method) -> dict[str, Any]:
+def describe(method: Described) -> dict[str, Any]:
     """A method as plain data, for `featherweight-cli methods --json` and the documents."""
     from core.methods.params import specs
 
     return {
         "word": method.word, "scheme": method.scheme, "key": method.key, "title": method.title, "family": method.family,
         "summary": method.summary, "saves": list(method.saves), "costs": method.costs, "source": method.source,
+        "stage": str(method.stage), "choose_when": method.choose_when, "avoid_when": method.avoid_when,
+        "data": method.data,
         "kinds": sorted(str(k) for k in method.kinds),
         "parameters": {s.name: s.schema() for s in specs(method.Params)},
     }

@@ -7,7 +7,7 @@ from typing import Any
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from core.methods.base import Method
+from core.methods.base import Described
 from core.methods.params import build, specs, to_dict
 from gui.inspector.fields import Field, make_field
 
@@ -21,7 +21,7 @@ class Form(QWidget):
 
     edited = Signal(object, str)
 
-    def __init__(self, method: Method, parent: QWidget | None = None) -> None:
+    def __init__(self, method: Described, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._method = method
         self._values: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QMenu, QVBoxLayout, QWidget, QWidgetAction
 
-from core.methods.base import Method
+from core.methods.base import Described
 from core.methods.registry import all_methods
 from core.model.layer import Layer
 from gui.charts.card import with_role
@@ -20,7 +20,7 @@ _USUAL_FAMILIES = ("Quantization", "Pruning")
 _WIDTH = 372
 
 
-def why_none(method: Method, layers: Sequence[Layer]) -> str:
+def why_none(method: Described, layers: Sequence[Layer]) -> str:
     """Why the method handles none of the layers, in a clause; "" when it handles at least one."""
     reasons = [method.why_not(layer, method.Params()) for layer in layers]
     return reasons[0] if reasons and all(reasons) else ""
@@ -43,7 +43,7 @@ def fill_with_methods(
         menu.addAction(_action(method, why_none(method, layers), method.key == current, choose, menu))
 
 
-def _place(method: Method) -> tuple[int, str, str]:
+def _place(method: Described) -> tuple[int, str, str]:
     usual = _USUAL_FAMILIES.index(method.family) if method.family in _USUAL_FAMILIES else len(_USUAL_FAMILIES)
     return usual, method.family, method.title
 
@@ -59,7 +59,7 @@ def _header(text: str, menu: QMenu) -> QWidgetAction:
     return header
 
 
-def _action(method: Method, reason: str, current: bool, choose: Callable[[str], None], menu: QMenu) -> QWidgetAction:
+def _action(method: Described, reason: str, current: bool, choose: Callable[[str], None], menu: QMenu) -> QWidgetAction:
     action = QWidgetAction(menu)
     action.setText(method.title)
     action.setToolTip(reason or method.summary)

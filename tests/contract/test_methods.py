@@ -12,14 +12,14 @@ import pytest
 from core.encoding import Float, LowRank
 from core.encoding.counting import emitted_size
 from core.errors import Cancelled, LayerSkipped, ParameterError
-from core.methods.base import Context, Method
+from core.methods.base import Context, Method, Stage
 from core.methods.params import build, specs, to_dict
 from core.methods.registry import all_methods, by_key, describe, find
 from core.model.layer import Kind, Layer
 from core.progress import Reporter
 from core.recipe import Recipe, Step
 
-METHODS = all_methods()
+METHODS = tuple(method for method in all_methods() if method.stage is Stage.WEIGHTS)
 CASES = [(method, kind) for method in METHODS for kind in Kind if kind in method.kinds]
 PAIRS = [(first, second, kind) for first, kind in CASES for second in METHODS if kind in second.kinds]
 

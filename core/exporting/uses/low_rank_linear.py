@@ -9,19 +9,18 @@ Any other use leaves the layer to be rebuilt by a MatMul that the runtime folds:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from core.encoding import Encoding, LowRank
-from core.encoding.emitter import EmittedNode, EmittedTensor, GraphEmitter
+from core.encoding.emitter import GraphEmitter
+from core.exporting.uses import ToIr
 from core.model.graph import Stored, attribute
 
 GEMM_WITHOUT_BIAS = 11
 """Opset from which Gemm's third input may be left out."""
-
-ToIr = Callable[[list[EmittedTensor], list[EmittedNode], Stored], tuple[dict[str, ir.Value], list[ir.Node]]]
 
 
 @dataclass(frozen=True)
@@ -99,3 +98,6 @@ def _emit(part: Encoding, stored: Stored, emitter: GraphEmitter, to_ir: ToIr, na
     for node in made:
         node.name = None
     return made[-1].outputs[0] if made else values[name]
+
+
+REWRITES = {LowRank: split_linear_uses}

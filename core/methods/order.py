@@ -1,0 +1,44 @@
+"""Which steps may follow which: known before a weight is read, so that forms and recipes refuse with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.methods.base import Described, Method, Role, Stage
+
+_MAY_FOLLOW: dict[Role, frozenset[Role]] = {
+    Role.CUT: frozenset({Role.CUT}),
+    Role.FACTOR: frozenset({Role.CUT}),
+    Role.FILTER: frozenset({Role.CUT}),
+    Role.PRUNE: frozenset({Role.CUT, Role.PRUNE, Role.FLOAT}),
+    Role.FLOAT: frozenset({Role.CUT, Role.FACTOR, Role.FILTER, Role.PRUNE}),
+    Role.QUANTIZE: frozenset({Role.CUT, Role.FACTOR, Role.FILTER, Role.PRUNE, Role.FLOAT}),
+}
+_DONE = {
+    Role.CUT: "its channels are already cut",
+    Role.FACTOR: "the weight is already factorised",
+    Role.FILTER: "the weight is already stored as coefficients",
+    Role.PRUNE: "the weight is already pruned",
+    Role.FLOAT: "the weight is already stored in 16 or 8 bit floats",
+    Role.QUANTIZE: "the weight is already quantized",
+}
+
+
+def role(method: Described) -> Role:
+    """The role of a step's method."""
+    return method.role if isinstance(method, Method) else Role.CUT
+
+
+def why_not_after(method: Described, before: Sequence[Described]) -> str:
+    """Why a step of this method makes no sense behind the steps `before` (one clause with advice), or ""."""
+    if method.stage is Stage.GRAPH:
+        return f"{method.word} changes the graph; it belongs under graph, not among a layer's steps"
+    for earlier in before:
+        if role(earlier) not in _MAY_FOLLOW[role(method)]:
+            advice = (
+                f"use {earlier.word} once" if role(earlier) is role(method) else
+                f"put {method.word} before {earlier.word}" if role(method) in _MAY_FOLLOW[role(earlier)] else
+                f"use {earlier.word} or {method.word}, not both"
+            )
+            return f"{_DONE[role(earlier)]}; {advice}"
+    return ""
