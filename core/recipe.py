@@ -67,6 +67,7 @@ class Recipe:
 
     defaults      for layers without an entry
     layers        entries in order; see the module's text for which one counts
+    graph         steps that change the graph itself, in order, before all others
     model_name, model_sha256   the file that the recipe was made for, "" when unknown; it may be used with others
     """
 
@@ -74,6 +75,7 @@ class Recipe:
     layers: tuple[Entry, ...] = ()
     model_name: str = ""
     model_sha256: str = ""
+    graph: tuple[Step, ...] = ()
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
@@ -140,6 +142,11 @@ class Recipe:
             else:
                 entries[name] = new or None
         return replace(self, layers=tuple(entries.items()))
+
+    @property
+    def does_nothing(self) -> bool:
+        """Whether it has no step at all."""
+        return not (self.defaults or self.graph or any(steps for _, steps in self.layers))
 
     def check(self, model: Model) -> None:
         """Raise RecipeError listing every entry that means no layer of the model."""

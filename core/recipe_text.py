@@ -15,6 +15,8 @@ import yaml
 
 from core.errors import ParameterError, RecipeError
 from core.methods import registry
+from core.methods.base import Stage
+from core.methods.order import why_not_after
 from core.methods.params import build, specs
 from core.patterns import why_not_safe
 from core.recipe import MAX_BYTES, PATTERN, VERSION, Recipe, Step, why_no_layer
@@ -97,10 +99,10 @@ class _Reader:
         name, sha256 = self.model(sections.pop("model", (root, None))[1])
         defaults = self.steps(sections.pop("defaults", (root, None))[1], "defaults")
         layers = self.layers(sections.pop("layers", (root, None))[1])
-        self.graph(sections.pop("graph", (root, None))[1])
+        graph = self.graph(sections.pop("graph", (root, None))[1])
         for key, (key_node, _) in sections.items():
             self.problem(key_node, f"unknown key {key!r}; known ones: featherweight, model, defaults, layers, graph")
-        return Recipe(defaults or (), layers, name, sha256)
+        return Recipe(defaults or (), layers, name, sha256, graph)
 
     def version(self, root: yaml.Node, section: tuple[yaml.Node, yaml.Node] | None) -> bool:
         if section is None:
@@ -134,18 +136,35 @@ class _Reader:
             entries.append((key, self.steps(value, key) or None))
         return tuple(entries)
 
-    def graph(self, node: yaml.Node | None) -> None:
+    def graph(self, node: yaml.Node | None) -> tuple[Step, ...]:
+        found = []
         for child in self.sequence(node, "graph"):
-            named = child.value[0][0] if isinstance(child, yaml.MappingNode) and child.value else child
-            word = named.value if isinstance(named, yaml.ScalarNode) else "?"
-            self.problem(child, f"graph: there is no graph method {word!r}")
+            step = self.step(child, "graph")
+            if step is None:
+                continue
+            method = registry.by_key(step.method)
+            if method.stage is Stage.GRAPH:
+                found.append(step)
+            else:
+                self.problem(child, f"graph: {method.word} is a step of layers; put it under defaults or layers")
+        return tuple(found)
 
     def steps(self, node: yaml.Node | None, what: str) -> tuple[Step, ...] | None:
         """A list of steps; a single step may stand without a list. None for null."""
         if node is None or self.is_null(node):
             return None
         children = self.sequence(node, what) if isinstance(node, yaml.SequenceNode) else [node]
-        return tuple(step for child in children if (step := self.step(child, what)) is not None)
+        steps: list[Step] = []
+        for child in children:
+            step = self.step(child, what)
+            if step is None:
+                continue
+            reason = why_not_after(registry.by_key(step.method), [registry.by_key(s.method) for s in steps])
+            if reason:
+                self.problem(child, f"{what}: {step.label()}: {reason}")
+            else:
+                steps.append(step)
+        return tuple(steps)
 
     def step(self, node: yaml.Node, what: str) -> Step | None:
         word, params = node, None
@@ -236,6 +255,9 @@ def dump(recipe: Recipe) -> str:
         for key, steps in recipe.layers:
             lines.append(f"  {_scalar(key)}:" + ("" if steps else " null"))
             lines += [f"    - {_step(step)}" for step in steps or ()]
+    if recipe.graph:
+        lines.append("graph:")
+        lines += [f"  - {_step(step)}" for step in recipe.graph]
     return "\n".join(lines) + "\n"
 
 
@@ -243,7 +265,7 @@ def _step(step: Step) -> str:
     """What differs from the defaults, and the first parameter where it counts, so that the line says something."""
     method = registry.by_key(step.method)
     declared = specs(method.Params)
-    values = {spec.name: getattr(step.params, spec.name) for spec in declared}
+    values = {spec.name: getattr(step.params, spec.attribute) for spec in declared}
     main = next((spec.name for spec in declared[:1] if spec.active(values)), None)
     shown = {s.name: values[s.name] for s in declared if s.name == main or values[s.name] != s.default}
     if method.scheme and not method.default:

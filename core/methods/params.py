@@ -147,7 +147,8 @@ def _read(params: type) -> tuple[Spec, ...]:
         when = tuple((k, tuple(v)) for k, v in words.pop("when", {}).items())
         for key in ("choices", "choice_titles", "grid"):
             words[key] = tuple(words.get(key, ()))
-        out.append(Spec(name=f.name.rstrip("_"), type=_TYPES[hint], default=f.default, when=when, optional=optional, **words))
+        name = f.name.rstrip("_")
+        out.append(Spec(name=name, type=_TYPES[hint], default=f.default, when=when, optional=optional, **words))
     return tuple(out)
 
 

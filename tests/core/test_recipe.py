@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import ParameterError, RecipeError, TargetError
+from core.methods.base import Stage
+from core.methods.order import why_not_after
 from core.methods.params import build, specs
 from core.methods.registry import all_methods, by_key
 from core.model.readers import open_model
@@ -84,8 +86,8 @@ layers:
 
 
 @st.composite
-def steps(draw) -> Step:
-    method = draw(st.sampled_from(all_methods()))
+def steps(draw, graph: bool = False) -> Step:
+    method = draw(st.sampled_from([m for m in all_methods() if (m.stage is Stage.GRAPH) == graph]))
     values = {}
     for spec in specs(method.Params):
         if spec.choices:
@@ -94,6 +96,8 @@ def steps(draw) -> Step:
             values[spec.name] = draw(st.booleans())
         elif spec.type == "integer":
             values[spec.name] = draw(st.integers(int(spec.minimum), int(spec.maximum)))
+        elif spec.type == "string":
+            values[spec.name] = draw(st.text(st.characters(codec="utf-8"), max_size=8))
         else:
             values[spec.name] = draw(st.floats(spec.minimum, spec.maximum))
     return Step(method.key, build(method.Params, values))
@@ -101,12 +105,23 @@ def steps(draw) -> Step:
 
 names = st.text(st.characters(codec="utf-8"), max_size=12).filter(lambda name: not name.startswith("re:"))
 keys = names | st.sampled_from(["no", "1e3", "null", "~", "12", "2:4", "onnx::MatMul_3", "re:fc\\d", "re:.*", "a: #b"])
-some = st.lists(steps(), min_size=1, max_size=3).map(tuple)
+
+
+def in_order(found: list[Step]) -> tuple[Step, ...]:
+    """The steps that may follow those before them."""
+    kept: list[Step] = []
+    for step in found:
+        if not why_not_after(by_key(step.method), [by_key(s.method) for s in kept]):
+            kept.append(step)
+    return tuple(kept)
+
+
+some = st.lists(steps(), min_size=1, max_size=3).map(in_order)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(steps(), max_size=2).map(tuple), st.dictionaries(keys, some | st.none(), max_size=4), names, names
+    st.lists(steps(), max_size=2).map(in_order), st.dictionaries(keys, some | st.none(), max_size=4), names, names
 )
 def test_every_recipe_comes_back_as_it_was(defaults, layers, name, sha256) -> None:
     recipe = Recipe(defaults, tuple(layers.items()), name, sha256)
@@ -114,6 +129,18 @@ def test_every_recipe_comes_back_as_it_was(defaults, layers, name, sha256) -> No
     assert Recipe.parse(text) == recipe
     assert Recipe.parse(text).dump() == text
     assert yaml.safe_load(text)["featherweight"] == 1  # other programs can read it too
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [
+        ("[{quantize: {bits: 8}}, {prune: {ratio: 0.5}}]", "put prune before quantize"),
+        ("[{quantize: {bits: 8}}, {quantize: {bits: 4}}]", "use quantize once"),
+        ("[{prune: {ratio: 0.5}}, low_rank]", "use prune or low_rank, not both"),
+    ],
+)
+def test_steps_in_an_order_without_sense_are_refused_with_advice(steps: str, reason: str) -> None:
+    assert any(reason in problem for problem in problems(f"featherweight: 1\ndefaults: {steps}\n"))
 
 
 def test_all_problems_are_told_at_once_with_their_lines() -> None:
@@ -129,14 +156,14 @@ layers:
   "re:(a": float16
   "re:(a+)+": float16
 graph:
-  - replace_activation: {from: Gelu, to: Relu}
+  - replace_weather: {from: Rain, to: Sun}
 """)
     assert [text.split(":")[0] for text in found] == [f"line {n}" for n in (2, 3, 4, 6, 6, 6, 6, 7, 8, 8, 9, 10, 12)]
     text = "\n".join(found)
     for piece in ("unknown key 'colour'", "unknown key 'size'", "no method 'prun'", "ratio is 2", "from 0 to 1",
                   "pattern is '2:5'", "unknown parameter 'speed'", "no scheme 'magic'", "'a' is there twice",
                   "a step is one method", "no method '7'", "no regular expression", "take forever",
-                  "no graph method 'replace_activation'"):
+                  "no method 'replace_weather'"):
         assert piece in text, piece
 
 

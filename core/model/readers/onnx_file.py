@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import codecs
 import logging
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from core.errors import FeatherweightError, ModelFileError
-from core.model.layer import Layer, Port
+from core.model.layer import Port
+from core.model.layers import find_layers, read_weight
 from core.model.model import Model
 from core.progress import Reporter
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from core.model.finder import Found
-    from core.model.folding import Fold
     from core.model.storage import Storage
 
 SUFFIXES = (".onnx",)
@@ -43,8 +40,6 @@ _OTHER_FORMATS = (
 
 def read(path: Path, reporter: Reporter) -> Model:
     """Open an ONNX file; see `open_model`."""
-    from core.model.finder import find
-    from core.model.folding import find_folds
     from core.model.storage import Storage
     from core.model.wire import skeleton
 
@@ -55,33 +50,12 @@ def read(path: Path, reporter: Reporter) -> Model:
         loader = _Loader(skeleton(storage.data, reporter), storage)
         graph = loader.load()
         reporter.report(0.6, "Finding the layers")
-        found = find(graph)
-        layers = _with_folds(found.layers, find_folds(graph))
+        found = find_layers(graph)
     except FeatherweightError as error:
         error.where = error.where or path.name
         raise
     reporter.report(1.0)
-    return _model(path, storage, loader, graph, replace(found, layers=layers))
-
-
-def _with_folds(layers: tuple[Layer, ...], folds: tuple[Fold, ...]) -> tuple[Layer, ...]:
-    """The layers, with what folding batch norms on export means for them.
-
-    Case 1  a convolution's weight: it takes a norm's factor in
-    Case 2  a tensor that only folded norms read: the export does not hold it, so there is nothing to compress
-    """
-    into = {fold.weight for fold in folds}
-    gone = Counter(name for fold in folds for name in fold.norms)
-    target = {name: fold.weight for fold in folds for name in fold.norms}
-
-    def known(layer: Layer) -> Layer:
-        if layer.name in into:
-            return replace(layer, folds_norm=True)
-        if layer.name in gone and gone[layer.name] == len(layer.uses):
-            return replace(layer, locked=f"it goes into the convolution {target[layer.name]!r} on export")
-        return layer
-
-    return tuple(known(layer) for layer in layers)
+    return _model(path, storage, loader, graph, found)
 
 
 def _model(path: Path, storage: Storage, loader: _Loader, graph: ir.Model, found: Found) -> Model:
@@ -94,7 +68,7 @@ def _model(path: Path, storage: Storage, loader: _Loader, graph: ir.Model, found
         producer=" ".join(filter(None, (graph.producer_name, graph.producer_version))),
         metadata=dict(graph.metadata_props), file_bytes=storage.nbytes, data_files=storage.data_files,
         notes=tuple(_notes(graph, found)),
-        _read_weight=lambda name: _weight(found, name, path.name), _make_graph=loader.load, _release=storage.release,
+        _read_weight=lambda name: read_weight(found, name, path.name), _make_graph=loader.load, _release=storage.release,
         _check=storage.check_unchanged)
 
 
@@ -269,23 +243,6 @@ def _is_standard(node: ir.Node) -> bool:
     if node.domain.startswith("com.microsoft"):
         return True
     return onnx.defs.has(node.op_type, domain="" if node.domain == "ai.onnx" else node.domain)
-
-
-def _weight(found: Found, name: str, where: str) -> np.ndarray[Any, np.dtype[Any]]:
-    from core.model.evaluate import evaluate
-    from core.model.graph import Stored
-
-    source = found.weights[name]
-    try:
-        if not isinstance(source, Stored):
-            return evaluate(found.origins, source)
-        if source.tensor is None:
-            raise ModelFileError(f"{name!r} is no plain tensor", do="export the model again")
-        values = source.tensor.numpy()
-        return values if values.dtype == np.float32 else values.astype(np.float32)
-    except FeatherweightError as error:
-        error.where = error.where or where
-        raise
 
 
 def _root_cause(error: BaseException) -> str:
