@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from core.exporting.report import ExportReport
     from core.model.model import Model
     from core.pipeline import LayerResult
+    from core.recipe import Recipe
 
+CALIBRATION_SAMPLES = 64
+"""Samples set apart for steps that work from them when no others are given."""
 COMPARED_SAMPLES = 2_000
 """Samples that a comparison runs on unless the person asks for another number."""
 
@@ -47,6 +50,7 @@ class CompressSpec:
 
     recipe_text  the recipe as YAML
     data_path    samples to measure with, or None
+    calib_path   samples for steps that work from them; None: some of `data_path`, which are then not measured on
     seed         for methods that draw random numbers
     live         measure each layer's own output error while compressing (needs data)
     limit        samples to compare on
@@ -57,6 +61,7 @@ class CompressSpec:
     target: str
     data_path: str | None = None
     seed: int = 0
+    calib_path: str | None = None
     live: bool = True
     limit: int = COMPARED_SAMPLES
 
@@ -70,6 +75,7 @@ class CompressOutcome:
     comparison   original against compressed on the data; None without data
     latency      also without data, then on made-up inputs; `latency_on` says on what it was measured
     live         error at each layer's own output with that layer alone compressed
+    calibrated_on  the samples that steps worked from, in words, or ""
     accumulated  error at each layer's output in the whole compressed model
     """
 
@@ -82,6 +88,7 @@ class CompressOutcome:
     live: tuple[LayerLive, ...]
     accumulated: tuple[LayerError, ...]
     seconds: float
+    calibrated_on: str = ""
 
 
 def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOutcome:
@@ -104,7 +111,7 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
             "no weights were found in this model", where=model.name, do="choose a model that stores its weights"
         )
     recipe = Recipe.parse(spec.recipe_text, model=model)
-    samples = _samples(spec.data_path, model)
+    calibration, samples, calibrated_on = _data(spec, model, recipe)
     live: list[LayerLive] = []
     probe = _probe(model, samples, reporter.part(0.0, 0.05)) if spec.live and samples is not None else None
     compressing = reporter.part(0.05, 0.25)
@@ -115,7 +122,7 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
             live.append(_measure(probe, result.name, result.encoding))
             compressing.tell(live[-1])
 
-    compression = compress(model, recipe, reporter=compressing, on_layer=on_layer, seed=spec.seed)
+    compression = compress(model, recipe, compressing, on_layer, seed=spec.seed, samples=calibration)
     report = export(model, compression, target, samples, reporter=reporter.part(0.25, 0.35))
     try:
         measured = _measured(model, target, samples, spec.limit, reporter.part(0.35, 1.0))
@@ -124,7 +131,8 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
     reporter.report(1.0, "Done")
     seconds = time.perf_counter() - started
     return CompressOutcome(
-        path=str(target), layers=report.layers, report=report, live=tuple(live), seconds=seconds, **measured
+        path=str(target), layers=report.layers, report=report, live=tuple(live), seconds=seconds,
+        calibrated_on=calibrated_on, **measured
     )
 
 
@@ -150,6 +158,26 @@ def _measured(model: Model, target: Path, samples: Samples | None, limit: int, r
     return _Measured(comparison=found, latency=found.latency, latency_on=latency_on, accumulated=accumulated)
 
 
+def _data(spec: CompressSpec, model: Model, recipe: Recipe) -> tuple[Samples | None, Samples | None, str]:
+    """Samples to calibrate on, samples to measure on, and what the first are, in words. Never the same ones twice."""
+    from core.data import load_samples
+    from core.pipeline import works_from_samples
+
+    measured = _samples(spec.data_path, model)
+    if not works_from_samples(model, recipe):
+        return None, measured, ""
+    if spec.calib_path is not None:
+        given = load_samples(spec.calib_path, model.inputs)
+        return given, measured, f"{min(given.n, CALIBRATION_SAMPLES)} samples of {Path(spec.calib_path).name}"
+    if measured is None:
+        return None, None, ""
+    name = Path(measured.source).name
+    calibration, rest = measured.split(CALIBRATION_SAMPLES, spec.seed)
+    if measured.n < 2:
+        return calibration, rest, f"the only sample of {name}, on which the result is measured as well"
+    return calibration, rest, f"{calibration.n} samples of {name}; the result is measured on the other {rest.n}"
+
+
 def _samples(path: str | None, model: Model) -> Samples | None:
     from core.data import load_samples
 
@@ -171,6 +199,8 @@ def _probe(model: Model, samples: Samples, reporter: Reporter) -> LayerProbe | N
 
 def _measure(probe: LayerProbe, name: str, encoding: Encoding) -> LayerLive:
     """The error at one layer's own output; a layer that cannot be measured says why."""
+    if encoding.shape != probe.shape(name):
+        return LayerLive(name, None, "its channels are cut")
     try:
         value = probe.error(name, encoding.decode())
     except FeatherweightError as error:

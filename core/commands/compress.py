@@ -18,6 +18,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="the model file")
     parser.add_argument("--recipe", required=True, metavar="R.yaml", help="what to do with each layer")
     parser.add_argument("--data", metavar="D", help=".npz, .npy or folder of images to measure with")
+    parser.add_argument(
+        "--calib", metavar="C", help="samples for steps that work from them (default: some of --data, set apart)"
+    )
     parser.add_argument("-o", "--output", required=True, metavar="OUT.onnx", help="the compressed model")
     parser.add_argument("--seed", type=int, default=0, help="for methods that draw random numbers (default 0)")
 
@@ -29,7 +32,8 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
 
     check_target(Path(arguments.output), also_read=(Path(arguments.recipe),))
     spec = CompressSpec(
-        arguments.model, read_text(arguments.recipe), arguments.output, arguments.data, arguments.seed, live=False
+        arguments.model, read_text(arguments.recipe), arguments.output, arguments.data, arguments.seed,
+        arguments.calib, live=False
     )
     outcome = compress_file(spec, reporter)
     return as_data(outcome), _text(outcome)
@@ -50,6 +54,7 @@ def as_data(outcome: CompressOutcome) -> dict[str, Any]:
                 "bytes_before": r.bytes_before,
                 "bytes_after": r.bytes_after,
                 "weight_sqnr_db": json_number(r.weight_sqnr_db),
+                "note": r.note,
             }
             for r in outcome.layers
         ],
@@ -57,6 +62,7 @@ def as_data(outcome: CompressOutcome) -> dict[str, Any]:
         "latency_ms_before": latency.before.median_ms if latency else None,
         "latency_ms_after": latency.after.median_ms if latency else None,
         "latency_on": outcome.latency_on,
+        "calibrated_on": outcome.calibrated_on,
         "seconds": outcome.seconds,
     }
     if outcome.comparison:
@@ -67,7 +73,7 @@ def as_data(outcome: CompressOutcome) -> dict[str, Any]:
 def _text(outcome: CompressOutcome) -> str:
     report, rows = outcome.report, []
     for r in outcome.layers:
-        note = r.skipped or ("" if r.steps else "left as it was")
+        note = "; ".join(filter(None, (r.skipped, r.note))) or ("" if r.steps else "left as it was")
         rows.append(
             (
                 r.name,
@@ -81,6 +87,10 @@ def _text(outcome: CompressOutcome) -> str:
         )
     head = ("layer", "kind", "steps", "before", "after", "weight SQNR", "")
     lines = [table(head, rows, right=frozenset({3, 4, 5}))]
+    lines += [f"graph: {line}" for line in report.changes]
+    lines += [f"graph: not done: {line}" for line in report.trouble]
+    if outcome.calibrated_on:
+        lines.append(f"calibrated on {outcome.calibrated_on}")
     lines += [f"clean-up: {s.what}, {size_text(s.nbytes)} saved" for s in report.savings]
     lines.append(
         f"file: {size_text(report.bytes_before)} -> {size_text(report.bytes_after)} ({report.ratio:.1%}), "

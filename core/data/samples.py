@@ -93,6 +93,10 @@ class Samples:
         for index in range(self.n if limit is None else min(limit, self.n)):
             yield self.feed(index)
 
+    def spread(self, count: int) -> list[int]:
+        """`count` of the samples' indices, evenly, the first among them."""
+        return [int(index) for index in np.linspace(0, self.n - 1, count).round()]
+
     def batches(self, size: int) -> Iterator[dict[str, Array]]:
         """Inputs of up to `size` samples a run; raises DataError when an input cannot be batched."""
         if not self.batchable:
@@ -110,7 +114,20 @@ class Samples:
         """`n` samples drawn without repetition, kept in order; the same seed gives the same samples."""
         if n >= self.n:
             return self
-        picked = np.sort(np.random.default_rng(seed).choice(self.n, size=max(1, n), replace=False))
+        return self._rows(np.sort(np.random.default_rng(seed).choice(self.n, size=max(1, n), replace=False)))
+
+    def split(self, n: int, seed: int = 0) -> tuple[Samples, Samples]:
+        """`n` samples drawn without repetition, and all others; at most half are drawn. With one sample, twice it.
+
+        What was calibrated on the first part is measured on the second: the two are never mixed.
+        """
+        if self.n < 2:
+            return self, self
+        drawn = np.zeros(self.n, bool)
+        drawn[np.random.default_rng(seed).choice(self.n, size=max(1, min(n, self.n // 2)), replace=False)] = True
+        return self._rows(np.flatnonzero(drawn)), self._rows(np.flatnonzero(~drawn))
+
+    def _rows(self, picked: Array) -> Samples:
         return replace(
             self,
             order=self.order[picked],

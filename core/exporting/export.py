@@ -12,6 +12,7 @@ import onnx_ir as ir
 from core.data.samples import Samples
 from core.encoding import Encoding
 from core.errors import FeatherweightError
+from core.exporting.cut_check import check_rewriting
 from core.exporting.gate import gate
 from core.exporting.report import ExportReport, Saving
 from core.exporting.sizes import SizeModel
@@ -20,6 +21,7 @@ from core.exporting.writer import Assembly, assemble, simulate
 from core.model.model import Model
 from core.pipeline import Compression, LayerResult
 from core.progress import SILENT, Reporter
+from core.rewriting.rewrite import Rewriting
 from core.scratch import scratch_folder
 
 ONE_FILE_LIMIT = 1_900_000_000
@@ -38,11 +40,13 @@ def export(
     Raises TargetError, GateError, Cancelled. The source file is never touched.
     """
     check_target(target, model.path, model.data_files)
+    rewriting = compression.rewriting
+    rewritten = rewriting.model
     encodings = {r.name: r.encoding for r in compression.layers if r.encoding is not None}
     model.release()  # the weights were read and compressed; the mapped file need not stay in memory
-    assembly = assemble(model, encodings, reporter.part(0.0, 0.3))
+    assembly = assemble(rewritten, encodings, reporter.part(0.0, 0.3))
     written = {name: e for name, e in encodings.items() if name not in assembly.left and name not in assembly.folded}
-    sizes = SizeModel(model)
+    sizes = SizeModel(rewritten)
     predicted = sizes.predict({name: sizes.emitted(name, e) for name, e in written.items()})
     several = predicted > ONE_FILE_LIMIT
     if several:
@@ -51,7 +55,7 @@ def export(
         write_graph(assembly.graph, stage, several)
         reporter.report(0.5, "Checking the export")
         report = _check(
-            model, written, stage, assembly, sizes, predicted, samples, compression, reporter.part(0.5, 1.0)
+            rewriting, written, stage, assembly, sizes, predicted, samples, compression, reporter.part(0.5, 1.0)
         )
         stage.commit()
     return report
@@ -72,7 +76,7 @@ def write_graph(graph: ir.Model, stage: Staging, several: bool = False) -> None:
 
 
 def _check(
-    model: Model,
+    rewriting: Rewriting,
     written: Mapping[str, Encoding],
     stage: Staging,
     assembly: Assembly,
@@ -82,7 +86,9 @@ def _check(
     compression: Compression,
     reporter: Reporter,
 ) -> ExportReport:
+    model = rewriting.model
     feeds, compared_on = parity_feeds(model, samples)
+    graph_check = check_rewriting(rewriting, feeds, reporter.part(0.0, 0.3))
     with scratch_folder() as folder:
         simulated = Path(folder) / "simulated.onnx"
         if feeds:
@@ -95,7 +101,7 @@ def _check(
             bytes_before=model.file_bytes,
             bytes_after=stage.nbytes,
             why_not_smaller=_why_not_smaller(written),
-            reporter=reporter,
+            reporter=reporter.part(0.3, 1.0),
         )
     return ExportReport(
         target=str(stage.target),
@@ -103,11 +109,13 @@ def _check(
         bytes_after=stage.nbytes,
         bytes_predicted=predicted,
         layers=tuple(_as_written(r, assembly) for r in compression.layers),
-        checks=checks,
+        checks=checks if graph_check is None else (*checks[:-1], graph_check, checks[-1]),
         parity=parity,
         compared_on=compared_on,
         savings=_savings(model, assembly, sizes),
-        opset=(model.opset, assembly.opset),
+        opset=(rewriting.original.opset, assembly.opset),
+        changes=rewriting.lines,
+        trouble=rewriting.trouble,
     )
 
 

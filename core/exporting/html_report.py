@@ -33,12 +33,16 @@ def html_report(outcome: CompressOutcome, model_name: str, recipe_text: str) -> 
         _figures(outcome),
         "<h2>Layers</h2>",
         _layers(outcome),
+        f"<p class=note>Calibrated on {escape(outcome.calibrated_on)}.</p>" if outcome.calibrated_on else "",
         "<h2>Checks</h2>",
         _rows(
             ("check", "passed", "what was found"),
             [(c.name, "yes" if c.passed else "no", c.text) for c in report.checks],
         ),
     ]
+    changes = [*report.changes, *(f"not done: {line}" for line in report.trouble)]
+    if changes:
+        parts += ["<h2>Graph</h2>", "<ul>", *(f"<li>{escape(line)}</li>" for line in changes), "</ul>"]
     if report.savings:
         parts += [
             "<h2>Clean-up</h2>",
@@ -100,7 +104,7 @@ def _layers(outcome: CompressOutcome) -> str:
             f"{r.bytes_after:,}",
             db_text(r.weight_sqnr_db),
             db_text(error.get(r.name)),
-            r.skipped,
+            "; ".join(filter(None, (r.skipped, r.note))),
         )
         for r in outcome.layers
     ]

@@ -33,6 +33,8 @@ class ExportReport:
     compared_on         what parity was measured on: "8 samples of calib.npz", "2 made-up inputs", ""
     savings             clean-up, with the bytes each saved
     opset               default-domain opset of the file (before, after)
+    changes             what graph and channel steps changed, a line each
+    trouble             why graph steps could not be done, a sentence each
     """
 
     target: str
@@ -45,6 +47,8 @@ class ExportReport:
     compared_on: str
     savings: tuple[Saving, ...]
     opset: tuple[int, int]
+    changes: tuple[str, ...] = ()
+    trouble: tuple[str, ...] = ()
 
     @property
     def ratio(self) -> float:
@@ -61,6 +65,8 @@ class ExportReport:
             "parity_on": self.compared_on,
             "checks": [{"name": c.name, "passed": c.passed, "text": c.text} for c in self.checks],
             "clean_up": [{"what": s.what, "bytes": s.nbytes} for s in self.savings],
+            "changes": list(self.changes),
+            "trouble": list(self.trouble),
             "opset_before": self.opset[0],
             "opset_after": self.opset[1],
         }

@@ -68,8 +68,8 @@ def _model(path: Path, storage: Storage, loader: _Loader, graph: ir.Model, found
         producer=" ".join(filter(None, (graph.producer_name, graph.producer_version))),
         metadata=dict(graph.metadata_props), file_bytes=storage.nbytes, data_files=storage.data_files,
         notes=tuple(_notes(graph, found)),
-        _read_weight=lambda name: read_weight(found, name, path.name), _make_graph=loader.load, _release=storage.release,
-        _check=storage.check_unchanged)
+        _read_weight=lambda name: read_weight(found, name, path.name), _make_graph=loader.load,
+        _release=storage.release, _check=storage.check_unchanged)
 
 
 @dataclass(frozen=True)

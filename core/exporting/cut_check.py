@@ -1,0 +1,71 @@
+"""Whether a rewritten graph gives what it must: the masked original."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx_ir as ir
+
+from core.analysis.runtime import Feed, run, session
+from core.errors import GateError
+from core.exporting.gate import PARITY_LIMIT, ROUNDING_MARGIN, Check, relative_difference
+from core.model.rewritten import reference_graph
+from core.progress import SILENT, Reporter
+from core.scratch import scratch_folder
+
+if TYPE_CHECKING:
+    from core.rewriting.rewrite import Rewriting
+
+
+def check_rewriting(rewriting: Rewriting, feeds: Sequence[Feed], reporter: Reporter = SILENT) -> Check | None:
+    """The gate's check of graph and channel steps; None when there are none.
+
+    Compared are the rewritten graph with all weights as they were and the original with the removed channels set to
+    zero where they are read. Raises GateError when they differ by more than rounding.
+    """
+    if not rewriting.changes:
+        return None
+    if not rewriting.exact:
+        return Check("graph", True, "not compared: what was changed gives other values by intent")
+    if not feeds:
+        return Check("graph", True, "not compared: no data, and the model takes no made-up input")
+    with scratch_folder() as folder:
+        changed = _save(rewriting.model.graph(), Path(folder) / "changed.onnx")
+        masked = _save(reference_graph(rewriting.original, rewriting.changes), Path(folder) / "masked.onnx")
+        wanted = _outputs(masked, feeds, reporter.part(0.0, 0.4))
+        difference = _largest(_outputs(changed, feeds, reporter.part(0.4, 0.8)), wanted)
+        allowed = PARITY_LIMIT
+        if difference > allowed:  # is it the cut, or does the model itself turn rounding into that much?
+            plain = _outputs(masked, feeds, reporter.part(0.8, 1.0), optimize=False)
+            allowed = max(allowed, ROUNDING_MARGIN * _largest(plain, wanted))
+    if not difference <= allowed:
+        raise GateError(
+            f"the changed graph differs from the masked original by {difference:.2g} of its range "
+            f"(allowed: {allowed:.2g})",
+            do="nothing was written; please report this model",
+        )
+    return Check("graph", True, f"equals the masked original within {difference:.1e} of the output's range")
+
+
+def _save(graph: ir.Model, path: Path) -> Path:
+    ir.save(graph, path, external_data=f"{path.name}.data")
+    return path
+
+
+def _outputs(path: Path, feeds: Sequence[Feed], reporter: Reporter, *, optimize: bool = True) -> list[list[Any]]:
+    made = session(path, optimize=optimize, keep_memory=False)
+    found = []
+    for number, feed in enumerate(feeds):
+        reporter.report(number / len(feeds), "Comparing with the masked original")
+        found.append(list(run(made, feed)))
+    return found
+
+
+def _largest(values: list[list[Any]], wanted: list[list[Any]]) -> float:
+    return max(
+        relative_difference(a, b)
+        for first, second in zip(values, wanted, strict=True)
+        for a, b in zip(first, second, strict=True)
+    )
