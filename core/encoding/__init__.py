@@ -4,8 +4,14 @@ from core.encoding.affine import Affine
 from core.encoding.base import Emitter, Encoding
 from core.encoding.codebook import Codebook
 from core.encoding.codes import Codes
+from core.encoding.conv_chain import ConvChain
+from core.encoding.factored import Factored
 from core.encoding.floats import Float
 from core.encoding.low_rank import LowRank
 from core.encoding.sparse import Sparse, sparse_sizes
+from core.encoding.transformed import Transformed
 
-__all__ = ["Affine", "Codebook", "Codes", "Emitter", "Encoding", "Float", "LowRank", "Sparse", "sparse_sizes"]
+__all__ = [
+    "Affine", "Codebook", "Codes", "ConvChain", "Emitter", "Encoding", "Factored", "Float", "LowRank", "Sparse",
+    "Transformed", "sparse_sizes",
+]

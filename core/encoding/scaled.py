@@ -8,6 +8,7 @@ import numpy as np
 
 from core.encoding.affine import Affine
 from core.encoding.base import Array, Emitter, Encoding, Shape
+from core.encoding.conv_chain import ConvChain
 from core.encoding.floats import Float
 from core.errors import InternalError
 
@@ -58,7 +59,8 @@ def scale_channels(encoding: Encoding, factor: Array, axis: int) -> Encoding:
 
     Case 1  float32: the numbers themselves
     Case 2  one scale for each channel of the same axis, in float32: the scales
-    Case 3  everything else: a multiplication behind it
+    Case 3  a chain of convolutions along its outputs: the last one
+    Case 4  everything else: a multiplication behind it
     """
     factor = np.asarray(factor, np.float32)
     if isinstance(encoding, Float) and encoding.dtype == "float32":
@@ -66,6 +68,8 @@ def scale_channels(encoding: Encoding, factor: Array, axis: int) -> Encoding:
     if absorbs_factor(encoding, axis) and isinstance(encoding, Affine):
         scale = encoding.stored_scale.decode() * Affine.channels(factor, len(encoding.shape), axis)
         return replace(encoding, scale=scale)
+    if isinstance(encoding, ConvChain) and axis == 0:
+        return encoding.with_children((*encoding.factors[:-1], scale_channels(encoding.factors[-1], factor, 0)))
     return Scaled(encoding, factor, axis)
 
 
@@ -73,6 +77,8 @@ def absorbs_factor(encoding: Encoding, axis: int) -> bool:
     """Whether `scale_channels` along `axis` costs no bytes."""
     if isinstance(encoding, Float):
         return encoding.dtype == "float32"
+    if isinstance(encoding, ConvChain):
+        return axis == 0 and absorbs_factor(encoding.factors[-1], 0)
     if not isinstance(encoding, Affine) or encoding.block or encoding.scale_dtype != "float32":
         return False
     shape = encoding.stored_scale.shape

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.encoding import Affine, Codebook, Codes, Float, LowRank, Sparse
+from core.encoding import Affine, Codebook, Codes, Factored, Float, Sparse, Transformed
 from core.encoding.base import Array, Encoding
 from core.errors import LayerSkipped
-from core.methods.base import Context, require_finite
+from core.methods.base import Context, Memo, require_finite
+from core.model.layer import Kind
 
 CHUNK = 1 << 20
 """Weights that are worked on between two looks at the cancel flag; bounds the temporaries to some megabytes."""
@@ -28,8 +29,10 @@ def refuse_quantized(encoding: Encoding, advice: str) -> None:
 
 
 def refuse_low_rank(encoding: Encoding, advice: str) -> None:
-    """Raise LayerSkipped when the weight is already two factors."""
-    if isinstance(encoding, LowRank):
+    """Raise LayerSkipped when the weight is already factors, or coefficients."""
+    if isinstance(encoding, Transformed):
+        raise LayerSkipped(f"the weight is already stored as coefficients ({encoding.describe()})", do=advice)
+    if isinstance(encoding, Factored):
         raise LayerSkipped(f"the weight is already factorised ({encoding.describe()})", do=advice)
 
 
@@ -42,17 +45,39 @@ def leaf_values(leaf: Float, context: Context) -> Array:
     return values
 
 
+def factor_values(factor: Encoding, context: Context) -> Array:
+    """Float32 weights of a factor; LayerSkipped when it is stored as anything but floats, or not finite."""
+    if isinstance(factor, Float):
+        return leaf_values(factor, context)
+    raise LayerSkipped(f"a factor is stored as {factor.describe()}, which this method does not handle")
+
+
 def change_floats(encoding: Encoding, change: Callable[[Float], Encoding]) -> Encoding:
     """The same tree with every Float leaf changed. Raises LayerSkipped for a tree that holds anything else."""
     if isinstance(encoding, Float):
         return change(encoding)
     if isinstance(encoding, Sparse):
         return encoding if encoding.kept == 0 else encoding.with_values(change_floats(encoding.values, change))
-    if isinstance(encoding, LowRank):
-        return replace(
-            encoding, left=change_floats(encoding.left, change), right=change_floats(encoding.right, change)
-        )
+    if isinstance(encoding, Factored):
+        return encoding.with_children([change_floats(child, change) for child in encoding.children])
     raise LayerSkipped(f"the weight is stored as {encoding.describe()}, which this method does not handle")
+
+
+def coefficient_context(encoding: Transformed, context: Context) -> Context:
+    """The context in which the coefficients of a filtered weight are a layer of their own, to be quantized.
+
+    Basis functions stand in for output channels: coefficients of one function are alike, those of two are not. What
+    was measured of the weight's inputs says nothing of coefficients.
+    """
+    shape, functions = encoding.child.shape, encoding.function_axis
+    others = [axis for axis in range(len(shape)) if axis != functions]
+    inner = max(others, key=lambda axis: shape[axis], default=None)
+    layer = replace(
+        context.layer, kind=Kind.OTHER, shape=shape, output_axis=functions, input_axis=inner, groups=1, folds_norm=False
+    )
+    return replace(
+        context, layer=layer, memo=Memo(), inputs=None, why_no_inputs="the weight is stored as coefficients"
+    )
 
 
 def chunks(size: int, context: Context) -> Iterator[slice]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from core.encoding import Affine, Codes, Float, LowRank, Sparse
+from core.encoding import Affine, Codes, Factored, Float, Sparse
 from core.encoding.base import Array, Encoding, Shape
 from core.encoding.positions import gather
 from core.errors import LayerSkipped
 from core.methods._groups import Groups
 from core.methods._rounding import Levels, balance, output_axes
 from core.methods._scales import choose, encode
-from core.methods._structure import chunks, leaf_values, refuse_quantized
+from core.methods._structure import chunks, factor_values, leaf_values, refuse_quantized
 from core.methods.base import REBUILT, Context, Method, Role
 from core.methods.params import param
 from core.model.layer import Layer
@@ -91,13 +91,11 @@ class QuantizeAffine(Method):
             return _dense(leaf_values(encoding, context), layout, params, context)
         if isinstance(encoding, Sparse) and isinstance(encoding.values, Float):
             return _sparse(encoding, params, context)
-        if isinstance(encoding, LowRank) and isinstance(encoding.left, Float) and isinstance(encoding.right, Float):
-            left, right = leaf_values(encoding.left, context), leaf_values(encoding.right, context)
-            return replace(
-                encoding,
-                left=_dense(left, _plain_layout(params, outer=0, inner=1), params, context),
-                right=_dense(right, _plain_layout(params, outer=1, inner=0), params, context),
-            )
+        if isinstance(encoding, Factored):
+            return encoding.with_children([
+                _dense(factor_values(child, context), _plain_layout(params, outer, inner), params, context)
+                for child, (outer, inner) in zip(encoding.children, encoding.factor_axes, strict=True)
+            ])  # fmt: skip
         raise LayerSkipped(f"the weight is stored as {encoding.describe()}, which quantize does not handle")
 
     def label(self, params: AffineParams) -> str:
@@ -106,11 +104,11 @@ class QuantizeAffine(Method):
         return word + where[params.granularity]
 
 
-def _plain_layout(params: AffineParams, outer: int, inner: int) -> Layout:
-    """The layout of a matrix."""
+def _plain_layout(params: AffineParams, outer: tuple[int, ...], inner: int) -> Layout:
+    """The layout of a factor of a weight."""
     if params.granularity == "tensor":
         return Layout()
-    return Layout((outer,), inner, params.block) if params.granularity == "block" else Layout((outer,))
+    return Layout(outer, inner, params.block) if params.granularity == "block" else Layout(outer)
 
 
 def _automatic(layer: Layer, shape: Shape, axes: tuple[int, ...], inner: int, others: int) -> Layout:
