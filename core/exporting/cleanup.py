@@ -5,18 +5,44 @@ Case 2  Constant nodes become initializers, which say the same in some 30 bytes 
 Case 3  types that are stated twice: of stored tensors, which say theirs themselves
 Case 4  notes that exporters leave on nodes, values and graphs (where in the source code they came from): no runtime
         reads them. The model's own metadata and description stay.
+Case 5  small constants that are computed, and equal tensors that are stored twice (`constants`)
+Case 6  nodes and tensors that nothing uses
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 import onnx_ir as ir
 
-from core.encoding.counting import varint
+from core.exporting.constants import fold_constants, merge_identical
 from core.model.folding import Fold
-from core.model.graph import places, replace_stored, stored_tensors
+from core.model.graph import places, remove_unused, replace_stored, stored_tensors
+
+Done = Callable[[str], None]
+"""Told after each part of the clean-up, in words, with the graph as it is then."""
 
 INITIALIZERS_ALONE = 4
 """IR version from which an initializer need not be a graph input as well."""
+
+
+def clean_up(model: ir.Model, layers: Collection[str], done: Done = lambda what: None) -> None:
+    """Cases 2 to 6, in place. Folding batch norms (case 1) is the caller's, as it changes layers.
+
+    layers  names of tensors that may be stored in another way later: they stay as they are
+    """
+    remove_unused(model)
+    done("nodes and tensors that nothing uses removed")
+    strip_notes(model)
+    done("exporters' notes on nodes taken off")
+    lift_constants(model)
+    forget_types(model)
+    done("constants stored shorter, types said once")
+    folded = fold_constants(model, layers)
+    remove_unused(model)
+    done(f"{folded:,} constant computations done once and stored")
+    merged = merge_identical(model, layers)
+    done(f"{merged:,} tensors merged with equal ones")
 
 
 def apply_fold(fold: Fold, name: str) -> None:
@@ -46,16 +72,16 @@ def lift_constants(model: ir.Model) -> None:
     model.ir_version = max(model.ir_version, INITIALIZERS_ALONE)
 
 
-def strip_notes(model: ir.Model) -> int:
-    """Take exporters' notes off nodes, values and graphs (case 4); returns the bytes that they took in the file."""
-    saved = 0
+def strip_notes(model: ir.Model) -> None:
+    """Take exporters' notes off nodes, values and graphs (case 4)."""
     for place in places(model):
         for node in place.graph:
-            saved += _strip(node) + sum(_strip(value) for value in node.outputs)
+            for thing in (node, *node.outputs):
+                _strip(thing)
         values = [*place.graph.inputs, *place.graph.outputs]
         values += place.graph.initializers.values() if isinstance(place.graph, ir.Graph) else []
-        saved += sum(_strip(value) for value in values) + _strip(place.graph)
-    return saved
+        for thing in (*values, place.graph):
+            _strip(thing)
 
 
 def forget_types(model: ir.Model) -> None:
@@ -65,18 +91,6 @@ def forget_types(model: ir.Model) -> None:
             stored.value.type = stored.value.shape = None
 
 
-def _strip(thing: ir.Node | ir.Value | ir.Graph | ir.Function) -> int:
-    size = sum(
-        _field(_field(len(key.encode())) + _field(len(text.encode())), tag=2)
-        for key, text in thing.metadata_props.items()
-    )
+def _strip(thing: ir.Node | ir.Value | ir.Graph | ir.Function) -> None:
     thing.metadata_props.clear()
-    if thing.doc_string:
-        size += _field(len(thing.doc_string.encode()))
-        thing.doc_string = None
-    return size
-
-
-def _field(size: int, tag: int = 1) -> int:
-    """Bytes of a protobuf field whose content has `size` bytes."""
-    return tag + varint(size) + size
+    thing.doc_string = None

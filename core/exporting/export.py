@@ -14,7 +14,7 @@ from core.encoding import Encoding
 from core.errors import FeatherweightError
 from core.exporting.cut_check import check_rewriting
 from core.exporting.gate import gate
-from core.exporting.report import ExportReport, Saving
+from core.exporting.report import ExportReport
 from core.exporting.sizes import SizeModel
 from core.exporting.staging import Staging, check_target, staged
 from core.exporting.writer import Assembly, assemble, simulate
@@ -46,7 +46,7 @@ def export(
     model.release()  # the weights were read and compressed; the mapped file need not stay in memory
     assembly = assemble(rewritten, encodings, reporter.part(0.0, 0.3))
     written = {name: e for name, e in encodings.items() if name not in assembly.left and name not in assembly.folded}
-    sizes = SizeModel(rewritten)
+    sizes = SizeModel(rewritten, list_savings=True)
     predicted = sizes.predict({name: sizes.emitted(name, e) for name, e in written.items()})
     several = predicted > ONE_FILE_LIMIT
     if several:
@@ -112,7 +112,7 @@ def _check(
         checks=checks if graph_check is None else (*checks[:-1], graph_check, checks[-1]),
         parity=parity,
         compared_on=compared_on,
-        savings=_savings(model, assembly, sizes),
+        savings=sizes.savings,
         opset=(rewriting.original.opset, assembly.opset),
         changes=rewriting.lines,
         trouble=rewriting.trouble,
@@ -156,19 +156,3 @@ def _as_written(result: LayerResult, assembly: Assembly) -> LayerResult:
             result, encoding=None, steps=(), skipped=text, bytes_after=0, weight_sqnr_db=float("inf")
         )
     return dataclasses.replace(result, encoding=None)
-
-
-def _savings(model: Model, assembly: Assembly, sizes: SizeModel) -> tuple[Saving, ...]:
-    """What clean-up alone saved, by part."""
-    saved = []
-    if sizes.notes:
-        saved.append(Saving("exporter's notes on nodes taken off", sizes.notes))
-    rest = model.file_bytes - sizes.base - sizes.notes
-    norms = len(set(assembly.folded.values()))
-    if norms:
-        saved.append(
-            Saving(f"{norms} batch norms folded into the convolutions before them, constants stored shorter", rest)
-        )
-    elif rest > 0:
-        saved.append(Saving("constants stored shorter, unused tensors and repeated types removed", rest))
-    return tuple(saved)

@@ -18,7 +18,8 @@ from core.encoding import Encoding
 from core.encoding.emitter import EmittedNode, EmittedTensor, GraphEmitter
 from core.encoding.scaled import scale_channels
 from core.errors import FeatherweightError
-from core.exporting.cleanup import apply_fold, forget_types, lift_constants, strip_notes
+from core.exporting.cleanup import apply_fold, clean_up
+from core.exporting.constants import merge_identical
 from core.exporting.opset import default_opset, raise_opset
 from core.exporting.uses import rewrite_uses
 from core.model.folding import Fold, find_folds
@@ -50,9 +51,7 @@ def assemble(model: Model, encodings: Mapping[str, Encoding], reporter: Reporter
     graph = model.graph()
     graph, left = _fit_opset(graph, encodings)
     wanted = {name: encoding for name, encoding in encodings.items() if name not in left}
-    strip_notes(graph)
-    lift_constants(graph)
-    forget_types(graph)
+    clean_up(graph, {layer.name for layer in model.layers})
     names = _fresh_names(graph)
     folds = find_folds(graph)
     for fold in folds:
@@ -63,6 +62,7 @@ def assemble(model: Model, encodings: Mapping[str, Encoding], reporter: Reporter
     folded = _forgotten_norms(graph, folds, wanted)
     split = _emit_all(graph, wanted, names, left, reporter)
     remove_unused(graph)
+    merge_identical(graph)  # layers that were equal and are stored alike
     return Assembly(graph, default_opset(graph), left, folded, split)
 
 
