@@ -91,6 +91,34 @@ class CompressOutcome:
     calibrated_on: str = ""
 
 
+@dataclass(frozen=True)
+class MeasureSpec:
+    """What the steps of a recipe need to know of a model, and the folder to write it to (`preparing.Prepared.load`)."""
+
+    model_path: str
+    recipe_text: str
+    data_path: str
+    folder: str
+    seed: int = 0
+
+
+def measure_for_steps(spec: MeasureSpec, reporter: Reporter = SILENT) -> str:
+    """Measure on samples what the recipe's steps need, as `compress_file` does; returns which samples, in words.
+
+    Raises DataError or ModelFileError when the model does not run on them, and Cancelled.
+    """
+    from core.model.readers import open_model
+    from core.preparing import prepare
+    from core.recipe import Recipe
+
+    model = open_model(spec.model_path)
+    recipe = Recipe.parse(spec.recipe_text, model=model)
+    asked = CompressSpec(spec.model_path, spec.recipe_text, "", spec.data_path, spec.seed)
+    samples, _, words = _data(asked, model, recipe)
+    prepare(model, recipe, samples, reporter, seed=spec.seed).save(Path(spec.folder))
+    return words
+
+
 def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOutcome:
     """Compress a model by a recipe, export it through the gate, and compare it with the original.
 
@@ -161,7 +189,7 @@ def _measured(model: Model, target: Path, samples: Samples | None, limit: int, r
 def _data(spec: CompressSpec, model: Model, recipe: Recipe) -> tuple[Samples | None, Samples | None, str]:
     """Samples to calibrate on, samples to measure on, and what the first are, in words. Never the same ones twice."""
     from core.data import load_samples
-    from core.pipeline import works_from_samples
+    from core.preparing import works_from_samples
 
     measured = _samples(spec.data_path, model)
     if not works_from_samples(model, recipe):

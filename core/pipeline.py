@@ -19,13 +19,13 @@ from core.methods import registry
 from core.methods.base import Context, Memo, Method, Stage
 from core.model.layer import Kind, Layer
 from core.model.model import Model
+from core.preparing import Prepared, prepare, works_from_samples
 from core.progress import SILENT, Progress, Reporter
 from core.recipe import Recipe, Step
-from core.rewriting.rewrite import Rewriting, measure, rewrite
+from core.rewriting.rewrite import Rewriting
 
 if TYPE_CHECKING:
-    from core.analysis.calibration import Calibration
-    from core.data.layer_inputs import LayerInputs, Need
+    from core.data.layer_inputs import LayerInputs
     from core.data.samples import Samples
 
 _POLL = 0.05  # seconds between two looks at the cancel flag while layers are being worked on
@@ -183,60 +183,28 @@ def compress(
     interrupted: after a cancel its thread ends by itself, unseen.
     """
     start = time.perf_counter()
-    wants = works_from_samples(model, recipe)
-    first, second = (0.15, 0.4) if wants and samples is not None else (0.05, 0.05)
-    calibration = _calibration(model, samples) if wants else None
-    rewriting = rewrite(model, recipe, calibration, reporter.part(0.0, first), seed=seed)
-    if calibration is not None and rewriting.changes:
-        calibration = _calibration(rewriting.model, samples)
-    needs = {layer.name: _needs(recipe.steps_for(layer.name), Stage.WEIGHTS) for layer in rewriting.model.layers}
-    measure(calibration, needs, reporter.part(first, second))
-    jobs = _jobs(rewriting, recipe, calibration)
+    split = 0.4 if samples is not None and works_from_samples(model, recipe) else 0.05
+    prepared = prepare(model, recipe, samples, reporter.part(0.0, split), seed=seed)
+    rewriting = prepared.rewriting
+    jobs = _jobs(prepared, recipe)
     if workers is None:
         workers = min(_WORKERS, os.cpu_count() or 1)
-    results = _Run(rewriting, reporter.part(second, 1.0), on_layer, seed).all(jobs, workers)
+    results = _Run(rewriting, reporter.part(split, 1.0), on_layer, seed).all(jobs, workers)
     known = {result.name: result for result in results}
     layers = tuple(known.get(layer.name) or _gone(layer, recipe) for layer in model.layers)
     return Compression(layers, time.perf_counter() - start, rewriting)
 
 
-def _needs(steps: Iterable[Step], stage: Stage) -> frozenset[Need]:
-    methods = [(registry.by_key(step.method), step.params) for step in steps]
-    return frozenset(need for method, params in methods if method.stage is stage for need in method.needs(params))
-
-
-def works_from_samples(model: Model, recipe: Recipe) -> bool:
-    """Whether any step of the recipe needs to know what reaches the layers."""
-    if _needs(recipe.graph, Stage.GRAPH):
-        return True
-    return any(_needs(recipe.steps_for(layer.name), stage) for layer in model.layers for stage in Stage)
-
-
-def _calibration(model: Model, samples: Samples | None) -> Calibration | None:
-    from core.analysis.calibration import Calibration
-
-    return None if samples is None else Calibration(model, samples)
-
-
-def _jobs(rewriting: Rewriting, recipe: Recipe, calibration: Calibration | None) -> list[_Job]:
-    jobs = []
+def _jobs(prepared: Prepared, recipe: Recipe) -> list[_Job]:
+    rewriting, jobs = prepared.rewriting, []
     for layer in rewriting.model.layers:
-        name = layer.name
-        if name not in rewriting.original_layers:
+        original = rewriting.original_layers.get(layer.name)
+        if original is None:
             continue  # a tensor that a graph step made
-        steps = recipe.steps_for(name)
-        wanted = calibration is not None and bool(_needs(steps, Stage.WEIGHTS))
-        jobs.append(
-            _Job(
-                layer,
-                steps,
-                rewriting.original_layers[name],
-                rewriting.notes.get(name, ""),
-                rewriting.refused.get(name, ""),
-                calibration.layer(name) if wanted and calibration is not None else None,
-                calibration.why_not(name) if wanted and calibration is not None else "",
-            )
-        )
+        steps = recipe.steps_for(layer.name)
+        inputs, why_not = prepared.inputs(layer.name, steps)
+        notes = (rewriting.notes.get(layer.name, ""), rewriting.refused.get(layer.name, ""))
+        jobs.append(_Job(layer, steps, original, *notes, inputs, why_not))
     return jobs
 
 

@@ -10,22 +10,34 @@ from core.progress import Reporter
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    """It has no options of its own."""
+    parser.add_argument("--markdown", action="store_true", help="print the guide (docs/methods.md)")
 
 
 def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, Any], str]:
+    from core.method_guide import by_family, guide, layers_text, not_saved, step_text
+    from core.methods.base import Stage
     from core.methods.params import specs
     from core.methods.registry import all_methods, describe
 
+    data = {"methods": [describe(m) for m in all_methods()]}
+    if arguments.markdown:
+        return data, guide().rstrip()
     lines = []
-    for method in all_methods():
-        scheme = f" (scheme: {method.scheme})" if method.scheme else ""
-        lines.append(
-            f"{method.word}{scheme}: {method.title}, {method.family}\n  {method.summary}\n"
-            f"  saves {', '.join(method.saves)}; {method.costs}\n  source: {method.source}"
-        )
-        lines += [f"    {s.name} = {s.default}: {s.title}; {s.allowed()}" for s in specs(method.Params)]
-    return {"methods": [describe(m) for m in all_methods()]}, "\n".join(lines)
+    for family, methods in by_family():
+        lines.append(f"{family.upper()}")
+        for m in methods:
+            layers = "the graph" if m.stage is Stage.GRAPH else f"layers: {layers_text(m.kinds)}"
+            lines += [
+                f"{step_text(m)}: {m.title}",
+                f"  {m.summary}",
+                f"  saves {', '.join(m.saves)}; not {', '.join(not_saved(m)) or 'anything else'}. {m.costs}",
+                f"  choose it: {m.choose_when}",
+                f"  rather not: {m.avoid_when}",
+                f"  samples: {m.data}; {layers}; source: {m.source}",
+                *(f"    {s.name} = {s.default}: {s.title}; {s.allowed()}" for s in specs(m.Params)),
+            ]
+        lines.append("")
+    return data, "\n".join(lines).rstrip()
 
 
 COMMAND = Command("methods", "list the methods and their parameters", _arguments, _run)

@@ -31,13 +31,13 @@ def clean_up(model: ir.Model, layers: Collection[str], done: Done = lambda what:
 
     layers  names of tensors that may be stored in another way later: they stay as they are
     """
+    lift_constants(model)
+    forget_types(model)
+    done("constants stored shorter, types said once")
     remove_unused(model)
     done("nodes and tensors that nothing uses removed")
     strip_notes(model)
     done("exporters' notes on nodes taken off")
-    lift_constants(model)
-    forget_types(model)
-    done("constants stored shorter, types said once")
     folded = fold_constants(model, layers)
     remove_unused(model)
     done(f"{folded:,} constant computations done once and stored")

@@ -19,6 +19,9 @@ from core.model.graph import places, subgraphs
 LARGEST = 65_536
 """Bytes above which a computed constant is left to the runtime."""
 
+WORTH_MERGING = 1024
+"""Bytes of a part of a compressed weight from which an equal one is looked for."""
+
 _EXACT = frozenset({
     "Cast", "Concat", "ConstantOfShape", "Expand", "Flatten", "Gather", "Identity", "Range", "Reshape", "Shape", "Size",
     "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
@@ -46,13 +49,14 @@ def fold_constants(model: ir.Model, keep: Collection[str]) -> int:
     return gone
 
 
-def merge_identical(model: ir.Model, keep: Collection[str] = ()) -> int:
+def merge_identical(model: ir.Model, keep: Collection[str] = (), *, least: int = 0) -> int:
     """Let one stored tensor stand for all of the same graph with equal type, shape and content; returns how many went.
 
-    keep  names of tensors that are not looked at
+    keep   names of tensors that are not looked at
+    least  bytes below which tensors are not looked at
     """
     merged = 0
-    for graph, group in identical_tensors(model, keep):
+    for graph, group in identical_tensors(model, keep, least=least):
         first, *others = group
         for value in others:
             value.replace_all_uses_with(first)
@@ -61,7 +65,9 @@ def merge_identical(model: ir.Model, keep: Collection[str] = ()) -> int:
     return merged
 
 
-def identical_tensors(model: ir.Model, keep: Collection[str] = ()) -> list[tuple[ir.Graph, list[ir.Value]]]:
+def identical_tensors(
+    model: ir.Model, keep: Collection[str] = (), *, least: int = 0
+) -> list[tuple[ir.Graph, list[ir.Value]]]:
     """Groups of two or more stored tensors of one graph that are equal, those named in `keep` not looked at."""
     found = []
     for place in places(model):
@@ -70,7 +76,7 @@ def identical_tensors(model: ir.Model, keep: Collection[str] = ()) -> list[tuple
         alike: dict[tuple[Any, ...], list[ir.Value]] = {}
         for value in _free(place.graph, keep):
             tensor = value.const_value
-            if tensor is not None and tensor.dtype != ir.DataType.STRING:
+            if tensor is not None and tensor.dtype != ir.DataType.STRING and tensor.nbytes >= least:
                 alike.setdefault((tensor.dtype, tuple(tensor.shape.numpy())), []).append(value)
         for values in alike.values():
             if len(values) > 1:  # contents are read only where there is something to compare

@@ -46,7 +46,7 @@ def export(
     model.release()  # the weights were read and compressed; the mapped file need not stay in memory
     assembly = assemble(rewritten, encodings, reporter.part(0.0, 0.3))
     written = {name: e for name, e in encodings.items() if name not in assembly.left and name not in assembly.folded}
-    sizes = SizeModel(rewritten, list_savings=True)
+    sizes = SizeModel(rewritten)
     predicted = sizes.predict({name: sizes.emitted(name, e) for name, e in written.items()})
     several = predicted > ONE_FILE_LIMIT
     if several:
@@ -112,7 +112,7 @@ def _check(
         checks=checks if graph_check is None else (*checks[:-1], graph_check, checks[-1]),
         parity=parity,
         compared_on=compared_on,
-        savings=sizes.savings,
+        savings=SizeModel(rewriting.original, list_savings=True).savings,
         opset=(rewriting.original.opset, assembly.opset),
         changes=rewriting.lines,
         trouble=rewriting.trouble,

@@ -15,7 +15,7 @@ from core.encoding.counting import EmittedSize, graph_size, varint
 from core.encoding.emitter import GraphEmitter
 from core.encoding.scaled import scale_channels
 from core.exporting.cleanup import apply_fold, clean_up
-from core.exporting.constants import identical_tensors
+from core.exporting.constants import WORTH_MERGING, identical_tensors
 from core.exporting.opset import default_opset
 from core.exporting.report import Saving
 from core.exporting.uses import extra_bytes
@@ -53,7 +53,7 @@ class SizeModel:
 
     def __init__(self, model: Model, *, list_savings: bool = False) -> None:
         graph = model.graph()
-        sizes = [graph_bytes(graph)] if list_savings else []
+        sizes = [model.file_bytes]
         parts: list[str] = []
 
         def done(what: str) -> None:
@@ -78,7 +78,7 @@ class SizeModel:
         self._scopes = {name: s.place.scope for name, s in stored.items()}
         self._name_lengths = {name: len(str(s.value.name).encode()) for name, s in stored.items()}
         names = {s.value: name for name, s in stored.items()}
-        self._twins = [[names[value] for value in group] for _, group in identical_tensors(graph)]
+        self._twins = [[names[value] for value in group] for _, group in identical_tensors(graph, least=WORTH_MERGING)]
         self.base = sizes[-1] if list_savings else graph_bytes(graph)
 
     def emitted(self, name: str, encoding: Encoding) -> LayerSize:

@@ -19,7 +19,7 @@ from core.encoding.emitter import EmittedNode, EmittedTensor, GraphEmitter
 from core.encoding.scaled import scale_channels
 from core.errors import FeatherweightError
 from core.exporting.cleanup import apply_fold, clean_up
-from core.exporting.constants import merge_identical
+from core.exporting.constants import WORTH_MERGING, merge_identical
 from core.exporting.opset import default_opset, raise_opset
 from core.exporting.uses import rewrite_uses
 from core.model.folding import Fold, find_folds
@@ -62,7 +62,7 @@ def assemble(model: Model, encodings: Mapping[str, Encoding], reporter: Reporter
     folded = _forgotten_norms(graph, folds, wanted)
     split = _emit_all(graph, wanted, names, left, reporter)
     remove_unused(graph)
-    merge_identical(graph)  # layers that were equal and are stored alike
+    merge_identical(graph, least=WORTH_MERGING)  # layers that were equal and are stored alike
     return Assembly(graph, default_opset(graph), left, folded, split)
 
 

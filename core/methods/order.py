@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.methods.base import Described, Method, Role, Stage
 
-_MAY_FOLLOW: dict[Role, frozenset[Role]] = {
+MAY_FOLLOW: dict[Role, frozenset[Role]] = {
     Role.CUT: frozenset({Role.CUT}),
     Role.FACTOR: frozenset({Role.CUT}),
     Role.FILTER: frozenset({Role.CUT}),
@@ -14,6 +14,8 @@ _MAY_FOLLOW: dict[Role, frozenset[Role]] = {
     Role.FLOAT: frozenset({Role.CUT, Role.FACTOR, Role.FILTER, Role.PRUNE}),
     Role.QUANTIZE: frozenset({Role.CUT, Role.FACTOR, Role.FILTER, Role.PRUNE, Role.FLOAT}),
 }
+"""{role: roles that may stand before it}"""
+
 _DONE = {
     Role.CUT: "its channels are already cut",
     Role.FACTOR: "the weight is already factorised",
@@ -34,10 +36,10 @@ def why_not_after(method: Described, before: Sequence[Described]) -> str:
     if method.stage is Stage.GRAPH:
         return f"{method.word} changes the graph; it belongs under graph, not among a layer's steps"
     for earlier in before:
-        if role(earlier) not in _MAY_FOLLOW[role(method)]:
+        if role(earlier) not in MAY_FOLLOW[role(method)]:
             advice = (
                 f"use {earlier.word} once" if role(earlier) is role(method) else
-                f"put {method.word} before {earlier.word}" if role(method) in _MAY_FOLLOW[role(earlier)] else
+                f"put {method.word} before {earlier.word}" if role(method) in MAY_FOLLOW[role(earlier)] else
                 f"use {earlier.word} or {method.word}, not both"
             )
             return f"{_DONE[role(earlier)]}; {advice}"
