@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ from core.rewriting.rewrite import Rewriting, measure, rewrite
 
 if TYPE_CHECKING:
     from core.analysis.calibration import Calibration
+    from core.analysis.preview import Start
     from core.data.layer_inputs import LayerInputs, Need
     from core.data.samples import Samples
+    from core.model.layer import Layer
     from core.model.model import Model
     from core.recipe import Recipe, Step
 
@@ -40,6 +43,22 @@ class Prepared:
         if self.after is None or not needs(steps, Stage.WEIGHTS):
             return None, ""
         return self.after.layer(name), self.after.why_not(name)
+
+    def start(self, name: str, steps: Iterable[Step]) -> Start | None:
+        """What a preview of the layer starts from; None when the rewritten model no longer has it."""
+        from core.analysis.preview import Start
+
+        layer = self.layers.get(name)
+        if layer is None:
+            return None
+        model, rewriting = self.rewriting.model, self.rewriting
+        note = rewriting.notes.get(name, "") or rewriting.refused.get(name, "")
+        return Start(layer, model.weight(name), model.encoding(name), *self.inputs(name, steps), note)
+
+    @cached_property
+    def layers(self) -> dict[str, Layer]:
+        """Layers of the rewritten model by name."""
+        return {layer.name: layer for layer in self.rewriting.model.layers}
 
     def save(self, folder: Path) -> None:
         """Write the measurements into a folder, for `load` in another process."""

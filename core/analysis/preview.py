@@ -13,12 +13,13 @@ from core.analysis.histogram import Histogram, histogram
 from core.analysis.metrics import SqnrSum
 from core.analysis.statistics import Statistics, statistics
 from core.encoding.base import Array, Encoding
-from core.methods.base import Context, Memo
+from core.methods.base import Context, Memo, Stage
 from core.methods.registry import by_key
 from core.model.layer import Layer
 from core.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
+    from core.data.layer_inputs import LayerInputs
     from core.recipe import Step  # noqa: TID251  a type only; see `preview`
 
 BINS = 129
@@ -37,8 +38,10 @@ class LayerPreview:
     ranges           (minimum, maximum), before and after; NaN when no weight is finite
     bytes_before, bytes_after   of tensor data, exact, as in `pipeline.LayerResult`
     file_before, file_after     with names and nodes: what the layer adds to the file (predicted)
-    weight_sqnr_db   inf when unchanged
+    file_cut         as `file_before`, of the layer as channel cuts leave it: what the steps of its weight start from
+    weight_sqnr_db   inf when unchanged; weights of channels that are cut count as zero
     seconds          what this preview took
+    note             what channel cuts did to the layer, or why its own cut cannot be done, in words, or ""
     """
 
     name: str
@@ -55,8 +58,10 @@ class LayerPreview:
     bytes_after: int
     file_before: int
     file_after: int
+    file_cut: int
     weight_sqnr_db: float
     seconds: float
+    note: str = ""
 
     @property
     def n_levels(self) -> int | None:
@@ -74,6 +79,23 @@ class _Changed:
     sqnr_db: float
 
 
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What the steps of a weight start from, where channels were cut or samples were measured.
+
+    layer, weight, encoding  of the rewritten model
+    inputs, why_no_inputs    as in `methods.base.Context`
+    note                     as in LayerPreview
+    """
+
+    layer: Layer
+    weight: Array
+    encoding: Encoding
+    inputs: LayerInputs | None = None
+    why_no_inputs: str = ""
+    note: str = ""
+
+
 def preview(
     layer: Layer,
     original: Array,
@@ -83,6 +105,7 @@ def preview(
     opset: int,
     *,
     reporter: Reporter = SILENT,
+    start: Start | None = None,
 ) -> LayerPreview:
     """What `steps` make of one layer.
 
@@ -90,6 +113,7 @@ def preview(
     encoding   the layer as stored (Model.encoding)
     memo       kept by the caller while the layer is shown, so that a moved slider repeats only what it changes
     opset      of the model; an encoding that needs a higher one is counted at that
+    start      what the steps start from, when that is not the layer as it is and without samples
 
     Not to be called in the kernels' thread pool. Raises Cancelled; a step that cannot be applied is told in `skipped`.
     """
@@ -98,15 +122,20 @@ def preview(
 
     started = time.perf_counter()
     before: Statistics = memo.of("preview:statistics", original, lambda: statistics(original, BINS))
+    given = start or Start(layer, original, encoding)
+    is_cut = given.layer.shape != layer.shape
     found, skipped = None, ""
-    if steps:
-        found, skipped = apply_steps(layer, encoding, steps, Context(layer, memo, reporter=reporter))
-    if found is not None:
-        skipped = too_large(found, layer, opset)
-        found = None if skipped else found
+    if any(by_key(step.method).stage is Stage.WEIGHTS for step in steps):
+        context = Context(given.layer, memo, 0, reporter, given.inputs, given.why_no_inputs, opset)
+        found, skipped = apply_steps(given.layer, given.encoding, steps, context)
+        if found is not None:
+            skipped = too_large(found, given.layer, opset)
+            found = None if skipped else found
+    if found is None and is_cut:
+        found = given.encoding
     reporter.check()
-    changed = None if found is None else _measure(original, found, before)
-    file_before = bytes_in_file(encoding, layer, opset)
+    changed = None if found is None else _measure(original, given.weight, found, before)
+    file_before, file_cut = (bytes_in_file(*pair, opset) for pair in ((encoding, layer), (given.encoding, given.layer)))
     span = (before.minimum, before.maximum)
     return LayerPreview(
         name=layer.name,
@@ -120,15 +149,18 @@ def preview(
         range_before=span,
         range_after=(changed.minimum, changed.maximum) if changed else span,
         bytes_before=layer.nbytes,
-        bytes_after=found.nbytes if found else layer.nbytes,
+        bytes_after=found.nbytes if found else given.layer.nbytes,
         file_before=file_before,
-        file_after=bytes_in_file(found, layer, opset) if found else file_before,
+        file_after=bytes_in_file(found, given.layer, opset) if found else file_cut,
+        file_cut=file_cut,
         weight_sqnr_db=changed.sqnr_db if changed else float("inf"),
         seconds=time.perf_counter() - started,
+        note=given.note,
     )
 
 
-def _measure(original: Array, found: Encoding, before: Statistics) -> _Changed:
+def _measure(original: Array, start: Array, found: Encoding, before: Statistics) -> _Changed:
+    """original: the whole weight; start: what channel cuts left of it."""
     from core.kernels import flat_float32
     from core.kernels.compare import squares
     from core.kernels.moments import moments
@@ -137,5 +169,9 @@ def _measure(original: Array, found: Encoding, before: Statistics) -> _Changed:
     m = moments(flat_float32(decoded))
     shared = before.histogram
     picture = histogram(decoded, shared.low, shared.high, shared.bins)
-    sqnr_db = SqnrSum(*squares(original, decoded)).db
+    signal, error = squares(start, decoded)
+    removed = 0.0
+    if start.shape != original.shape:
+        removed = max(0.0, squares(original, original)[0] - signal)
+    sqnr_db = SqnrSum(signal + removed, error + removed).db
     return _Changed(picture, m.minimum, m.maximum, m.zeros, sqnr_db)
