@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,13 +37,13 @@ class Prepared:
     before: Calibration | None = None
     after: Calibration | None = None
 
-    def inputs(self, name: str, steps: Iterable[Step]) -> tuple[LayerInputs | None, str]:
+    def inputs(self, name: str, steps: tuple[Step, ...]) -> tuple[LayerInputs | None, str]:
         """What is known of a layer's inputs, if its steps ask for it; and why nothing is though it could be, or ""."""
         if self.after is None or not needs(steps, Stage.WEIGHTS):
             return None, ""
         return self.after.layer(name), self.after.why_not(name)
 
-    def start(self, name: str, steps: Iterable[Step]) -> Start | None:
+    def start(self, name: str, steps: tuple[Step, ...]) -> Start | None:
         """What a preview of the layer starts from; None when the rewritten model no longer has it."""
         from core.analysis.preview import Start
 
@@ -82,7 +81,8 @@ class Prepared:
         return cls(rewriting, before, Calibration.load(folder / _AFTER, rewriting.model) if there else None)
 
 
-def needs(steps: Iterable[Step], stage: Stage) -> frozenset[Need]:
+@lru_cache(maxsize=256)
+def needs(steps: tuple[Step, ...], stage: Stage) -> frozenset[Need]:
     """What the steps of one stage need to know."""
     methods = [(registry.by_key(step.method), step.params) for step in steps]
     return frozenset(need for method, params in methods if method.stage is stage for need in method.needs(params))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,20 @@ from PySide6.QtCore import QTimer
 
 from core.errors import FeatherweightError
 from core.progress import Progress, Reporter
+from gui.preparation import MEASURE, PREPARE, Preparation
 from gui.tasks import AFTER_PAINT_MS
 from gui.worker import PROGRESS_INTERVAL
 
 if TYPE_CHECKING:
     from core.analysis.preview import LayerPreview
     from core.analysis.statistics import Statistics
+    from core.model.layer import Layer
     from core.model.model import Model
+    from core.preparing import Prepared
     from core.recipe import Recipe
     from gui.session import Session
 
-STATISTICS, PREVIEWS, PREDICTION = "statistics", "previews", "prediction"
+STATISTICS, PREVIEWS = "statistics", "previews"
 """Keys of the tasks."""
 _DELAY_MS = 120
 """Rest after an edit before the plan is computed anew; the lens shows the selected layer at once by itself."""
@@ -30,21 +34,23 @@ _DELAY_MS = 120
 class Derived:
     """Statistics and previews by layer name, kept up to date on behalf of the session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, work_folder: Path) -> None:
         self._session = session
+        self.preparation = Preparation(session, work_folder, self._prepared)
         self._statistics: dict[str, Statistics] = {}
         self._previews: dict[str, LayerPreview] = {}
         self._waiting: dict[str, None] = {}  # layers whose preview is out of date, in order
-        self._base_bytes: int | None = None
+        self._seen: Prepared | None = None  # the preparation that the previews were made from
         self._delay = QTimer(session, singleShot=True, interval=_DELAY_MS)
         self._delay.timeout.connect(self._start_previews)
 
     @property
     def predicted_bytes(self) -> int | None:
         """Size of the exported file by the recipe; None while something of it is still being computed."""
-        if self._base_bytes is None or self._waiting:
+        base = self.preparation.base_bytes
+        if base is None or self._waiting or self._session.running(PREPARE) or self._session.running(MEASURE):
             return None
-        return self._base_bytes + sum(p.file_after - p.file_before for p in self._previews.values())
+        return base + sum(p.file_after - p.file_cut for p in self._previews.values())
 
     @property
     def statistics(self) -> Mapping[str, Statistics]:
@@ -56,7 +62,8 @@ class Derived:
 
     def clear(self) -> None:
         self._delay.stop()
-        self._statistics, self._previews, self._waiting, self._base_bytes = {}, {}, {}, None
+        self._statistics, self._previews, self._waiting, self._seen = {}, {}, {}, None
+        self.preparation.clear()
 
     def start_statistics(self, model: Model) -> None:
         """Compute all statistics, which arrive in groups, at most 30 times a second; then foretell the bare size.
@@ -74,23 +81,14 @@ class Derived:
 
         def done(found: dict[str, Statistics]) -> None:
             take(found)
-            self._start_prediction(model)
+            self._start_previews()
 
         def failed(error: FeatherweightError) -> None:
             self._session.failed.emit(error)
-            self._start_prediction(model)
+            self._start_previews()
 
         self._session.tasks.thread(STATISTICS, _statistics, model, progress=progress, done=done, failed=failed,
                                    delay_ms=AFTER_PAINT_MS)
-
-    def _start_prediction(self, model: Model) -> None:
-        """Foretell the size of an export without any steps: what clean-up alone would give."""
-
-        def foretold(nbytes: int) -> None:
-            self._base_bytes = nbytes
-            self._session.previewsChanged.emit(())
-
-        self._session.tasks.thread(PREDICTION, _base_bytes, model, done=foretold)
 
     def start_previews(self, names: Iterable[str]) -> None:
         """The steps of these layers changed: compute what they do, a moment later, so that a drag is not in the way.
@@ -109,11 +107,33 @@ class Derived:
         if self._waiting:
             self._delay.start()
 
+    def follow_data(self) -> None:
+        """Other samples: steps that work from them do other things."""
+        self._delay.start()
+
     def _start_previews(self) -> None:
+        model, recipe = self._session.model, self._session.recipe
+        if model is not None and recipe is not None and self.preparation.follow(model, recipe):
+            self._run_previews(model, recipe)
+
+    def _prepared(self) -> None:
+        """The preparation has arrived: what depends on it is out of date."""
         model, recipe = self._session.model, self._session.recipe
         if model is None or recipe is None:
             return
+        current = self.preparation.current
+        if current is not self._seen:
+            names = [layer.name for layer in model.layers if recipe.steps_for(layer.name) or is_cut(layer, current)]
+            gone = tuple(name for name in self._previews if name not in names)
+            for name in gone:
+                del self._previews[name]
+            self._waiting.update(dict.fromkeys(names))
+            self._seen = current
+            self._session.preparedChanged.emit()
+            self._session.previewsChanged.emit(gone)
+        self._run_previews(model, recipe)
 
+    def _run_previews(self, model: Model, recipe: Recipe) -> None:
         def take(found: dict[str, LayerPreview]) -> None:
             self._previews.update(found)
             for name in found:
@@ -124,26 +144,29 @@ class Derived:
             if progress.part:
                 take(progress.part)
 
-        self._session.tasks.thread(PREVIEWS, _previews, model, recipe, tuple(self._waiting), progress=progress,
-                                   done=take)
+        self._session.tasks.thread(PREVIEWS, _previews, model, recipe, tuple(self._waiting), self.preparation.current,
+                                   progress=progress, done=take)
 
 
-def _base_bytes(model: Model, reporter: Reporter) -> int:
-    from core.exporting.sizes import SizeModel
+def is_cut(layer: Layer, prepared: Prepared | None) -> bool:
+    """Whether channel cuts change the layer's weight."""
+    if prepared is None or layer.name not in prepared.layers:
+        return False
+    return prepared.layers[layer.name].shape != layer.shape
 
-    reporter.check()
-    return SizeModel(model).base
 
-
-def _previews(model: Model, recipe: Recipe, names: tuple[str, ...], reporter: Reporter) -> dict[str, LayerPreview]:
+def _previews(
+    model: Model, recipe: Recipe, names: tuple[str, ...], prepared: Prepared | None, reporter: Reporter
+) -> dict[str, LayerPreview]:
     from core.analysis.preview import preview
     from core.methods.base import Memo
 
     group = _Group(reporter)
     for name in names:
-        layer = model.layer(name)
-        group.add(name, preview(layer, model.weight(name), model.encoding(name), recipe.steps_for(name), Memo(),
-                                model.opset, reporter=reporter.part(0.0, 0.0)))
+        layer, steps = model.layer(name), recipe.steps_for(name)
+        start = prepared.start(name, steps) if prepared is not None else None
+        group.add(name, preview(layer, model.weight(name), model.encoding(name), steps, Memo(), model.opset,
+                                reporter=reporter.part(0.0, 0.0), start=start))
     return group.take()
 
 

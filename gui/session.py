@@ -15,8 +15,9 @@ from PySide6.QtGui import QUndoStack
 
 from core.errors import FeatherweightError
 from gui.commands import SetRecipe
-from gui.derived import PREDICTION, PREVIEWS, STATISTICS, Derived
+from gui.derived import PREVIEWS, STATISTICS, Derived
 from gui.loading import read_model, read_samples, write_recipe
+from gui.preparation import MEASURE, PREPARE
 from gui.result import Result
 from gui.runs import COMPRESS, EXPORT, Runs
 from gui.tasks import Tasks
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from core.data.samples import Samples
     from core.jobs import CompressOutcome
     from core.model.model import Model
+    from core.preparing import Prepared
     from core.recipe import Recipe, Step
 
 OPEN, DATA, SAVE = "open", "data", "save"
@@ -41,6 +43,7 @@ class Session(QObject):
     statisticsChanged   (names) statistics of these layers arrived
     recipeChanged       (names) the steps of these layers changed
     previewsChanged     (names) what the plan does to these layers arrived, or is gone
+    preparedChanged     graph and channel steps were carried out, or what steps need was measured (see `prepared`)
     selectionChanged    other layers are selected
     dataChanged         samples were loaded or dropped
     resultChanged       a compression finished, was dropped, or no longer fits what is set (see `result_current`)
@@ -57,6 +60,7 @@ class Session(QObject):
     statisticsChanged = Signal(tuple)
     recipeChanged = Signal(tuple)
     previewsChanged = Signal(tuple)
+    preparedChanged = Signal()
     selectionChanged = Signal()
     dataChanged = Signal()
     resultChanged = Signal()
@@ -80,7 +84,7 @@ class Session(QObject):
         self._recipe: Recipe | None = None
         self._recipe_path: Path | None = None
         self._selection: tuple[str, ...] = ()
-        self._derived = Derived(self)
+        self._derived = Derived(self, work_folder)
         self._samples: Samples | None = None
         self._data_path: Path | None = None
         self._result: Result | None = None
@@ -124,6 +128,16 @@ class Session(QObject):
         return self._derived.predicted_bytes
 
     @property
+    def prepared(self) -> Prepared | None:
+        """What the plan's graph and channel steps and the samples make of the model; None without such steps."""
+        return self._derived.preparation.current
+
+    @property
+    def measuring(self) -> bool:
+        """Whether samples are being run for steps that need them."""
+        return self._derived.preparation.measuring
+
+    @property
     def samples(self) -> Samples | None:
         return self._samples
 
@@ -155,8 +169,7 @@ class Session(QObject):
     @property
     def has_steps(self) -> bool:
         """Whether the recipe does anything at all."""
-        recipe = self._recipe
-        return recipe is not None and bool(recipe.defaults or any(steps for _, steps in recipe.layers))
+        return self._recipe is not None and not self._recipe.does_nothing
 
     @property
     def edited(self) -> bool:
@@ -208,7 +221,7 @@ class Session(QObject):
         self._reset(None, None)
 
     def _put_model(self, model: Model, recipe: Recipe) -> None:
-        for key in (STATISTICS, PREDICTION, DATA, PREVIEWS, COMPRESS, EXPORT):
+        for key in (STATISTICS, MEASURE, PREPARE, DATA, PREVIEWS, COMPRESS, EXPORT):
             self.tasks.cancel(key)
         self._reset(model, recipe)
         self._derived.start_statistics(model)
@@ -329,6 +342,7 @@ class Session(QObject):
         def loaded(samples: Samples) -> None:
             current = self.result_current
             self._samples, self._data_path = samples, Path(path)
+            self._derived.follow_data()
             self.dataChanged.emit()
             if current:
                 self.resultChanged.emit()

@@ -59,7 +59,12 @@ def find(word: str, scheme: str | None = None) -> Described:
 
 def by_key(key: str) -> Described:
     """The method whose `key` this is ("quantize:codebook"); KeyError otherwise."""
-    return next(m for m in all_methods() if m.key == key)
+    return _by_key()[key]
+
+
+@cache
+def _by_key() -> dict[str, Described]:
+    return {method.key: method for method in all_methods()}
 
 
 def describe(method: Described) -> dict[str, Any]:

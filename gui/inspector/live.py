@@ -18,13 +18,15 @@ from gui.tasks import AFTER_PAINT_MS
 
 if TYPE_CHECKING:
     from core.analysis.channels import ChannelRanges
-    from core.analysis.preview import LayerPreview
+    from core.analysis.preview import LayerPreview, Start
     from core.analysis.spectra import FrequencyEnergy, Spectrum
     from core.analysis.statistics import Statistics
+    from core.data.layer_inputs import Need
     from core.encoding.base import Array, Encoding
     from core.methods.base import Memo
     from core.model.layer import Layer
     from core.model.model import Model
+    from core.preparing import Prepared
     from core.recipe import Step
     from gui.session import Session
 
@@ -89,6 +91,7 @@ class LiveLayer(QObject):
         session.selectionChanged.connect(self._start)
         session.recipeChanged.connect(self._take_recipe)
         session.statisticsChanged.connect(self._take_statistics)
+        session.preparedChanged.connect(self._take_preparation)
         self._start()
 
     @classmethod
@@ -164,9 +167,15 @@ class LiveLayer(QObject):
         self._session.tasks.thread(key, function, work, *args, coalesce=True, delay_ms=delay_ms, done=take,
                                    failed=failed)
 
+    def _take_preparation(self) -> None:
+        self._ask_preview()
+        if self._wants_details:
+            self._rest.start()
+
     def _ask_preview(self, delay_ms: int = 0) -> None:
         if self._shown is not None:
-            self._ask(PREVIEW, _preview, self._shown.steps, done=self._take_preview, delay_ms=delay_ms)
+            self._ask(PREVIEW, _preview, self._shown.steps, self._session.prepared, done=self._take_preview,
+                      delay_ms=delay_ms)
 
     def _take_preview(self, preview: LayerPreview) -> None:
         if self._shown is None:
@@ -177,7 +186,7 @@ class LiveLayer(QObject):
 
     def _ask_channels(self) -> None:
         if self._shown is not None and self._wants_details:
-            self._ask(CHANNELS, _channels, self._shown.steps, done=self._take_channels)
+            self._ask(CHANNELS, _channels, self._shown.steps, self._session.prepared, done=self._take_channels)
 
     def _take_channels(self, channels: tuple[ChannelRanges, ChannelRanges | None]) -> None:
         if self._shown is not None:
@@ -206,6 +215,7 @@ class _Work:
         self.model, self.layer = model, layer
         self._memo: Memo | None = None
         self._read: tuple[Array, Encoding] | None = None
+        self._start: tuple[Prepared, frozenset[Need], Start | None] | None = None
 
     @property
     def memo(self) -> Memo:
@@ -221,16 +231,29 @@ class _Work:
             self._read = self.model.weight(self.layer.name), self.model.encoding(self.layer.name)
         return self._read
 
+    def start(self, steps: tuple[Step, ...], prepared: Prepared | None) -> Start | None:
+        """What cuts and samples leave of the layer, made once: its weight stays the same memory for the memo."""
+        from core.methods.base import Stage
+        from core.preparing import needs
 
-def _preview(work: _Work, steps: tuple[Step, ...], reporter: Reporter) -> LayerPreview:
+        if prepared is None:
+            return None
+        wanted = needs(steps, Stage.WEIGHTS)
+        if self._start is None or self._start[0] is not prepared or self._start[1] != wanted:
+            self._start = (prepared, wanted, prepared.start(self.layer.name, steps))
+        return self._start[2]
+
+
+def _preview(work: _Work, steps: tuple[Step, ...], prepared: Prepared | None, reporter: Reporter) -> LayerPreview:
     from core.analysis.preview import preview
 
     weight, encoding = work.read()
-    return preview(work.layer, weight, encoding, steps, work.memo, work.model.opset, reporter=reporter)
+    start = work.start(steps, prepared)
+    return preview(work.layer, weight, encoding, steps, work.memo, work.model.opset, reporter=reporter, start=start)
 
 
 def _channels(
-    work: _Work, steps: tuple[Step, ...], reporter: Reporter
+    work: _Work, steps: tuple[Step, ...], prepared: Prepared | None, reporter: Reporter
 ) -> tuple[ChannelRanges, ChannelRanges | None]:
     from core.analysis.channels import channel_ranges
     from core.methods.base import Context
@@ -239,9 +262,14 @@ def _channels(
     weight, encoding = work.read()
     axis = work.layer.output_axis
     before: ChannelRanges = work.memo.of("channels", weight, lambda: channel_ranges(weight, axis))
-    if not steps:
+    start = work.start(steps, prepared)
+    if not steps and start is None:
         return before, None
-    found, _skipped = apply_steps(work.layer, encoding, steps, Context(work.layer, work.memo, reporter=reporter))
+    context = Context(work.layer, work.memo, reporter=reporter, opset=work.model.opset)
+    if start is not None:
+        context = replace(context, layer=start.layer, inputs=start.inputs, why_no_inputs=start.why_no_inputs)
+        encoding = start.encoding
+    found, _skipped = apply_steps(context.layer, encoding, steps, context)
     reporter.check()
     return before, channel_ranges(found.decode(), axis) if found is not None else None
 

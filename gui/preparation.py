@@ -1,0 +1,146 @@
+"""What the plan's steps start from: the graph as graph and channel steps leave it, and what samples tell of the layers.
+
+Kept up to date on behalf of `Derived`: measuring runs in the worker process and leaves a file, the rest in a thread.
+A plan that changes no graph and needs no samples has no preparation and waits for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import FeatherweightError
+from core.progress import Reporter
+
+if TYPE_CHECKING:
+    from core.model.model import Model
+    from core.preparing import Prepared
+    from core.recipe import Recipe
+    from gui.session import Session
+
+MEASURE, PREPARE = "measure", "prepare"
+"""Keys of the tasks."""
+
+
+class Preparation:
+    """The `Prepared` of the recipe in force.
+
+    current     None without a preparation, or while there is none for the graph and channel steps in force
+    base_bytes  size of an export without any steps of weights; None while it is not known
+    measuring   whether samples are being run: what steps miss now they may have in a moment
+    """
+
+    def __init__(self, session: Session, work_folder: Path, ready: Callable[[], None]) -> None:
+        self._session, self._ready = session, ready
+        self._folder = work_folder / f"measured-{os.getpid()}"
+        self._runs = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Another model, or none."""
+        self.current: Prepared | None = None
+        self.base_bytes: int | None = None
+        self.measuring = False
+        self._structure: Any = ()
+        self._needs: Any = ()
+        self._wanted: Any = None
+        self._where: Path | None = None
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def fits(self, recipe: Recipe) -> bool:
+        """Whether `current` is of the recipe's graph and channel steps."""
+        return self._structure == structure(self._session.model, recipe)
+
+    def follow(self, model: Model, recipe: Recipe) -> bool:
+        """The recipe, the model or the data changed. True when all is there already; else `ready` is called later."""
+        wanted = structure(model, recipe), self._asks(model, recipe)
+        if self.base_bytes is not None and wanted == (self._structure, self._needs):
+            for key in (MEASURE, PREPARE):
+                self._session.tasks.cancel(key)
+            self.measuring = False
+            return True
+        if wanted == self._wanted and (self._session.running(MEASURE) or self._session.running(PREPARE)):
+            return False
+        self._wanted = wanted
+        if wanted[1] and wanted[1] != self._needs:
+            self._measure(model, recipe, wanted)
+        else:
+            self._prepare(model, recipe, wanted, self._where if wanted[1] else None)
+        return False
+
+    def _asks(self, model: Model, recipe: Recipe) -> tuple[Any, ...]:
+        """What has to be measured, as a key: nothing without data."""
+        from core.methods.base import Stage
+        from core.preparing import needs, works_from_samples
+
+        path = self._session.data_path
+        if path is None or not works_from_samples(model, recipe):
+            return ()
+        by_layer = ((layer.name, *(needs(recipe.steps_for(layer.name), stage) for stage in Stage))
+                    for layer in model.layers)
+        # Where channels are cut, other inputs reach the layers behind: what was measured before is of no use.
+        return path, structure(model, recipe), tuple(entry for entry in by_layer if any(entry[1:]))
+
+    def _measure(self, model: Model, recipe: Recipe, wanted: Any) -> None:
+        from core.jobs import MeasureSpec, measure_for_steps
+
+        self._runs += 1
+        folder = self._folder / str(self._runs)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.measuring = True
+
+        def done(_words: str) -> None:
+            self.measuring = False
+            self._where = folder
+            self._prepare(model, recipe, wanted, folder)
+
+        def failed(error: FeatherweightError) -> None:
+            self.measuring = False
+            self._session.failed.emit(error)
+            self._prepare(model, recipe, (wanted[0], wanted[1]), None)
+
+        spec = MeasureSpec(str(model.path), recipe.dump(), str(self._session.data_path), str(folder))
+        self._session.tasks.process(MEASURE, measure_for_steps, spec, title="Running samples for the steps that need "
+                                    "them", done=done, failed=failed)
+
+    def _prepare(self, model: Model, recipe: Recipe, wanted: Any, folder: Path | None) -> None:
+        def done(found: tuple[Prepared | None, int]) -> None:
+            self.current, self.base_bytes = found
+            self._structure, self._needs = wanted
+            self._ready()
+
+        def failed(error: FeatherweightError) -> None:
+            self._session.failed.emit(error)
+            self.current, self._structure, self._needs = None, wanted[0], wanted[1]
+            self._ready()
+
+        plain = not wanted[0] and not wanted[1]
+        self._session.tasks.thread(PREPARE, _prepared, model, None if plain else recipe, folder, done=done,
+                                   failed=failed)
+
+
+def structure(model: Model | None, recipe: Recipe | None) -> tuple[Any, ...]:
+    """The graph and channel steps of a recipe, as a key; () when there are none."""
+    if model is None or recipe is None:
+        return ()
+    from core.rewriting.rewrite import channel_step
+
+    cuts = ((layer.name, channel_step(recipe.steps_for(layer.name))) for layer in model.layers)
+    found = tuple((name, step) for name, step in cuts if step is not None)
+    return (recipe.graph, found) if recipe.graph or found else ()
+
+
+def _prepared(
+    model: Model, recipe: Recipe | None, folder: Path | None, reporter: Reporter
+) -> tuple[Prepared | None, int]:
+    from core.exporting.sizes import SizeModel
+    from core.preparing import Prepared, prepare
+
+    if recipe is None:
+        return None, SizeModel(model).base
+    found = prepare(model, recipe, None, reporter) if folder is None else Prepared.load(model, recipe, folder, reporter)
+    reporter.check()
+    return found, SizeModel(found.rewriting.model).base
