@@ -142,6 +142,10 @@ class Described(ABC):
             return f"{self.title} does not handle {layer.kind} layers"
         return ""
 
+    def hint(self, layer: Layer, params: Any) -> str:
+        """What a person should know of these parameters for this layer, a sentence: the break-even rank; or ""."""
+        return ""
+
     @abstractmethod
     def label(self, params: Any) -> str:
         """Two or three words for the plan column: "int4", "prune 60 %", "rank 48"."""
