@@ -2,16 +2,20 @@
 
 from core.encoding.affine import Affine
 from core.encoding.base import Emitter, Encoding
+from core.encoding.blocks import Blocks, Tiling
 from core.encoding.codebook import Codebook
 from core.encoding.codes import Codes
 from core.encoding.conv_chain import ConvChain
 from core.encoding.factored import Factored
 from core.encoding.floats import Float
+from core.encoding.kept import Kept
 from core.encoding.low_rank import LowRank
 from core.encoding.sparse import Sparse, sparse_sizes
+from core.encoding.sum import Sum
 from core.encoding.transformed import Transformed
+from core.encoding.trits import Trits
 
 __all__ = [
-    "Affine", "Codebook", "Codes", "ConvChain", "Emitter", "Encoding", "Factored", "Float", "LowRank", "Sparse",
-    "Transformed", "sparse_sizes",
+    "Affine", "Blocks", "Codebook", "Codes", "ConvChain", "Emitter", "Encoding", "Factored", "Float", "Kept",
+    "LowRank", "Sparse", "Sum", "Tiling", "Transformed", "Trits", "sparse_sizes",
 ]

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from core.encoding.base import INT32, Array, Emitter, Encoding, Shape
+from core.encoding.base import FLOAT, INT32, Array, Emitter, Encoding, Shape
 from core.encoding.codes import Codes
 from core.encoding.floats import Float
 from core.errors import InternalError
@@ -20,6 +20,8 @@ class Codebook(Encoding):
     codes        unsigned codes below the number of levels, of the weight's shape
     table        1 to 256 levels, float32
     table_dtype  how the levels are stored: "float32" or "float16" (then the levels are the rounded ones)
+    shared       the table is a given one, which a graph holds once for all weights that use it; it then counts in
+                 `shared_bytes`, not in `nbytes`
 
     Source: Han, Mao, Dally, "Deep Compression", ICLR 2016.
     """
@@ -27,6 +29,7 @@ class Codebook(Encoding):
     codes: Codes
     table: Array = field(repr=False)
     table_dtype: Literal["float32", "float16"] = "float32"
+    shared: bool = False
     shape: Shape = field(init=False)
     stored_table: Float = field(init=False, repr=False)
 
@@ -44,10 +47,20 @@ class Codebook(Encoding):
 
     @property
     def nbytes(self) -> int:
-        return self.codes.nbytes + self.stored_table.nbytes
+        return self.codes.nbytes + (0 if self.shared else self.stored_table.nbytes)
+
+    @property
+    def shared_bytes(self) -> int:
+        return self.stored_table.nbytes if self.shared else 0
 
     def emit_as(self, out: Emitter, shape: Shape) -> str:
-        return out.node("Gather", [self.stored_table.emit(out), self.codes.emit_cast(out, shape, INT32)])
+        return out.node("Gather", [self._emit_table(out), self.codes.emit_cast(out, shape, INT32)])
+
+    def _emit_table(self, out: Emitter) -> str:
+        if not self.shared:
+            return self.stored_table.emit(out)
+        table = out.constant(self.stored_table.stored)
+        return table if self.table_dtype == "float32" else out.node("Cast", [table], to=FLOAT)
 
     @property
     def children(self) -> tuple[Encoding, ...]:

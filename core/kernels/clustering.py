@@ -26,6 +26,18 @@ def companded_histogram(values, scale, counts, sums):
         sums[index] += x
 
 
+@numba.njit(void(F1, F1, f4, OUT_W1, OUT_W1), nogil=True, cache=True, error_model="numpy")
+def weighted_histogram(values, importance, scale, counts, sums):
+    """As `companded_histogram`, with every value counted as often as its importance (n,) says."""
+    half = np.float32(0.5 * counts.size)
+    last = counts.size - 1
+    for i in range(values.size):
+        place = values[i] / (abs(values[i]) + scale)
+        index = min(max(np.int64((place + np.float32(1.0)) * half), 0), last)
+        counts[index] += importance[i]
+        sums[index] += importance[i] * values[i]
+
+
 @numba.njit(f8(W1, W1, i8, i8), nogil=True, cache=True)
 def _gain(counts, sums, first, last):
     """What a cluster of atoms first..last-1 contributes to sum(S^2 / N); counts and sums are prefix sums."""

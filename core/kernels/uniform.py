@@ -81,3 +81,55 @@ def encode_rows(rows, scales, lows, highs, offsets, out):
         for i in range(rows.shape[1]):
             code = min(max(np.rint(rows[r, i] * inverse), low), high)
             out[r, i] = np.int32(code + offset)
+
+
+@numba.njit(void(F2, F2, F2, F2, F2, OUT_W2), nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+def weighted_errors(rows, importance, scales, lows, highs, out):
+    """As `candidate_errors`, with every weight's squared error times its importance (of the shape of rows)."""
+    for r in range(rows.shape[0]):
+        for k in range(scales.shape[1]):
+            scale, low, high = scales[r, k], lows[r, k], highs[r, k]
+            inverse = np.float32(1.0) / scale
+            total = 0.0
+            for i in range(rows.shape[1]):
+                code = min(max(np.rint(rows[r, i] * inverse), low), high)
+                miss = rows[r, i] - code * scale
+                total += miss * miss * importance[r, i]
+            out[r, k] = total
+
+
+@numba.njit(void(F2, F2, F1, F1, F1, OUT_W1, OUT_W1), nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+def weighted_sums(rows, importance, scales, lows, highs, cross, square):
+    """As `fit_sums`, with every weight counted as often as its importance says."""
+    for r in range(rows.shape[0]):
+        inverse = np.float32(1.0) / scales[r]
+        low, high = lows[r], highs[r]
+        xq = 0.0
+        qq = 0.0
+        for i in range(rows.shape[1]):
+            code = min(max(np.rint(rows[r, i] * inverse), low), high)
+            xq += importance[r, i] * rows[r, i] * code
+            qq += importance[r, i] * code * code
+        cross[r] = xq
+        square[r] = qq
+
+
+@numba.njit(
+    [void(F2, F2, F1, F1, F1, F1, OUT_I8), void(F2, F2, F1, F1, F1, F1, OUT_U8)],
+    nogil=True,
+    cache=True,
+    error_model="numpy",
+)
+def encode_dithered(rows, noise, scales, lows, highs, offsets, out):
+    """As `encode_rows`, rounded up or down by chance, the nearer level the likelier, so that the mean is the weight.
+
+    noise  uniform in 0..1 without 1, of the shape of rows
+    """
+    for r in range(rows.shape[0]):
+        inverse = np.float32(1.0) / scales[r]
+        low = lows[r]
+        high = highs[r]
+        offset = offsets[r]
+        for i in range(rows.shape[1]):
+            code = min(max(np.floor(rows[r, i] * inverse + noise[r, i]), low), high)
+            out[r, i] = np.int32(code + offset)

@@ -1,121 +1,135 @@
-"""Scales of uniform quantization: which range of a group of weights the codes cover."""
+"""Scales of quantization: which range of a group of weights the levels of a grid cover."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.encoding.base import Array
+from core.methods._grids import SMALLEST, Grid, Piece, Uniform, usable
 
 # How far the range may be narrowed, by bits: fewer bits gain from cutting outliers off, more bits hardly do.
 _NARROWEST = {1: 0.02, 2: 0.04, 3: 0.07, 4: 0.1, 5: 0.15, 6: 0.2, 7: 0.25, 8: 0.3}
 _COARSE, _FINE = 16, 6
-_SMALLEST = np.float32(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
-class Scales:
-    """What turns weights into codes, one of each for each group: code = clip(round(w / scale), low, high) + offset."""
+class Rule:
+    """How the range of a group is chosen.
 
-    scale: Array
-    low: Array
-    high: Array
-    offset: Array
+    search      from the full range on, narrowed where that lowers the squared error; the full range is always among the
+                candidates, so the result is never worse than it
+    percentile  per cent of the magnitudes that the range holds; 100 is the full range
+    """
 
-    def with_scale(self, scale: Array) -> Scales:
-        return Scales(scale, self.low, self.high, self.offset)
+    search: bool = True
+    percentile: float = 100.0
 
 
 def choose(
-    pieces: list[Array], bits: int, symmetric: bool, search: bool, check: Callable[[], None], sparse: bool = False
-) -> Scales:
-    """Scales for groups of weights.
+    grid: Grid, pieces: Sequence[Piece], rule: Rule, check: Callable[[], None], sparse: bool = False
+) -> tuple[Array, Array]:
+    """Scales and offsets, (n_groups,) float32, of groups of weights: a group's weights are its rows in all pieces.
 
-    pieces     float32 (n_groups, n): a group's weights are its rows in all pieces
-    symmetric  levels -(2^(b-1) - 1) .. 2^(b-1) - 1 times the scale; else the range from the smallest to the largest
-               weight, zero included, in 2^b levels
-    search     narrow the range where that lowers the squared error; the full range is always among the candidates, so
-               the result is never worse than it
-    check      called between the loops; may raise Cancelled
-    sparse     zeros are not stored, so they do not count
+    check   called between the loops; may raise Cancelled
+    sparse  zeros are not stored, so they do not count
 
-    One bit has no zero: the levels are minus and plus the mean magnitude, which is the best for two such levels
-    (Rastegari et al., "XNOR-Net", ECCV 2016), and the other arguments mean nothing.
+    Where the best scale has a closed form (two or three levels) the rule means nothing.
     """
-    if bits == 1:
-        return _signs(pieces, sparse)
-    full = _full_range(pieces, bits, symmetric)
-    return _Search(pieces, full, check).best(bits, symmetric) if search else full
+    known = grid.closed_form(pieces, sparse)
+    if known is not None:
+        return known
+    scale, offset = _range(grid, pieces, rule.percentile, sparse)
+    if not rule.search:
+        return scale, offset
+    return _Search(grid, pieces, scale, offset, check).best(), offset
 
 
-def _signs(pieces: list[Array], sparse: bool) -> Scales:
-    n = pieces[0].shape[0]
-    total, counted = np.zeros(n), np.zeros(n)
-    for piece in pieces:
-        total += np.abs(piece).sum(axis=1, dtype=np.float64)
-        counted += np.count_nonzero(piece, axis=1) if sparse else piece.shape[1]
-    half = np.full(n, 0.5, np.float32)
-    return Scales((2 * total / np.maximum(counted, 1)).astype(np.float32), -half, half, half)
+def _range(grid: Grid, pieces: Sequence[Piece], percentile: float, sparse: bool) -> tuple[Array, Array]:
+    """Scales and offsets that reach from the smallest to the largest weight, or to a percentile of them."""
+    if percentile < 100:
+        smallest, largest = _percentiles(pieces, percentile, isinstance(grid, Uniform) and not grid.symmetric, sparse)
+    else:
+        smallest, largest = _extremes(pieces)
+    n = smallest.size
+    if isinstance(grid, Uniform) and not grid.symmetric:
+        steps = np.float32(grid.steps)
+        scale = usable(largest / steps - smallest / steps)
+        return scale, np.clip(np.rint(-smallest / scale), 0, steps).astype(np.float32)
+    scale = usable(np.maximum(-smallest, largest) / np.float32(grid.top))
+    shifted = isinstance(grid, Uniform) and not grid.signed
+    return scale, np.full(n, grid.top if shifted else 0, np.float32)
 
 
-def _full_range(pieces: list[Array], bits: int, symmetric: bool) -> Scales:
+def _extremes(pieces: Sequence[Piece]) -> tuple[Array, Array]:
+    """Smallest and largest weight of each group, zero included."""
     from core.kernels.uniform import row_range
 
-    n = pieces[0].shape[0]
+    n = pieces[0].rows.shape[0]
     smallest, largest = np.zeros(n, np.float32), np.zeros(n, np.float32)
     low, high = np.empty(n, np.float32), np.empty(n, np.float32)
     for piece in pieces:
-        row_range(piece, low, high)
+        row_range(piece.rows, low, high)
         np.minimum(smallest, low, out=smallest)
         np.maximum(largest, high, out=largest)
-    if symmetric:
-        top = np.float32((1 << bits - 1) - 1)
-        scale = _usable(np.maximum(-smallest, largest) / top)
-        offset = np.full(n, 0 if bits == 8 else top, np.float32)  # codes of 8 bits are signed, others are not
-        return Scales(scale, np.full(n, -top, np.float32), np.full(n, top, np.float32), offset)
-    top = np.float32((1 << bits) - 1)
-    scale = _usable(largest / top - smallest / top)
-    zero = np.clip(np.rint(-smallest / scale), 0, top).astype(np.float32)
-    return Scales(scale, -zero, top - zero, zero)
+    return smallest, largest
 
 
-def _usable(scale: Array) -> Array:
-    """Scales that can be divided by: groups of zeros (or of denormals) get 1, and all their codes are zero."""
-    return np.where(scale < _SMALLEST, np.float32(1), scale).astype(np.float32)
+def _percentiles(pieces: Sequence[Piece], percentile: float, both: bool, sparse: bool) -> tuple[Array, Array]:
+    """Ends of the range that holds `percentile` per cent of the weights; of the magnitudes unless `both` ends differ.
+
+    Between two weights as far as the percentile says (linear), as numpy does it.
+    """
+    rows = np.concatenate([piece.rows for piece in pieces], axis=1) if len(pieces) > 1 else pieces[0].rows
+    ordered = np.sort(rows if both else np.abs(rows), axis=1)
+    n = ordered.shape[1]
+    if both:
+        out = (100 - percentile) / 200
+        low, high = (_at(ordered, np.full(len(ordered), share * (n - 1))) for share in (out, 1 - out))
+        return np.minimum(low, 0), np.maximum(high, 0)
+    counted = np.count_nonzero(ordered, axis=1) if sparse else np.full(len(ordered), n)
+    high = _at(ordered, n - counted + percentile / 100 * np.maximum(counted - 1, 0))
+    return -high, high
+
+
+def _at(ordered: Array, places: Array) -> Array:
+    """Values of rising rows (n_groups, n) at fractional places (n_groups,), between neighbours linear."""
+    places = np.minimum(places, ordered.shape[1] - 1)
+    below = np.floor(places).astype(np.int64)
+    rows = np.arange(len(ordered))
+    low, high = ordered[rows, below], ordered[rows, np.minimum(below + 1, ordered.shape[1] - 1)]
+    return (low + (high - low) * (places - below)).astype(np.float32)
 
 
 class _Search:
     """The scale of least squared error per group: a coarse then a fine grid, then least-squares fits of the scale."""
 
-    def __init__(self, pieces: list[Array], full: Scales, check: Callable[[], None]) -> None:
-        self.pieces, self.full, self.check = pieces, full, check
-        self.scale = full.scale
-        self.error = np.full(full.scale.shape, np.inf)
+    def __init__(
+        self, grid: Grid, pieces: Sequence[Piece], scale: Array, offset: Array, check: Callable[[], None]
+    ) -> None:
+        self.grid, self.pieces, self.full, self.offset, self.check = grid, pieces, scale, offset, check
+        self.scale = scale
+        self.error = np.full(scale.shape, np.inf)
 
-    def best(self, bits: int, symmetric: bool) -> Scales:
-        step = _NARROWEST[bits] ** (1 / (_COARSE - 1))
-        self._try(self.full.scale[:, np.newaxis] * (step ** np.arange(_COARSE)).astype(np.float32))
+    def best(self) -> Array:
+        step = _NARROWEST[self.grid.bits] ** (1 / (_COARSE - 1))
+        self._try(self.full[:, np.newaxis] * (step ** np.arange(_COARSE)).astype(np.float32))
         fine = step ** (np.arange(1, _FINE + 1) / (_FINE / 2 + 0.5) - 1)  # from one coarse step wider to one narrower
         self._try(self.scale[:, np.newaxis] * fine.astype(np.float32))
-        for _ in range(2 if symmetric else 0):
+        lopsided = isinstance(self.grid, Uniform) and not self.grid.symmetric
+        for _ in range(0 if lopsided else 2):
             self._try(self._fit()[:, np.newaxis])
-        return self.full.with_scale(self.scale)
+        return self.scale
 
     def _try(self, scales: Array) -> None:
         """Take each group's best of scales (n_groups, n_candidates) where it beats what there is."""
-        from core.kernels.uniform import candidate_errors
-
-        scales = np.ascontiguousarray(np.where(scales < _SMALLEST, self.full.scale[:, np.newaxis], scales))
-        lows, highs = (np.ascontiguousarray(np.broadcast_to(x[:, np.newaxis], scales.shape))
-                       for x in (self.full.low, self.full.high))
+        scales = np.ascontiguousarray(np.where(scales < SMALLEST, self.full[:, np.newaxis], scales))
         total = np.zeros(scales.shape)
-        errors = np.empty(scales.shape)
         for piece in self.pieces:
             self.check()
-            candidate_errors(piece, scales, lows, highs, errors)
-            total += errors
+            total += self.grid.errors(piece.rows, piece.importance, scales, self.offset)
         best = total.argmin(axis=1)
         rows = np.arange(len(best))
         better = total[rows, best] < self.error
@@ -124,24 +138,11 @@ class _Search:
 
     def _fit(self) -> Array:
         """The scales that are best for the codes of now."""
-        from core.kernels.uniform import fit_sums
-
-        n = len(self.scale)
-        cross, square, xq, qq = (np.zeros(n) for _ in range(4))
+        cross, square = np.zeros(len(self.scale)), np.zeros(len(self.scale))
         for piece in self.pieces:
             self.check()
-            fit_sums(piece, self.scale, self.full.low, self.full.high, xq, qq)
+            xq, qq = self.grid.sums(piece.rows, piece.importance, self.scale, self.offset)
             cross += xq
             square += qq
-        return np.where(square > 0, cross / np.maximum(square, 1), self.scale).astype(np.float32)
-
-
-def encode(rows: Array, scales: Scales, bits: int, signed: bool) -> Array:
-    """Codes of rows (n_groups, n), int8 when signed, else uint8."""
-    from core.kernels.uniform import encode_rows
-
-    if bits == 1:
-        return (rows > 0).view(np.uint8)
-    codes = np.empty(rows.shape, np.int8 if signed else np.uint8)
-    encode_rows(rows, scales.scale, scales.low, scales.high, scales.offset, codes)
-    return codes
+        # codes are whole numbers, so a sum of their squares below 1 is 0; a table's levels are not
+        return np.where(square > 0, cross / np.where(square > 0, square, 1), self.scale).astype(np.float32)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from core.encoding import Codebook, Codes, Float
+from core.data.layer_inputs import Need
+from core.encoding import Codebook, Codes, Factored, Float, Sparse, Transformed
 from core.encoding.base import Array, Encoding
+from core.encoding.positions import gather
+from core.methods._grids import Table
+from core.methods._outliers import outlier_mask, outliers_param, with_outliers
+from core.methods._quantizing import feed_back, importance_of
+from core.methods._settings import rounding_param
 from core.methods._structure import change_floats, chunks, leaf_values, refuse_quantized
-from core.methods.base import REBUILT, Context, Method, Role
+from core.methods.base import REBUILT, Context, Method, Role, require_inputs
 from core.methods.params import param
 
 _ATOMS = 1 << 16  # fine histogram of large weights; up to as many weights are clustered as they are
@@ -23,6 +30,18 @@ class CodebookParams:
         4, "Bits", "Bits of each weight: 2^bits levels, placed where they lower the error most.",
         minimum=1, maximum=8, unit="bits", grid=(8, 6, 5, 4, 3, 2),
     )
+    importance: str = param(
+        "equal", "Weights count", "Alike, or by how large their inputs are on your samples: levels then lie closer "
+        "where errors do more harm.", choices=("equal", "activation"), choice_titles=("Alike", "By their inputs"),
+    )
+    rounding: str = rounding_param("nearest", "feedback")
+    outliers: float = outliers_param()
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What must be measured on samples."""
+        found = {Need.MEANS} if self.importance == "activation" else set()
+        return frozenset(found | ({Need.MOMENTS} if self.rounding == "feedback" else set()))
 
 
 class QuantizeCodebook(Method):
@@ -38,39 +57,95 @@ class QuantizeCodebook(Method):
     saves = ("file",)
     costs = f"{REBUILT} One table for all channels."
     choose_when = "Few bits are wanted, or the weights are pruned: levels follow the weights."
-    avoid_when = "At 6 bits and more even levels are as good and simpler."
-    source = "Han, Mao, Dally, \"Deep Compression\", ICLR 2016; exact start after Gronlund et al., 2017"
+    avoid_when = "At 6 bits and more even levels are as good; where channels differ in size, scales (nf) do better."
+    data = "unlabelled samples for importance activation and rounding feedback"
+    source = (
+        "Han, Mao, Dally, \"Deep Compression\", ICLR 2016; exact start after Gronlund et al., 2017; importance and "
+        "outliers: Kim et al., \"SqueezeLLM\", ICML 2024; feedback: Frantar et al., \"GPTQ\", ICLR 2023"
+    )
     Params = CodebookParams
+
+    def needs(self, params: CodebookParams) -> frozenset[Need]:
+        return params.needs
 
     def apply(self, encoding: Encoding, params: CodebookParams, context: Context) -> Encoding:
         refuse_quantized(encoding, "quantize once")
-        return change_floats(encoding, lambda leaf: _quantize(leaf, params.bits, context))
+        if isinstance(encoding, Sparse) and isinstance(encoding.values, Float) and encoding.kept and params.needs:
+            return _quantize(leaf_values(Float(encoding.decode()), context), encoding, params, context)
+        if isinstance(encoding, (Factored, Transformed)):
+            why = f"the weight is stored as {'factors' if isinstance(encoding, Factored) else 'coefficients'}"
+            context = replace(context, inputs=None, why_no_inputs=why)
+        return change_floats(encoding, lambda leaf: _quantize(leaf_values(leaf, context), None, params, context))
 
     def label(self, params: CodebookParams) -> str:
-        return f"{1 << params.bits} levels"
+        return f"{1 << params.bits} levels" + (f" +{100 * params.outliers:.3g} %" if params.outliers else "")
 
 
-def _quantize(leaf: Float, bits: int, context: Context) -> Codebook:
-    flat = leaf_values(leaf, context).reshape(-1)
-    counts, sums, spread = context.memo.of("atoms", flat, lambda: _atoms(flat, context))
-    table = best_levels(counts, sums, 1 << bits, context)
-    codes = _assign(flat, table, spread, context).reshape(leaf.shape)
-    needed = max(1, (table.size - 1).bit_length())
-    return Codebook(Codes(codes, needed), table)
+def _quantize(values: Array, places: Sparse | None, params: CodebookParams, context: Context) -> Encoding:
+    """Codes and their table; `places` are those of the kept weights when a pruned weight is quantized in place."""
+    apart = outlier_mask(values, params.outliers)
+    kept = None if places is None else places.mask()
+    mask = kept if apart is None else ~apart if kept is None else kept & ~apart
+    importance = importance_of(values, context) if params.importance == "activation" else None
+    table, spread = _fit(values, mask, importance, 1 << params.bits, context)
+    targets = values
+    if params.rounding == "feedback":
+        targets, codes = _fed_back(values, kept, apart, Table(params.bits, table), context)
+    else:
+        codes = _assign(values.reshape(-1), table, spread, context).reshape(values.shape)
+    bits = max(1, (table.size - 1).bit_length())
+    if places is None or kept is None:
+        dense: Encoding = Codebook(Codes(codes, bits), table)
+    else:
+        dense = places.with_values(Codebook(Codes(gather(codes, kept), bits), table))
+    return dense if apart is None else with_outliers(targets, dense, apart)
 
 
-def _atoms(flat: Array, context: Context) -> tuple[Array, Array, np.float32]:
-    """Sorted atoms that stand for the weights: their count and sum, float64; and the weights' mean magnitude."""
+def _fit(
+    values: Array, mask: Array | None, importance: Array | None, n_levels: int, context: Context
+) -> tuple[Array, np.float32]:
+    """The levels for the weights of the mask (None: all) and the mean magnitude of these."""
+    flat = values.reshape(-1) if mask is None else gather(values, mask)
+    counted = None if importance is None else importance.reshape(-1) if mask is None else gather(importance, mask)
+
+    def make() -> tuple[Array, Array, np.float32]:
+        return _atoms(flat, counted, context)
+
+    plain = mask is None and importance is None
+    counts, sums, spread = context.memo.of("atoms", flat, make) if plain else make()
+    return best_levels(counts, sums, n_levels, context), spread
+
+
+def _fed_back(
+    values: Array, kept: Array | None, apart: Array | None, grid: Table, context: Context
+) -> tuple[Array, Array]:
+    """What error feedback makes of the weights, and the codes of that; see `_quantizing.feed_back` for the masks."""
+    require_inputs(context, Need.MOMENTS)
+    one, zero = (np.broadcast_to(np.float32(x), values.shape) for x in (1, 0))
+    targets = feed_back(values, kept, apart, grid, one, zero, context)
+    return targets, grid.codes_of(targets, one, zero)
+
+
+def _atoms(flat: Array, importance: Array | None, context: Context) -> tuple[Array, Array, np.float32]:
+    """Sorted atoms that stand for the weights: their count and sum, float64; and the weights' mean magnitude.
+
+    importance  how often each weight counts; None: once
+    """
     total = sum(float(np.abs(flat[part]).sum(dtype=np.float64)) for part in chunks(flat.size, context))
-    spread = np.float32(max(total / flat.size, float(np.finfo(np.float32).tiny)))
+    spread = np.float32(max(total / max(1, flat.size), float(np.finfo(np.float32).tiny)))
     if flat.size <= _ATOMS:
-        values, repeats = np.unique(flat, return_counts=True)
-        return repeats.astype(np.float64), values * repeats.astype(np.float64), spread
-    from core.kernels.clustering import companded_histogram
+        values, inverse, repeats = np.unique(flat, return_inverse=True, return_counts=True)
+        counts = repeats.astype(np.float64) if importance is None else np.bincount(inverse, importance, values.size)
+        sums = values * counts
+    else:
+        from core.kernels.clustering import companded_histogram, weighted_histogram
 
-    counts, sums = np.zeros(_ATOMS), np.zeros(_ATOMS)
-    for part in chunks(flat.size, context):
-        companded_histogram(flat[part], spread, counts, sums)
+        counts, sums = np.zeros(_ATOMS), np.zeros(_ATOMS)
+        for part in chunks(flat.size, context):
+            if importance is None:
+                companded_histogram(flat[part], spread, counts, sums)
+            else:
+                weighted_histogram(flat[part], importance[part], spread, counts, sums)
     used = counts > 0
     return counts[used], sums[used], spread
 

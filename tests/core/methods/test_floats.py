@@ -7,8 +7,9 @@ import pytest
 
 from core.encoding import Float
 from core.errors import LayerSkipped
+from core.methods._float_types import Nothing
 from core.methods.bfloat16 import BFloat16
-from core.methods.float16 import Float16, Nothing
+from core.methods.float16 import Float16
 from core.methods.prune import Prune, PruneParams
 
 
