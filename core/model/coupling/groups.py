@@ -1,0 +1,235 @@
+"""Groups of units that are cut together, as values, and what a cut needs to know of the graph they were found in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from core.model.coupling import rules_layers, rules_pass, rules_shape
+from core.model.coupling.axes import Axes, Axis
+from core.model.coupling.classes import Classes
+from core.model.coupling.flow import Flow, Rules
+from core.model.coupling.sites import Site
+from core.model.coupling.sizes import Sizes
+from core.model.finder import find
+from core.model.graph import Stored
+from core.model.layer import Kind, Layer
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+RULES: Rules = {**rules_layers.RULES, **rules_pass.RULES, **rules_shape.RULES}
+
+_PRODUCERS = (Kind.CONV, Kind.CONV_TRANSPOSE, Kind.LINEAR, Kind.RECURRENT, Kind.EMBEDDING)
+
+
+class Role(StrEnum):
+    """What a tensor's axis is to a group: it makes the channels, it sums over them, or it goes along with them."""
+
+    PRODUCER = "producer"
+    CONSUMER = "consumer"
+    FOLLOWER = "follower"
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """An axis of a stored tensor along which a group's units lie.
+
+    tensor   its name, as `graph.stored_tensors` gives it (for a weight: the layer's name)
+    unit_of  (size of the axis,) int64: the unit that each place belongs to, or -1
+    """
+
+    tensor: str
+    axis: int
+    role: Role
+    unit_of: Array = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Units that can be compared with one another: one or more producers' channels with all that goes with them.
+
+    members   the axes along which they lie; the first is a producer's, and the units are numbered as they come there
+    units     how many there are; each stays or goes as a whole (a unit of an attention layer is a head)
+    multiple  what the number of kept units must be a multiple of
+    """
+
+    members: tuple[Member, ...]
+    units: int
+    multiple: int = 1
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """(tensor, axis) of the first member: always the same for one graph."""
+        return self.members[0].tensor, self.members[0].axis
+
+    def of(self, tensor: str, axis: int | None = None) -> Member | None:
+        """The member that is this tensor (and axis)."""
+        return next((m for m in self.members if m.tensor == tensor and axis in (None, m.axis)), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What `cutting` needs: the graph's stored tensors and values with their axes, and the places that state sizes."""
+
+    graph: ir.Model
+    tensors: Mapping[ir.Value, Stored]
+    axes: Mapping[ir.Value, Axes | None]
+    sites: tuple[Site, ...]
+    sizes: Sizes
+    classes: Classes
+
+
+@dataclass(frozen=True, eq=False)
+class Coupling:
+    """All groups of a graph. `plan` belongs to that very graph object and is stale once it was cut."""
+
+    groups: tuple[Group, ...]
+    layers: Mapping[str, Layer] = field(repr=False)
+    plan: Plan = field(repr=False)
+    _of: Mapping[str, tuple[Group, ...]] = field(repr=False)
+    _why: Mapping[str, str] = field(repr=False)
+
+    def groups_of(self, layer: str) -> tuple[Group, ...]:
+        """All groups that the layer's output channels belong to; several where a Split or Concat parts them."""
+        return self._of.get(layer, ())
+
+    def group_of(self, layer: str) -> Group | None:
+        """The group of the layer's output channels (the largest where there are several), or None."""
+        return max(self.groups_of(layer), key=lambda group: group.units, default=None)
+
+    def why_not(self, layer: str) -> str:
+        """Why none of the layer's output channels can be cut (one clause), or "" when some can."""
+        if self.groups_of(layer):
+            return ""
+        return self._why.get(layer, "there is no such layer")
+
+    def by_key(self, tensor: str, axis: int) -> Group | None:
+        """The group of a `Group.key`."""
+        return next((group for group in self.groups if group.key == (tensor, axis)), None)
+
+
+def channel_axis(layer: Layer) -> int | None:
+    """The axis of a layer's weight that is cut when its output channels are: an embedding's columns."""
+    return layer.input_axis if layer.kind is Kind.EMBEDDING else layer.output_axis
+
+
+def find_groups(graph: ir.Model) -> Coupling:
+    """The groups of a graph. Changes nothing and reads no weights; a scipy import at the first call."""
+    flow = Flow(graph, RULES).run()
+    classes = Classes(flow.ledger)
+    layers = {layer.name: layer for layer in find(graph).layers}
+    tensors = {value: axes for value in flow.stored if (axes := flow.known.get(value)) is not None}
+    lines = _lines(flow, tensors, layers)
+    groups = _groups(lines, classes)
+    of = {name: tuple(g for g in groups if (m := g.of(name, channel_axis(layer))) is not None and m.axis >= 0)
+          for name, layer in layers.items() if channel_axis(layer) is not None}  # fmt: skip
+    why = {name: _why(layer, flow, classes, lines, graph) for name, layer in layers.items() if not of.get(name)}
+    stored = {value: flow.stored[value] for value in tensors}
+    plan = Plan(graph, stored, flow.known, tuple(flow.sites), flow.sizes, classes)
+    return Coupling(groups, layers, plan, of, why)
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """One axis of a stored tensor with its atoms."""
+
+    tensor: str
+    axis: int
+    role: Role
+    atoms: Array
+
+
+def _lines(flow: Flow, tensors: Mapping[ir.Value, Axes], layers: Mapping[str, Layer]) -> list[_Line]:
+    """All tracked axes of stored tensors, in the order of the file."""
+    found = []
+    for value, axes in tensors.items():
+        name = flow.stored[value].name
+        for place, axis in enumerate(axes):
+            if axis and axis[0].atoms is not None:
+                found.append(_Line(name, place, _role(layers.get(name), place), axis[0].atoms))
+    return found
+
+
+def _role(layer: Layer | None, axis: int) -> Role:
+    if layer is None:
+        return Role.FOLLOWER
+    if layer.kind in _PRODUCERS and axis == channel_axis(layer):
+        return Role.PRODUCER
+    if layer.kind in _PRODUCERS and axis == layer.input_axis:
+        return Role.CONSUMER
+    return Role.FOLLOWER
+
+
+def _groups(lines: Iterable[_Line], classes: Classes) -> tuple[Group, ...]:
+    """Units that share a producer's axis, by union over the producers."""
+    lines = list(lines)
+    parent = np.arange(len(lines))
+    owner: dict[int, int] = {}  # a class -> the first producer that has it
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = int(parent[index])
+        return index
+
+    for index, line in enumerate(lines):
+        if line.role is Role.PRODUCER:
+            for label in np.unique(classes.label[line.atoms[classes.free(line.atoms)]]).tolist():
+                first = root(owner.setdefault(label, index))
+                parent[root(index)] = first
+    units: dict[int, dict[int, int]] = {}  # first producer's line -> class -> unit
+    for index, line in enumerate(lines):
+        if line.role is Role.PRODUCER:
+            free = classes.label[line.atoms[classes.free(line.atoms)]].tolist()
+            known = units.setdefault(root(index), {}) if free else {}
+            for label in free:
+                known.setdefault(label, len(known))
+    return _with_members(lines, classes, units)
+
+
+def _with_members(lines: list[_Line], classes: Classes, units: Mapping[int, Mapping[int, int]]) -> tuple[Group, ...]:
+    group_of = np.full(classes.label.size, -1)
+    unit_of = np.full(classes.label.size, -1)
+    for number, (_, known) in enumerate(units.items()):
+        labels = np.fromiter(known, np.int64, len(known))
+        group_of[labels] = number
+        unit_of[labels] = np.arange(labels.size)
+    members: list[list[Member]] = [[] for _ in units]
+    for line in lines:
+        labels = classes.label[line.atoms]
+        for number in np.unique(group_of[labels]).tolist():
+            if number >= 0:
+                mine = np.where(group_of[labels] == number, unit_of[labels], -1)
+                members[number].append(Member(line.tensor, line.axis, line.role, mine))
+    counts = [len(known) for known in units.values()]
+    return tuple(Group(_producers_first(found), count) for found, count in zip(members, counts, strict=True))
+
+
+def _producers_first(members: list[Member]) -> tuple[Member, ...]:
+    return tuple(sorted(members, key=lambda member: member.role is not Role.PRODUCER))
+
+
+def _why(layer: Layer, flow: Flow, classes: Classes, lines: Iterable[_Line], graph: ir.Model) -> str:
+    """Why none of a layer's channels can be cut."""
+    axis = channel_axis(layer)
+    if layer.locked:
+        return layer.locked
+    if axis is None:
+        return "it has no axis of output channels"
+    inside = next((use.scope for use in layer.uses if use.scope), ())
+    mine = [line for line in lines if line.tensor == layer.name and line.axis == axis]
+    if inside and not mine:
+        return f"it lies inside {inside[-1]!r}, and branches are not followed"
+    if not mine:
+        return "it has one output channel" if layer.shape[axis] == 1 else "it is used in a way that is not followed"
+    return classes.why(mine[0].atoms) or "nothing that it produces can be cut"
+
+
+def is_free(axis: Axis, classes: Classes) -> bool:
+    """Whether anything along an axis can go."""
+    return any(factor.atoms is not None and bool(classes.free(factor.atoms).any()) for factor in axis)
