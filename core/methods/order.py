@@ -44,3 +44,20 @@ def why_not_after(method: Described, before: Sequence[Described]) -> str:
             )
             return f"{_DONE[role(earlier)]}; {advice}"
     return ""
+
+
+def why_not_list(methods: Sequence[Described]) -> str:
+    """Why a list of steps makes no sense in this order, or ""."""
+    for number, method in enumerate(methods):
+        reason = why_not_after(method, methods[:number])
+        if reason:
+            return reason
+    return ""
+
+
+def place_for(method: Described, steps: Sequence[Described]) -> tuple[int, str]:
+    """Where among the steps a new one of this method makes sense, the last place first; or why nowhere."""
+    for place in range(len(steps), -1, -1):
+        if not why_not_list([*steps[:place], method, *steps[place:]]):
+            return place, ""
+    return len(steps), why_not_after(method, steps)

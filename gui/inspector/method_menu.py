@@ -8,16 +8,25 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QMenu, QVBoxLayout, QWidget, QWidgetAction
 
-from core.methods.base import Described
+from core.methods.base import Described, Stage
 from core.methods.registry import all_methods
 from core.model.layer import Layer
 from gui.charts.card import with_role
 from gui.theme import theme
 from gui.units import unbroken
 
-_USUAL_FAMILIES = ("Quantization", "Pruning")
-"""First in the menu, in this order; the others follow by name."""
 _WIDTH = 372
+_FAMILIES = {
+    "Quantization": "Fewer bits for each weight",
+    "Pruning": "Fewer weights",
+    "Structured cuts": "Fewer channels or heads, also in the layers behind",
+    "Low rank": "Thinner layers in place of one",
+    "Filtering": "The weight as a signal: fewer coefficients",
+}
+"""In the menu's order, with what they have in common; families that are not listed follow."""
+
+WhyNot = Callable[[Described], str]
+"""Why a method is not possible here (one clause), or ""."""
 
 
 def why_none(method: Described, layers: Sequence[Layer]) -> str:
@@ -27,48 +36,50 @@ def why_none(method: Described, layers: Sequence[Layer]) -> str:
 
 
 def fill_with_methods(
-    menu: QMenu, layers: Sequence[Layer], choose: Callable[[str], None], *, current: str = ""
+    menu: QMenu, layers: Sequence[Layer], choose: Callable[[str], None], *, current: str = "", why_not: WhyNot
 ) -> None:
-    """Add every method under its family, with what it does or the reason why it is not possible here.
+    """Add a submenu for each family with its methods, each with what it does or the reason why it is not possible here.
 
     choose   called with the method's key
     current  key of the method in use, shown ticked
+    why_not  what speaks against a method beside the layers: the other steps
     """
     menu.setToolTipsVisible(True)
-    family = ""
-    for method in sorted(all_methods(), key=_place):
-        if method.family != family:
-            family = method.family
-            menu.addAction(_header(family, menu))
-        menu.addAction(_action(method, why_none(method, layers), method.key == current, choose, menu))
+    methods = [method for method in all_methods() if method.stage is not Stage.GRAPH]
+    reasons = {method.key: why_none(method, layers) or why_not(method) for method in methods}
+    for family in sorted({method.family for method in methods}, key=_rank):
+        entries = [method for method in methods if method.family == family]
+        submenu = menu.addMenu(f"{family}: {_FAMILIES[family].lower()}" if family in _FAMILIES else family)
+        submenu.setToolTipsVisible(True)
+        for method in sorted(entries, key=lambda m: (not m.default, m.title)):
+            submenu.addAction(_action(method, reasons[method.key], method.key == current, choose, submenu))
+        if all(reasons[method.key] for method in entries):
+            submenu.menuAction().setToolTip("Not possible here; open it to see why")
 
 
-def _place(method: Described) -> tuple[int, str, str]:
-    usual = _USUAL_FAMILIES.index(method.family) if method.family in _USUAL_FAMILIES else len(_USUAL_FAMILIES)
-    return usual, method.family, method.title
+def offered(menu: QMenu) -> list[QAction]:
+    """The methods' actions of a filled menu, in order."""
+    submenus = [found for action in menu.actions() if isinstance(found := action.menu(), QMenu)]
+    return [action for submenu in submenus for action in submenu.actions() if action.data()]
 
 
-def _header(text: str, menu: QMenu) -> QWidgetAction:
-    """A family's name; the style draws no texts on separators."""
-    label = QLabel(text)
-    with_role(label, "small")
-    label.setContentsMargins(12, 6, 12, 2)
-    header = QWidgetAction(menu)
-    header.setDefaultWidget(label)
-    header.setEnabled(False)
-    return header
+def _rank(family: str) -> tuple[int, str]:
+    names = list(_FAMILIES)
+    return names.index(family) if family in names else len(names), family
 
 
 def _action(method: Described, reason: str, current: bool, choose: Callable[[str], None], menu: QMenu) -> QWidgetAction:
+    saved = f"Saves {', '.join(method.saves)}"
+    words = reason or f"{method.summary.split('. ')[0].rstrip('.')}. {saved}."
     action = QWidgetAction(menu)
     action.setText(method.title)
-    action.setToolTip(reason or method.summary)
+    action.setToolTip(reason or f"{method.choose_when}\n{method.avoid_when}")
     action.setStatusTip(reason or method.summary)
     action.setEnabled(not reason)
     action.setCheckable(current)
     action.setChecked(current)
     action.setData(method.key)
-    action.setDefaultWidget(_Entry(method.title, reason or method.summary.split(". ")[0].rstrip("."), current, reason))
+    action.setDefaultWidget(_Entry(method.title, words, current, reason))
     action.hovered.connect(lambda: _highlight(menu, action))
     action.triggered.connect(lambda _checked=False: choose(method.key))
     return action

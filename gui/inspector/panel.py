@@ -20,6 +20,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from core.methods.base import Described
+from core.methods.order import place_for
 from core.methods.registry import by_key
 from core.recipe import Step
 from gui.charts.card import with_role
@@ -176,10 +178,11 @@ class Inspector(QFrame):
         self._put(tuple(steps), f"change {_title(steps[index])}", f"{index}:{key}")
 
     def add_step(self, key: str) -> None:
-        """Add a step with the method's default parameters at the end."""
-        step = _new_step(key)
-        self._put((*self._steps(), step), f"add {_title(step)}")
-        self.step_list.focus_step(len(self._steps()) - 1)
+        """Add a step with the method's default parameters: at the end, or before where only that makes sense."""
+        step, steps = _new_step(key), self._steps()
+        place, _reason = place_for(by_key(key), _methods(steps))
+        self._put((*steps[:place], step, *steps[place:]), f"add {_title(step)}")
+        self.step_list.focus_step(place)
 
     def _replace(self, index: int, key: str) -> None:
         steps = list(self._steps())
@@ -206,7 +209,10 @@ class Inspector(QFrame):
         menu = self.add_button.menu()
         menu.clear()
         if self._summary is not None:
-            fill_with_methods(menu, self._summary.layers, self.add_step)
+            methods = _methods(self._steps())
+            fill_with_methods(
+                menu, self._summary.layers, self.add_step, why_not=lambda method: place_for(method, methods)[1]
+            )
 
     def _similar(self) -> list[tuple[str, Callable[[], None]]]:
         """Where the steps could go as well: words and what does it."""
@@ -235,6 +241,10 @@ class Inspector(QFrame):
             found.append(("Back to the recipe's defaults",
                           lambda: session.set_recipe(plain, names, text="back to the defaults")))
         return found
+
+
+def _methods(steps: tuple[Step, ...]) -> list[Described]:
+    return [by_key(step.method) for step in steps]
 
 
 def _new_step(key: str) -> Step:

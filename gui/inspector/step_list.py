@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from core.methods.registry import by_key
 from core.recipe import Step
 from gui.charts.card import with_role
 from gui.inspector.step_card import StepCard
@@ -82,8 +83,9 @@ class StepList(QWidget):
             self._column.addWidget(self._sentence("Left as it is. Add a step to make it smaller."))
 
     def _add_card(self, index: int, step: Step, summary: Summary) -> None:
-        card = StepCard(step, summary.layers, self)
-        card.set_place(index, len(summary.steps or ()))
+        methods = [by_key(step.method) for step in summary.steps or ()]
+        card = StepCard(step, summary.layers, methods, self)
+        card.set_place(index, methods)
         card.edited.connect(lambda params, key, i=index: self.edited.emit(i, params, key))
         card.method_chosen.connect(lambda key, i=index: self.method_chosen.emit(i, key))
         card.moved.connect(lambda places, i=index: self.moved.emit(i, places))

@@ -9,15 +9,19 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
+from core.methods.base import Stage
 from core.methods.registry import all_methods, by_key
 from core.recipe import Recipe, Step
 from gui.inspector.fields import NumberField
 from gui.inspector.live import LiveLayer
+from gui.inspector.method_menu import offered
 from gui.inspector.panel import Inspector
 from gui.session import Session
 
 CONV, FC = "conv.weight", "fc.weight"
 PRUNE, INT4 = Step.make("prune", ratio=0.6), Step.make("quantize", bits=4)
+HALF = Step.make("float16")
+LAYER_METHODS = [method for method in all_methods() if method.stage is not Stage.GRAPH]
 
 
 def number(panel: Inspector, card: int, name: str) -> NumberField:
@@ -102,7 +106,7 @@ def test_two_drags_are_two_undos(panel: Inspector, session: Session) -> None:
     assert session.steps(FC)[0].params.ratio == 0.7
 
 
-@pytest.mark.parametrize("method", all_methods(), ids=lambda m: m.key)
+@pytest.mark.parametrize("method", LAYER_METHODS, ids=lambda m: m.key)
 def test_every_method_can_be_added(method: object, panel: Inspector, session: Session) -> None:
     session.select((FC,))
     panel.add_step(method.key)  # type: ignore[attr-defined]
@@ -113,18 +117,18 @@ def test_every_method_can_be_added(method: object, panel: Inspector, session: Se
 
 def test_steps_are_moved_replaced_and_removed(panel: Inspector, session: Session) -> None:
     session.select((FC,))
-    session.set_steps((FC,), (PRUNE, INT4))
+    session.set_steps((FC,), (PRUNE, HALF))
     panel.step_list.cards[1].moved.emit(-1)
-    assert session.steps(FC) == (INT4, PRUNE)
-    panel.step_list.cards[0].method_chosen.emit("float16")
-    assert [s.method for s in session.steps(FC)] == ["float16", "prune"]
+    assert session.steps(FC) == (HALF, PRUNE)
+    panel.step_list.cards[0].method_chosen.emit("bfloat16")
+    assert [s.method for s in session.steps(FC)] == ["bfloat16", "prune"]
     panel.step_list.cards[0].removed.emit()
     assert session.steps(FC) == (PRUNE,)
 
 
 def test_ends_of_the_list_cannot_be_passed(panel: Inspector, session: Session) -> None:
     session.select((FC,))
-    session.set_steps((FC,), (PRUNE, INT4))
+    session.set_steps((FC,), (PRUNE, HALF))
     enabled = {
         action.text(): action.isEnabled()
         for action in panel.step_list.cards[0].actions()
@@ -132,12 +136,37 @@ def test_ends_of_the_list_cannot_be_passed(panel: Inspector, session: Session) -
     assert enabled == {"Move up": False, "Move down": True, "Remove": True}
 
 
+def test_steps_go_where_they_make_sense(panel: Inspector, session: Session) -> None:
+    """Quantizing is last: pruning is put before it, a second quantization is refused with the reason."""
+    session.select((FC,))
+    session.set_steps((FC,), (INT4,))
+    panel.add_step("prune")
+    assert [step.method for step in session.steps(FC)] == ["prune", INT4.method]
+    down = next(action for action in panel.step_list.cards[0].actions() if action.text() == "Move down")
+    assert not down.isEnabled() and "put prune before quantize" in down.toolTip()
+    menu = panel.add_button.menu()
+    menu.aboutToShow.emit()
+    refused = {action.data(): action.toolTip() for action in offered(menu) if not action.isEnabled()}
+    assert "use quantize once" in refused["quantize:codebook"]
+
+
+def test_a_card_says_what_its_method_saves_and_costs(panel: Inspector, session: Session) -> None:
+    session.select((FC,))
+    session.set_steps((FC,), (PRUNE,))
+    card = panel.step_list.cards[0]
+    assert card.about.isHidden()
+    card.about_button.click()
+    assert not card.about.isHidden()
+    titles = [title for title, _ in card.about.lines]
+    assert {"Saves", "Does not save", "Costs", "Choose it", "Rather not", "Samples", "Source"} <= set(titles)
+
+
 def test_a_method_that_cannot_is_disabled_and_says_why(panel: Inspector, session: Session) -> None:
     session.select((CONV,))
     menu = panel.add_button.menu()
     menu.aboutToShow.emit()
-    actions = {action.data(): action for action in menu.actions() if action.data()}
-    assert set(actions) == {method.key for method in all_methods()}
+    actions = {action.data(): action for action in offered(menu)}
+    assert set(actions) == {method.key for method in LAYER_METHODS}
     assert not actions["low_rank"].isEnabled()
     assert "does not handle Conv layers" in actions["low_rank"].toolTip()
     assert actions["prune"].isEnabled()
@@ -154,7 +183,7 @@ def test_cards_stay_from_layer_to_layer(panel: Inspector, session: Session) -> N
     assert panel.step_list.cards == (card,)
     assert number(panel, 0, "bits").value() == 6
     card.change_menu.aboutToShow.emit()
-    possible = {action.data(): action.isEnabled() for action in card.change_menu.actions() if action.data()}
+    possible = {action.data(): action.isEnabled() for action in offered(card.change_menu)}
     assert possible["low_rank"] and possible[card.method.key]
     number(panel, 0, "bits").number.setValue(3)
     assert session.steps(FC)[0].params.bits == 3 and session.steps(CONV) == (INT4,)
@@ -213,8 +242,8 @@ def test_the_menu_of_methods_is_narrow_and_has_the_usual_ones_first(panel: Inspe
     session.select((FC,))
     menu = panel.add_button.menu()
     menu.aboutToShow.emit()
-    assert menu.sizeHint().width() <= 420
-    keys = [action.data() for action in menu.actions() if action.data()]
+    assert all(shown.sizeHint().width() <= 420 for shown in (menu, *(a.menu() for a in menu.actions())))
+    keys = [action.data() for action in offered(menu)]
     families = [by_key(key).family for key in keys]
     assert families[0] == "Quantization"
     assert families.index("Pruning") < families.index("Low rank")
