@@ -84,6 +84,16 @@ class Encoding(ABC):
         """Encodings that this one is built on."""
         return ()
 
+    @property
+    def exact(self) -> bool:
+        """Whether a runtime rebuilds the same bits as `decode`: no sums whose order is the runtime's own choice."""
+        return all(child.exact for child in self.children)
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of large constants that layers share (the basis of a transform) and that `nbytes` leaves out."""
+        return sum(child.shared_bytes for child in self.children)
+
     def levels(self) -> Array | None:
         """The distinct values the weight can take when there are few (at most 256) and they are shared, else None."""
         return None

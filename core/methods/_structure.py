@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.encoding import Affine, Codebook, Codes, Factored, Float, Sparse, Transformed
+from core.encoding import Affine, Codebook, Codes, Factored, Float, Kept, Transformed
 from core.encoding.base import Array, Encoding
 from core.errors import LayerSkipped
 from core.methods.base import Context, Memo, require_finite
@@ -56,10 +56,12 @@ def change_floats(encoding: Encoding, change: Callable[[Float], Encoding]) -> En
     """The same tree with every Float leaf changed. Raises LayerSkipped for a tree that holds anything else."""
     if isinstance(encoding, Float):
         return change(encoding)
-    if isinstance(encoding, Sparse):
+    if isinstance(encoding, Kept):
         return encoding if encoding.kept == 0 else encoding.with_values(change_floats(encoding.values, change))
     if isinstance(encoding, Factored):
         return encoding.with_children([change_floats(child, change) for child in encoding.children])
+    if isinstance(encoding, Transformed):
+        return encoding.with_coefficients(change_floats(encoding.child, change))
     raise LayerSkipped(f"the weight is stored as {encoding.describe()}, which this method does not handle")
 
 
