@@ -96,4 +96,4 @@ def listed(attributes: Attributes, inputs: Inputs, name: str, index: int) -> tup
 
 def unsupported(what: str) -> ModelFileError:
     """The error for a variant of an operator that is not implemented."""
-    return ModelFileError(f"{what} has no gradient here", do="choose a method that needs no gradients")
+    return ModelFileError(f"torch does not run {what}", do="choose a method that needs no gradients")

@@ -14,13 +14,17 @@ _WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 """torch stores these types but computes with few of them: arithmetic goes through int64."""
 
 
+Binary = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
 def _unary(function: Callable[[torch.Tensor], torch.Tensor]) -> Operator:
     return lambda attributes, inputs: function(given(inputs, 0))
 
 
-def _arithmetic(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Operator:
-    def run(attributes: Attributes, inputs: Inputs) -> torch.Tensor:
-        first, second = given(inputs, 0), given(inputs, 1)
+def _widened(function: Binary) -> Binary:
+    """The function, by way of int64 for the types that torch computes little with."""
+
+    def run(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         if first.dtype in _WIDE_UNSIGNED:
             return function(first.long(), second.long()).to(first.dtype)
         return function(first, second)
@@ -28,7 +32,12 @@ def _arithmetic(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) 
     return run
 
 
-def _comparison(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Operator:
+def _arithmetic(function: Binary) -> Operator:
+    widened = _widened(function)
+    return lambda attributes, inputs: widened(given(inputs, 0), given(inputs, 1))
+
+
+def _comparison(function: Binary) -> Operator:
     def run(attributes: Attributes, inputs: Inputs) -> torch.Tensor:
         first, second = (x.long() if x.dtype in _WIDE_UNSIGNED else x for x in (given(inputs, 0), given(inputs, 1)))
         return function(first, second)
@@ -36,8 +45,9 @@ def _comparison(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) 
     return run
 
 
-def _variadic(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Operator:
-    return lambda attributes, inputs: functools.reduce(function, (given(inputs, i) for i in range(len(inputs))))
+def _variadic(function: Binary) -> Operator:
+    widened = _widened(function)
+    return lambda attributes, inputs: functools.reduce(widened, (given(inputs, i) for i in range(len(inputs))))
 
 
 def divide(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -65,7 +75,7 @@ def _power(attributes: Attributes, inputs: Inputs) -> torch.Tensor:
 
 
 def _modulo(attributes: Attributes, inputs: Inputs) -> torch.Tensor:
-    function = torch.fmod if attributes.integer("fmod", 0) else torch.remainder
+    function = _widened(torch.fmod if attributes.integer("fmod", 0) else torch.remainder)
     return function(given(inputs, 0), given(inputs, 1))
 
 
@@ -177,11 +187,11 @@ _UNARY: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "Softsign": functional.softsign, "Mish": lambda x: x * torch.tanh(_softplus(x)), "HardSwish": _hard_swish,
     "Identity": lambda x: x,
 }  # fmt: skip
-_BINARY: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+_BINARY: dict[str, Binary] = {
     "Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "Div": divide,
     "BitwiseAnd": torch.bitwise_and, "BitwiseOr": torch.bitwise_or, "BitwiseXor": torch.bitwise_xor,
 }  # fmt: skip
-_COMPARISONS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+_COMPARISONS: dict[str, Binary] = {
     "Equal": torch.eq, "Less": torch.lt, "Greater": torch.gt, "LessOrEqual": torch.le, "GreaterOrEqual": torch.ge,
     "And": torch.logical_and, "Or": torch.logical_or, "Xor": torch.logical_xor,
 }  # fmt: skip

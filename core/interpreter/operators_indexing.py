@@ -22,7 +22,7 @@ def _gather(attributes: Attributes, inputs: Inputs) -> torch.Tensor:
     x, index = given(inputs, 0), given(inputs, 1)
     axis = attributes.integer("axis", 0) % x.dim()
     flat = _positive(index, x.shape[axis]).reshape(-1)
-    return x.index_select(axis, flat).reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
+    return x.index_select(axis, flat).reshape((*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
 
 
 def _gather_elements(attributes: Attributes, inputs: Inputs) -> torch.Tensor:
@@ -38,7 +38,7 @@ def _gather_nd(attributes: Attributes, inputs: Inputs) -> torch.Tensor:
     rest = x.shape[batch + depth :]
     rows = x.reshape(outer, math.prod(x.shape[batch : batch + depth]), *rest)
     picked = rows[torch.arange(outer).reshape(-1, 1), inner]
-    return picked.reshape(*index.shape[:-1], *rest)
+    return picked.reshape((*index.shape[:-1], *rest))
 
 
 def _linear(index: torch.Tensor, shape: torch.Size) -> torch.Tensor:

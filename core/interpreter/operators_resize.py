@@ -69,7 +69,7 @@ def _source(attributes: Attributes, before: int, scale: float, size: int) -> tor
     x = torch.arange(size, dtype=torch.float64)
     if attributes.opset < 11 or mode == "asymmetric":
         return x / scale
-    if mode == "align_corners":
+    if mode == "align_corners":  # by the new whole size, as ONNX Runtime does
         return x * (before - 1) / (size - 1) if size > 1 else torch.zeros_like(x)
     if mode == "half_pixel" or (mode == "pytorch_half_pixel" and size > 1):
         return (x + 0.5) / scale - 0.5

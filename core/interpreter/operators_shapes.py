@@ -154,8 +154,9 @@ def _depth_to_space(attributes: Attributes, inputs: Inputs) -> torch.Tensor:
 def _space_to_depth(attributes: Attributes, inputs: Inputs) -> torch.Tensor:
     x, block = given(inputs, 0), attributes.integer("blocksize", 1)
     n, channels, height, width = x.shape
-    parts = x.reshape(n, channels, height // block, block, width // block, block).permute(0, 3, 5, 1, 2, 4)
-    return parts.reshape(n, channels * block**2, height // block, width // block)
+    parts = x.reshape(n, channels, height // block, block, width // block, block)
+    order = (0, 3, 5, 1, 2, 4) if attributes.text("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    return parts.permute(order).reshape(n, channels * block**2, height // block, width // block)
 
 
 def _range(attributes: Attributes, inputs: Inputs) -> torch.Tensor:
