@@ -10,9 +10,8 @@ from zlib import crc32
 import numpy as np
 
 from core.data.layer_inputs import Need
-from core.encoding import Affine, Factored, Float, Sparse, Transformed
+from core.encoding import Affine, Factored, Float, Kept, Transformed
 from core.encoding.base import Array, Encoding, Shape
-from core.encoding.positions import gather
 from core.errors import LayerSkipped
 from core.methods._grids import Grid, Piece, Uniform
 from core.methods._groups import Groups
@@ -53,16 +52,12 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class _Coded:
-    """Codes of the weight's shape; scales and offsets of rank 0 or the weight's; whether the scales are float16.
-
-    values  the weights that were rounded: those given, or what error feedback made of them
-    """
+    """Codes of the weight's shape; scales and offsets of rank 0 or the weight's; whether the scales are float16."""
 
     codes: Array
     scale: Array
     offset: Array
     half: bool
-    values: Array
 
 
 def quantize(encoding: Encoding, grid: Grid, setting: Setting, context: Context) -> Encoding:
@@ -83,8 +78,8 @@ def quantize(encoding: Encoding, grid: Grid, setting: Setting, context: Context)
 def _walk(encoding: Encoding, grid: Grid, setting: Setting, context: Context, layout: Layout) -> Encoding:
     if isinstance(encoding, Float):
         return _weight(leaf_values(encoding, context), None, grid, setting, context, layout)
-    if isinstance(encoding, Sparse) and isinstance(encoding.values, Float):
-        return _sparse(encoding, grid, setting, context, layout)
+    if isinstance(encoding, Kept) and isinstance(encoding.values, Float):
+        return _pruned(encoding, grid, setting, context, layout)
     if isinstance(encoding, Factored):
         inner = replace(context, inputs=None, why_no_inputs="the weight is stored as factors")
         children = zip(encoding.children, encoding.factor_axes, strict=True)
@@ -100,7 +95,7 @@ def _walk(encoding: Encoding, grid: Grid, setting: Setting, context: Context, la
     raise LayerSkipped(f"the weight is stored as {encoding.describe()}, which quantize does not handle")
 
 
-def _sparse(encoding: Sparse, grid: Grid, setting: Setting, context: Context, layout: Layout) -> Encoding:
+def _pruned(encoding: Kept, grid: Grid, setting: Setting, context: Context, layout: Layout) -> Encoding:
     if encoding.kept == 0:
         return encoding
     if not layout.axes and not setting.needs:
@@ -114,7 +109,7 @@ def _sparse(encoding: Sparse, grid: Grid, setting: Setting, context: Context, la
 
 
 def _weight(
-    values: Array, places: Sparse | None, grid: Grid, setting: Setting, context: Context, layout: Layout
+    values: Array, places: Kept | None, grid: Grid, setting: Setting, context: Context, layout: Layout
 ) -> Encoding:
     """Codes and scales of one array; `places` are those of the kept weights when it is pruned."""
     apart = outlier_mask(values, setting.outliers)
@@ -122,7 +117,9 @@ def _weight(
     sparse = places is not None or apart is not None
     found = _Job(inner, grid, setting, context, layout, sparse).run()
     if setting.rounding == "feedback":
-        found = _fed_back(values, None if places is None else places.mask(), apart, grid, found, layout, context)
+        kept = None if places is None else places.mask()
+        values, codes = _fed_back(values, kept, apart, grid, found, layout, context)
+        found = replace(found, codes=codes)
     elif setting.rounding == "balanced" and grid.low_high and values.shape == context.layer.shape:
         levels = Levels(found.scale, found.offset, layout.axis, layout.block, *grid.low_high)
         balance(inner, found.codes, levels, context, sparse)
@@ -130,10 +127,10 @@ def _weight(
     if places is None:
         child = grid.leaf(found.codes)
     else:
-        leaf = grid.leaf(gather(found.codes, places.mask()))
+        leaf = grid.leaf(places.pick(found.codes))
         child = places.with_values(leaf, fill=0.0 if zero is None else float(zero.flat[0]))
     dense = Affine(child, found.scale, zero, layout.axis, layout.block, "float16" if found.half else "float32")
-    return dense if apart is None else with_outliers(found.values, dense, apart)
+    return dense if apart is None else with_outliers(values, dense, apart)
 
 
 def _zero_point(offset: Array) -> Array | None:
@@ -146,8 +143,8 @@ def _zero_point(offset: Array) -> Array | None:
 
 def _fed_back(
     values: Array, kept: Array | None, apart: Array | None, grid: Grid, found: _Coded, layout: Layout, context: Context
-) -> _Coded:
-    """Rounded with error feedback, with the scales that were found.
+) -> tuple[Array, Array]:
+    """What error feedback makes of the weights, and the codes of that, with the scales that were found.
 
     kept, apart  bool, of the weight's shape, or None: what pruning kept; outliers, which stay as they are
     """
@@ -156,7 +153,7 @@ def _fed_back(
     targets = feed_back(values, kept, apart, grid, scale, offset, context)
     exact = targets if kept is None else np.where(kept, targets, np.float32(0))
     rounded = exact if apart is None else np.where(apart, np.float32(0), exact)
-    return replace(found, codes=grid.codes_of(rounded, scale, offset), values=exact)
+    return exact, grid.codes_of(rounded, scale, offset)
 
 
 def feed_back(
@@ -234,13 +231,13 @@ class _Job:
         """Scales are float16 where that pays and does no harm: single scales of a channel stay float32 where a batch
         norm will be folded, since only those take in its factor."""
         if not self.layout.axes:
-            return _Coded(self.codes, *self._whole(), False, self.values)
+            return _Coded(self.codes, *self._whole(), False)
         self.half = not self.context.layer.folds_norm
         scale, offset = self._blocks()
         if self.half and (scale.size < _HALF_FROM or np.median(scale) < _HALF_MEDIAN or scale.max() > _HALF_LARGEST):
             self.half = False
             scale, offset = self._blocks()
-        return _Coded(self.codes, scale, offset, self.half, self.values)
+        return _Coded(self.codes, scale, offset, self.half)
 
     def _noise(self, shape: Shape, *place: int) -> Array | None:
         """Random numbers for stochastic rounding, which depend on the seed, the layer and the place alone."""

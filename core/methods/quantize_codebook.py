@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from core.data.layer_inputs import Need
-from core.encoding import Codebook, Codes, Factored, Float, Sparse, Transformed
+from core.encoding import Codebook, Codes, Factored, Float, Kept, Transformed
 from core.encoding.base import Array, Encoding
 from core.encoding.positions import gather
 from core.methods._grids import Table
@@ -70,7 +69,7 @@ class QuantizeCodebook(Method):
 
     def apply(self, encoding: Encoding, params: CodebookParams, context: Context) -> Encoding:
         refuse_quantized(encoding, "quantize once")
-        if isinstance(encoding, Sparse) and isinstance(encoding.values, Float) and encoding.kept and params.needs:
+        if isinstance(encoding, Kept) and isinstance(encoding.values, Float) and encoding.kept and params.needs:
             return _quantize(leaf_values(Float(encoding.decode()), context), encoding, params, context)
         if isinstance(encoding, (Factored, Transformed)):
             why = f"the weight is stored as {'factors' if isinstance(encoding, Factored) else 'coefficients'}"
@@ -81,7 +80,7 @@ class QuantizeCodebook(Method):
         return f"{1 << params.bits} levels" + (f" +{100 * params.outliers:.3g} %" if params.outliers else "")
 
 
-def _quantize(values: Array, places: Sparse | None, params: CodebookParams, context: Context) -> Encoding:
+def _quantize(values: Array, places: Kept | None, params: CodebookParams, context: Context) -> Encoding:
     """Codes and their table; `places` are those of the kept weights when a pruned weight is quantized in place."""
     apart = outlier_mask(values, params.outliers)
     kept = None if places is None else places.mask()
@@ -94,10 +93,10 @@ def _quantize(values: Array, places: Sparse | None, params: CodebookParams, cont
     else:
         codes = _assign(values.reshape(-1), table, spread, context).reshape(values.shape)
     bits = max(1, (table.size - 1).bit_length())
-    if places is None or kept is None:
+    if places is None:
         dense: Encoding = Codebook(Codes(codes, bits), table)
     else:
-        dense = places.with_values(Codebook(Codes(gather(codes, kept), bits), table))
+        dense = places.with_values(Codebook(Codes(places.pick(codes), bits), table))
     return dense if apart is None else with_outliers(targets, dense, apart)
 
 

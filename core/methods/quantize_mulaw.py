@@ -22,8 +22,8 @@ class MuLawParams:
         minimum=2, maximum=8, unit="bits", grid=(8, 6, 5, 4, 3),
     )
     mu: float = param(
-        8.0, "Mu", "How much finer the levels are near zero than at the ends: about (1 + mu) times. Small values are "
-        "nearly even levels; 255 is that of telephones.", minimum=0.1, maximum=255.0, grid=(4.0, 8.0, 32.0),
+        4.0, "Mu", "How much finer the levels are near zero than at the ends: about (1 + mu) times. Small values are "
+        "nearly even levels; 255 is that of telephones.", minimum=0.1, maximum=255.0, grid=(2.0, 4.0, 8.0),
     )
     granularity: str = granularity_param()
     block: int = block_param()
@@ -45,8 +45,8 @@ class QuantizeMuLaw(Method):
     )
     saves = ("file",)
     costs = f"The best mu depends on the layer. {REBUILT}"
-    choose_when = "5 to 8 bits are wanted and small weights matter: the relative error is nearly the same for small and large ones."
-    avoid_when = "At 2 to 4 bits quantile levels (nf) need no tuning and err less."
+    choose_when = "4 to 8 bits are wanted and a few weights are large: at 8 bits it errs less than even levels."
+    avoid_when = "At 2 and 3 bits quantile levels (nf) err less and need no tuning."
     data = "unlabelled samples for range activation and rounding feedback"
     source = "ITU-T Recommendation G.711 (companding)"
     Params = MuLawParams

@@ -45,7 +45,7 @@ class QuantizePowerOfTwo(Method):
     )
     saves = ("file",)
     costs = f"More bits add levels near zero only, so the error stops falling (two terms: later). {REBUILT}"
-    choose_when = "The weights will run on hardware that shifts instead of multiplying, or have heavy tails at 3 to 4 bits."
+    choose_when = "The weights will run on hardware that shifts bits instead of multiplying."
     avoid_when = "On a CPU: quantile levels (nf) and codebooks have less error at the same bits."
     data = "unlabelled samples for range activation and rounding feedback"
     source = (
