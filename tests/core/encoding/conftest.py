@@ -12,7 +12,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from core.encoding import Affine, Codebook, Codes, Encoding, Float, LowRank, Sparse
+from core.encoding import Affine, Codebook, Codes, Encoding, Float, LowRank, Sparse, Sum, Trits
 from core.encoding.emitter import GraphEmitter
 
 SHAPES = [(1,), (13,), (501,), (61, 7), (16, 64), (4, 3, 5), (5, 3, 10, 7), (3, 5, 7, 1, 11)]
@@ -117,6 +117,7 @@ def catalogue(random_codes) -> list[Encoding]:
             made.append(Codebook(random_codes(rng, shape, bits), rng.normal(size=1 << bits).astype(np.float32)))
         made.append(Codebook(Codes(np.zeros(shape, np.uint8), 1), np.float32([0.3]), "float16"))
         made += _sparses(rng, values, random_codes)
+        made += _with_tables(rng, values, random_codes)
     made += _low_ranks(rng, random_codes)
     return made
 
@@ -155,6 +156,21 @@ def _sparses(rng: np.random.Generator, values: np.ndarray, random_codes) -> list
         made.append(Sparse.encode(Affine(codes, np.float32(0.5), np.float32(3)), mask))
         made.append(Affine(Sparse.encode(codes, mask, fill=4.0), rng.random(per_channel), np.float32(4)))
     return made
+
+
+def _with_tables(rng: np.random.Generator, values: np.ndarray, random_codes) -> list[Encoding]:
+    """Shared tables behind scales, ternary codes, and sums with outliers."""
+    shape = values.shape
+    per_channel = rng.random((shape[0], *(1 for _ in shape[1:]))).astype(np.float32)
+    trits = Trits(rng.integers(0, 3, shape).astype(np.uint8))
+    table = Codebook(random_codes(rng, shape, 4), np.sort(rng.normal(size=16)).astype(np.float32), shared=True)
+    eight = Codebook(random_codes(rng, shape, 8), np.linspace(-9, 9, 256, dtype=np.float32), "float16", shared=True)
+    scaled = [Affine(trits, scale, np.float32(1)) for scale in (np.float32(0.7), per_channel)]
+    made: list[Encoding] = [trits, *scaled]
+    made += [Affine(child, per_channel, scale_dtype="float16") for child in (table, eight)]
+    mask = rng.random(shape) < 0.1
+    far = Sparse.encode(Float(values[mask], "float16"), mask)
+    return [*made, Sum(scaled[1], far), Sum(table, far), Sum(Float(values), far)]
 
 
 def _low_ranks(rng: np.random.Generator, random_codes) -> list[Encoding]:
