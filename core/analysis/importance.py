@@ -129,6 +129,6 @@ def _probe(outputs: Mapping[str, torch.Tensor], generator: torch.Generator) -> t
             continue
         numbers = torch.randn(output.shape, generator=generator)  # drawn always, so that outputs do not shift others'
         size = output.detach().float().square().mean().sqrt()
-        if output.requires_grad and size > 0:
+        if output.requires_grad and size != 0:  # NaN goes on, to be told as such
             parts.append((output.float() * numbers).sum() / size)
     return torch.stack(parts).sum() if parts else None

@@ -177,12 +177,16 @@ def _shift(attributes: Attributes, inputs: Inputs) -> torch.Tensor:
     return wide.to(x.dtype)
 
 
+def _bitwise_not(x: torch.Tensor) -> torch.Tensor:
+    return torch.bitwise_not(x.long()).to(x.dtype) if x.dtype in _WIDE_UNSIGNED else torch.bitwise_not(x)
+
+
 _UNARY: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "Abs": torch.abs, "Neg": torch.neg, "Exp": torch.exp, "Log": torch.log, "Sqrt": sqrt,
     "Reciprocal": torch.reciprocal, "Floor": torch.floor, "Ceil": torch.ceil, "Round": torch.round, "Sign": torch.sign,
     "Sin": torch.sin, "Cos": torch.cos, "Tan": torch.tan, "Asin": torch.asin, "Acos": torch.acos, "Atan": torch.atan,
     "Sinh": torch.sinh, "Cosh": torch.cosh, "Asinh": torch.asinh, "Acosh": torch.acosh, "Atanh": torch.atanh,
-    "Erf": torch.erf, "Not": torch.logical_not, "BitwiseNot": torch.bitwise_not, "IsNaN": torch.isnan,
+    "Erf": torch.erf, "Not": torch.logical_not, "BitwiseNot": _bitwise_not, "IsNaN": torch.isnan,
     "Sigmoid": torch.sigmoid, "Tanh": torch.tanh, "Relu": torch.relu, "Softplus": _softplus,
     "Softsign": functional.softsign, "Mish": lambda x: x * torch.tanh(_softplus(x)), "HardSwish": _hard_swish,
     "Identity": lambda x: x,

@@ -69,7 +69,8 @@ def _scatter_nd(attributes: Attributes, inputs: Inputs) -> torch.Tensor:
     elif reduction == "add":
         rows = rows.index_add(0, places, values)
     else:
-        rows = rows.index_reduce(0, places, values, _REDUCE[reduction], include_self=True)
+        spread = places.reshape(-1, 1).expand(values.shape)
+        rows = rows.scatter_reduce(0, spread, values, _REDUCE[reduction], include_self=True)
     return rows.reshape(x.shape)
 
 
