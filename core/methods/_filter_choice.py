@@ -14,7 +14,7 @@ from core.encoding.counting import smallest
 from core.encoding.floats import FloatType
 from core.encoding.positions import gather
 from core.errors import LayerSkipped
-from core.methods._filter_views import View, energy_table, transform
+from core.methods._filter_views import View, energy_table, joint, transform
 from core.methods._structure import chunks
 from core.methods.base import Context, Memo
 from core.methods.prune import magnitude_mask
@@ -86,13 +86,11 @@ def coefficients(
     leaf: Float, values: Array, view: View, make_basis: Callable[[int], Array], name: str, context: Context
 ) -> Coefficients:
     """The weight in the basis that `make_basis` gives for each length. Raises LayerSkipped for a weight of zeros."""
-    from core.methods._filter_views import joint
-
     bases = tuple(joint([make_basis(length) for length in axis.parts]) for axis in view.axes)
     table = np.zeros([axis.length for axis in view.axes])
 
     def look(piece: Array) -> None:
-        table.__iadd__(energy_table(piece, view))
+        np.add(table, energy_table(piece, view), out=table)
 
     made = transform(values, view, [basis.T for basis in bases], context, look, (0.0, 0.6))
     energy = sum(float(np.square(values.reshape(-1)[p], dtype=np.float64).sum()) for p in chunks(values.size, context))
@@ -106,9 +104,10 @@ def keep(found: Coefficients, wish: Wish, context: Context) -> Transformed:
     quiet = replace(context, memo=Memo(), reporter=context.reporter.part(0.6, 1.0))
     if wish.by == "cutoff":
         return _shared(found, low_pass(found.view, wish.cutoff))
-    box = box_for_energy(found.table, found.target(wish.energy)) if wish.by == "energy" else box_for_share(
-        found.table, wish.share
-    )
+    if wish.by == "energy":
+        box = box_for_energy(found.table, found.target(wish.energy))
+    else:
+        box = box_for_share(found.table, wish.share)
     if wish.layout == "shared":
         return _shared(found, box)
     count = _count(found, box, wish, quiet)
@@ -154,7 +153,8 @@ def _worth_a_try(found: Coefficients, box: Box, count: int, wish: Wish, context:
     if wish.by == "share":  # compared where both keep the same energy: at equal shares they do not
         count = count_for_energy(found.values.reshape(-1), float(found.table[np.ix_(*box)].sum()), context)
     boxed = size // found.table.size * prod(kept.size for kept in box) * width
-    return _bytes(count, size, width) < boxed
+    unused = sum(4 * (axis.length - kept.size) * axis.length for axis, kept in zip(found.view.axes, box, strict=True))
+    return _bytes(count, size, width) + unused < boxed  # single coefficients need every function of the basis
 
 
 def _bytes(count: int, size: int, width: int) -> float:

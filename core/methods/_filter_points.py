@@ -88,7 +88,10 @@ class PointFilter(Filter):
     def _for_energy(
         self, values: Array, view: View, ways: Sequence[Points], energy: float, context: Context
     ) -> Points:
-        """The fewest points that keep this share of the energy, by bisection."""
+        """Few points that keep this share of the energy, by bisection: a pass over the weight for each try.
+
+        Points of one number do not contain those of a smaller one, so that an even smaller number may do by chance.
+        """
         low, high = 0, len(ways) - 1
         rounds = max(1, len(ways).bit_length())
         kept = kept_energy(values, view, ways[high], context, (0.0, 0.3))

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from core.encoding import Float, Sparse
+from core.encoding import Float, Kept
 from core.encoding.base import Array, Encoding
 from core.errors import LayerSkipped
 from core.methods._filter_choice import Wish, coefficients, keep
@@ -90,7 +90,7 @@ class Filter(Method):
     def apply(self, encoding: Encoding, params: Any, context: Context) -> Encoding:
         refuse_quantized(encoding, "put filter before quantize")
         refuse_low_rank(encoding, "use one of the two")
-        if isinstance(encoding, Sparse):
+        if isinstance(encoding, Kept):
             raise LayerSkipped("the coefficients of a pruned weight are not sparse", do="use filter or prune, not both")
         if not isinstance(encoding, Float):
             raise LayerSkipped(f"the weight is stored as {encoding.describe()}, which filter does not handle")
