@@ -86,12 +86,9 @@ class Ledger:
         if not first or not second or first is second:
             return first or second
         one, other = list(first), list(second)
-        if size_of(first) is None or size_of(second) is None:
-            if len(one) != len(other) or any((a.size is None) != (b.size is None)
-                                             for a, b in zip(one, other, strict=True)):  # fmt: skip
-                one, other = ([factor for factor in axis if factor.size is not None] for axis in (one, other))
-        if size_of(tuple(one)) != size_of(tuple(other)) and None not in (size_of(first), size_of(second)):
-            return self._mismatch(first, second)
+        if [factor.size is None for factor in first] != [factor.size is None for factor in second]:
+            # Free factors on one side alone: they are one place, or the sizes would not fit.
+            one, other = ([factor for factor in axis if factor.size is not None] for axis in (one, other))
         if not one or not other or math.prod(f.size or 1 for f in one) != math.prod(f.size or 1 for f in other):
             return self._mismatch(first, second)
         return self._tie_lists(one, other, first, second)

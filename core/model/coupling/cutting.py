@@ -9,9 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from core.model.coupling.groups import Coupling, Group, Plan
-from core.model.coupling.sites import Kept, Site, SumSite
+from core.model.coupling.sites import Kept, SumSite
 from core.model.coupling.sizes import Rewriter, fresh_name
-from core.model.graph import Stored, remove_unused
+from core.model.graph import Stored, remove_unused, stored_tensors
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -44,8 +44,10 @@ def cut(coupling: Coupling, kept: Mapping[Group, Array]) -> None:
 
 
 def mask(coupling: Coupling, kept: Mapping[Group, Array]) -> None:
-    """Let the units that would go count for nothing, with no tensor smaller: wherever places are summed over, theirs are
-    multiplied by zero first."""
+    """Let the units that would go count for nothing, with no tensor smaller.
+
+    Wherever places are summed over, theirs are multiplied by zero first.
+    """
     plan = coupling.plan
     state = _state(coupling, kept)
     for site in plan.sites:
@@ -62,12 +64,11 @@ def _state(coupling: Coupling, kept: Mapping[Group, Array]) -> Kept:
             raise ValueError("a cut must leave at least one unit of each group")
         keep[_labels(plan, group)[~np.asarray(stays, bool)]] = False
     keep = keep[plan.classes.label]
-    return Kept(keep, Rewriter(plan.tensors | _small(plan), plan.sizes), _store)
+    return Kept(keep, Rewriter(_all_stored(plan), plan.sizes), store)
 
 
-def _small(plan: Plan) -> dict[ir.Value, Stored]:
-    from core.model.graph import stored_tensors
-
+def _all_stored(plan: Plan) -> dict[ir.Value, Stored]:
+    """Also the small whole numbers that no axis was asked of."""
     return {stored.value: stored for stored in stored_tensors(plan.graph).values()}
 
 
@@ -127,13 +128,13 @@ def _put_mask(site: SumSite, marks: Array, plan: Plan) -> None:
     if value is None or not isinstance(graph, ir.Graph):
         return
     dtype = value.dtype or (plan.tensors[value].tensor.dtype if value in plan.tensors else None)  # type: ignore[union-attr]
-    constant = _store(site.node, marks.astype((dtype or ir.DataType.FLOAT).numpy()))
+    constant = store(site.node, marks.astype((dtype or ir.DataType.FLOAT).numpy()))
     product = ir.Node("", "Mul", [value, constant], num_outputs=1)
     graph.insert_before(site.node, product)
     site.node.replace_input_with(site.input, product.outputs[0])
 
 
-def _store(node: ir.Node, array: Array) -> ir.Value:
+def store(node: ir.Node, array: Array) -> ir.Value:
     """A new stored tensor for a node to read."""
     graph = node.graph
     if not isinstance(graph, ir.Graph):
@@ -143,8 +144,3 @@ def _store(node: ir.Node, array: Array) -> ir.Value:
     value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
     graph.register_initializer(value)
     return value
-
-
-def sites_of(coupling: Coupling) -> tuple[Site, ...]:
-    """All places of the graph that state a size, for tests and reports."""
-    return coupling.plan.sites

@@ -34,6 +34,7 @@ class Flow:
         self.ledger = Ledger()
         self.sites: list[Site] = []
         self.known: dict[ir.Value, Axes | None] = {}
+        self.heads: list[Axis] = []  # axes along which two computed values are multiplied matrix by matrix
         self.stored: dict[ir.Value, Stored] = {
             stored.value: stored for stored in stored_tensors(model).values() if stored.place.graph is model.graph
         }

@@ -56,11 +56,15 @@ class Group:
     members   the axes along which they lie; the first is a producer's, and the units are numbered as they come there
     units     how many there are; each stays or goes as a whole (a unit of an attention layer is a head)
     multiple  what the number of kept units must be a multiple of
+    heads     they are attention heads: along them two computed values are multiplied, a matrix each
+    scales    members that are scales of batch norms
     """
 
     members: tuple[Member, ...]
     units: int
     multiple: int = 1
+    heads: bool = False
+    scales: frozenset[str] = frozenset()
 
     @property
     def key(self) -> tuple[str, int]:
@@ -125,7 +129,7 @@ def find_groups(graph: ir.Model) -> Coupling:
     layers = {layer.name: layer for layer in find(graph).layers}
     tensors = {value: axes for value in flow.stored if (axes := flow.known.get(value)) is not None}
     lines = _lines(flow, tensors, layers)
-    groups = _groups(lines, classes)
+    groups = _groups(lines, classes, flow)
     of = {name: tuple(g for g in groups if (m := g.of(name, channel_axis(layer))) is not None and m.axis >= 0)
           for name, layer in layers.items() if channel_axis(layer) is not None}  # fmt: skip
     why = {name: _why(layer, flow, classes, lines, graph) for name, layer in layers.items() if not of.get(name)}
@@ -165,7 +169,7 @@ def _role(layer: Layer | None, axis: int) -> Role:
     return Role.FOLLOWER
 
 
-def _groups(lines: Iterable[_Line], classes: Classes) -> tuple[Group, ...]:
+def _groups(lines: Iterable[_Line], classes: Classes, flow: Flow) -> tuple[Group, ...]:
     """Units that share a producer's axis, by union over the producers."""
     lines = list(lines)
     parent = np.arange(len(lines))
@@ -189,10 +193,12 @@ def _groups(lines: Iterable[_Line], classes: Classes) -> tuple[Group, ...]:
             known = units.setdefault(root(index), {}) if free else {}
             for label in free:
                 known.setdefault(label, len(known))
-    return _with_members(lines, classes, units)
+    return _with_members(lines, classes, units, flow)
 
 
-def _with_members(lines: list[_Line], classes: Classes, units: Mapping[int, Mapping[int, int]]) -> tuple[Group, ...]:
+def _with_members(
+    lines: list[_Line], classes: Classes, units: Mapping[int, Mapping[int, int]], flow: Flow
+) -> tuple[Group, ...]:
     group_of = np.full(classes.label.size, -1)
     unit_of = np.full(classes.label.size, -1)
     for number, (_, known) in enumerate(units.items()):
@@ -207,7 +213,20 @@ def _with_members(lines: list[_Line], classes: Classes, units: Mapping[int, Mapp
                 mine = np.where(group_of[labels] == number, unit_of[labels], -1)
                 members[number].append(Member(line.tensor, line.axis, line.role, mine))
     counts = [len(known) for known in units.values()]
-    return tuple(Group(_producers_first(found), count) for found, count in zip(members, counts, strict=True))
+    heads = {int(group) for axis in flow.heads for factor in axis if factor.atoms is not None
+             for group in np.unique(group_of[classes.label[factor.atoms]])}  # fmt: skip
+    scales = _norm_scales(flow)
+    return tuple(
+        Group(_producers_first(found), count, heads=number in heads,
+              scales=frozenset(member.tensor for member in found) & scales)
+        for number, (found, count) in enumerate(zip(members, counts, strict=True))
+    )  # fmt: skip
+
+
+def _norm_scales(flow: Flow) -> frozenset[str]:
+    """Names of the stored tensors that are batch norms' scales."""
+    found = (node.inputs[1] for node in flow.model.graph if node.op_type == "BatchNormalization" and not node.domain)
+    return frozenset(flow.stored[value].name for value in found if value in flow.stored)
 
 
 def _producers_first(members: list[Member]) -> tuple[Member, ...]:

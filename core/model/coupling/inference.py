@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
 from core.model.graph import stored_tensors
+
+if TYPE_CHECKING:
+    import onnx
 
 _LOG = logging.getLogger(__name__)
 _SMALL = 256
@@ -30,7 +34,7 @@ def inferred_shapes(model: ir.Model) -> dict[str, tuple[int | None, ...]]:
     }
 
 
-def structure_only(model: ir.Model) -> object:
+def structure_only(model: ir.Model) -> onnx.ModelProto:
     """The model as a protobuf in which large initializers are inputs of their type and shape, without data."""
     import onnx
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.model.coupling.axes import Axes, Axis, Factor, Ledger, fixed, size_of
-from core.model.coupling.sizes import Entry, Entries
+from core.model.coupling.sizes import Entries, Entry
 
 
 def regroup(ledger: Ledger, data: Axes, target: Entries) -> Axes | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from core.model.coupling.axes import Axes, Axis, fixed, size_of
-from core.model.coupling.flow import Flow, Opaque, Rules
+from core.model.coupling.flow import Flow, Opaque, Rule, Rules
 from core.model.coupling.sites import AttributeSite, SumSite
 from core.model.graph import attribute, numbers
 
@@ -156,6 +156,8 @@ def matmul(flow: Flow, node: ir.Node) -> Sequence[Axes]:
     _contract(flow, node, (left[-1] or (), len(first) - 1), (right[-2] or (), max(len(second) - 2, 0)))
     batch = broadcast(flow, [tuple(a or () for a in left[:-2]), tuple(a or () for a in right[:-2])])
     kept = [axis for axis in (left[-2], right[-1]) if axis is not None]
+    if not {node.inputs[0], node.inputs[1]} & flow.stored.keys():
+        flow.heads.extend(batch)
     return [(*batch, *kept)]
 
 
@@ -187,7 +189,7 @@ def broadcast(flow: Flow, operands: Sequence[Axes]) -> Axes:
     return result
 
 
-def _recurrent(gates: int) -> object:
+def _recurrent(gates: int) -> Rule:
     """X (steps, batch, in), W (directions, gates x hidden, in), R (.., hidden), B (.., 2 gates x hidden), states."""
 
     def rule(flow: Flow, node: ir.Node) -> Sequence[Axes]:

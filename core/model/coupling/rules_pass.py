@@ -24,15 +24,6 @@ def meet(flow: Flow, node: ir.Node) -> Sequence[Axes]:
     return [broadcast(flow, [flow.axes(value) for value in node.inputs if value is not None])]
 
 
-def with_bias(flow: Flow, node: ir.Node) -> Sequence[Axes]:
-    """An activation with a bias inside (com.microsoft)."""
-    return meet(flow, node)
-
-
-def prelu(flow: Flow, node: ir.Node) -> Sequence[Axes]:
-    return meet(flow, node)
-
-
 def channel_norm(flow: Flow, node: ir.Node) -> Sequence[Axes]:
     """BatchNormalization and InstanceNormalization: one number a channel, channels apart from one another."""
     data = flow.axes(node.inputs[0])
@@ -118,7 +109,8 @@ def resize(flow: Flow, node: ir.Node) -> Sequence[Axes]:
     for place, axis in enumerate(data):
         size = size_of(axis)
         target = sizes[place] if sizes is not None else None
-        if scales is not None and scales[place] == 1 or target is not None and target.size == size is not None:
+        passes = scales[place] == 1 if scales is not None else target is not None and target.size == size is not None
+        if passes:
             if target is not None and target.literal and size is not None:
                 flow.sites.append(NumberSite(node, axis, place, 3))
             result.append(axis)
@@ -140,9 +132,9 @@ def _resize_inputs(flow: Flow, node: ir.Node) -> tuple[list[float] | None, Seque
     return None, flow.sizes.of(sizes) if sizes is not None else None
 
 
-_SAME = """Relu LeakyRelu Sigmoid Tanh Elu Selu Celu Gelu HardSigmoid HardSwish Softplus Softsign Mish Erf Exp Log Sqrt Neg
-Abs Clip Cast Identity Dropout Floor Ceil Round Reciprocal Sign Sin Cos Tan Atan Sinh Cosh Not IsNaN IsInf ThresholdedRelu
-Shrink QuickGelu Swish BitwiseNot"""
+_SAME = """Relu LeakyRelu Sigmoid Tanh Elu Selu Celu Gelu HardSigmoid HardSwish Softplus Softsign Mish Erf Exp Log Sqrt
+Neg Abs Clip Cast Identity Dropout Floor Ceil Round Reciprocal Sign Sin Cos Tan Atan Sinh Cosh Not IsNaN IsInf
+ThresholdedRelu Shrink QuickGelu Swish BitwiseNot"""
 _MEET = """Add Sub Mul Div Pow Max Min Mean Sum And Or Xor Equal Less LessOrEqual Greater GreaterOrEqual Where PRelu Mod
 BitwiseAnd BitwiseOr BitwiseXor BitShift BiasGelu FastGelu CastLike"""
 _REDUCE = """ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceSumSquare ReduceLogSum

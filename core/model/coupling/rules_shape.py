@@ -25,7 +25,8 @@ def transpose(flow: Flow, node: ir.Node) -> Sequence[Axes]:
 
 def flatten(flow: Flow, node: ir.Node) -> Sequence[Axes]:
     data = flow.axes(node.inputs[0])
-    place = attribute(node, "axis", 1) % (len(data) + 1) if attribute(node, "axis", 1) < 0 else attribute(node, "axis", 1)
+    place = attribute(node, "axis", 1)
+    place += len(data) if place < 0 else 0
     return [(sum(data[:place], ()), sum(data[place:], ()))]
 
 

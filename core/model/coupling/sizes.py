@@ -1,7 +1,7 @@
 """Small whole-number values that say shapes (targets of Reshape, ends of Slice): what each of their numbers stands for.
 
-A number is a literal of the file, which bakes a size in and is rewritten when that size is cut, or it follows an axis of
-a value (Shape) and changes by itself.
+A number is a literal of the file, which bakes a size in and is rewritten when that size is cut, or it follows an axis
+of a value (Shape) and changes by itself.
 """
 
 from __future__ import annotations
