@@ -34,7 +34,8 @@ def test_the_runtime_rebuilds_the_products(grid, sizes, shape, optimize, rebuild
     dense = Transformed(Float(values), bases, grid, shape, "B")
     sparse = dense.with_coefficients(Sparse.encode(Float(values[mask]), mask))
     expected = [by_hand(v, bases, grid).reshape(shape) for v in (values, values * mask)]
-    for encoding, wanted, rebuilt in zip((dense, sparse), expected, rebuild([dense, sparse], 13, optimize), strict=True):
+    found = rebuild([dense, sparse], 13, optimize)
+    for encoding, wanted, rebuilt in zip((dense, sparse), expected, found, strict=True):
         np.testing.assert_allclose(encoding.decode(), wanted, atol=1e-5 * np.abs(wanted).max())
         np.testing.assert_allclose(rebuilt, encoding.decode(), atol=1e-5 * np.abs(wanted).max())
     assert not dense.exact
