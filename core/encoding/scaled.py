@@ -10,6 +10,7 @@ from core.encoding.affine import Affine
 from core.encoding.base import Array, Emitter, Encoding, Shape
 from core.encoding.conv_chain import ConvChain
 from core.encoding.floats import Float
+from core.encoding.integer import Integer
 from core.errors import InternalError
 
 
@@ -58,7 +59,7 @@ def scale_channels(encoding: Encoding, factor: Array, axis: int) -> Encoding:
     """`encoding` times `factor`, (channels,), along `axis`; free where its own numbers can take the factor in.
 
     Case 1  float32: the numbers themselves
-    Case 2  one scale for each channel of the same axis, in float32: the scales
+    Case 2  one scale for each channel of the same axis, in float32: the scales, also of weights multiplied as integers
     Case 3  a chain of convolutions along its outputs: the last one
     Case 4  everything else: a multiplication behind it
     """
@@ -68,6 +69,9 @@ def scale_channels(encoding: Encoding, factor: Array, axis: int) -> Encoding:
     if absorbs_factor(encoding, axis) and isinstance(encoding, Affine):
         scale = encoding.stored_scale.decode() * Affine.channels(factor, len(encoding.shape), axis)
         return replace(encoding, scale=scale)
+    if isinstance(encoding, Integer) and absorbs_factor(encoding, axis):
+        scale = encoding.weight.stored_scale.decode() * Affine.channels(factor, len(encoding.shape), axis)
+        return encoding.with_weight(replace(encoding.weight, scale=scale))
     if isinstance(encoding, ConvChain) and axis == 0:
         return encoding.with_children((*encoding.factors[:-1], scale_channels(encoding.factors[-1], factor, 0)))
     return Scaled(encoding, factor, axis)
@@ -77,6 +81,8 @@ def absorbs_factor(encoding: Encoding, axis: int) -> bool:
     """Whether `scale_channels` along `axis` costs no bytes."""
     if isinstance(encoding, Float):
         return encoding.dtype == "float32"
+    if isinstance(encoding, Integer):
+        return absorbs_factor(encoding.weight, axis) or (encoding.channel_axis is None and encoding.shape[axis] == 1)
     if isinstance(encoding, ConvChain):
         return axis == 0 and absorbs_factor(encoding.factors[-1], 0)
     if not isinstance(encoding, Affine) or encoding.block or encoding.scale_dtype != "float32":

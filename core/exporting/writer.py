@@ -21,7 +21,8 @@ from core.errors import FeatherweightError
 from core.exporting.cleanup import apply_fold, clean_up
 from core.exporting.constants import WORTH_MERGING, merge_identical
 from core.exporting.opset import default_opset, raise_opset
-from core.exporting.uses import rewrite_uses
+from core.exporting.quantized_values import note_norms
+from core.exporting.uses import place_shared, rewrite_uses, rounds_inputs, simulate_uses
 from core.model.folding import Fold, find_folds
 from core.model.graph import Stored, places, remove_unused, replace_stored, stored_tensors, takes_float32
 from core.model.model import Model
@@ -61,19 +62,31 @@ def assemble(model: Model, encodings: Mapping[str, Encoding], reporter: Reporter
         apply_fold(fold, next(names))
     folded = _forgotten_norms(graph, folds, wanted)
     split = _emit_all(graph, wanted, names, left, reporter)
+    place_shared(graph, names)
     remove_unused(graph)
     merge_identical(graph, least=WORTH_MERGING)  # layers that were equal and are stored alike
     return Assembly(graph, default_opset(graph), left, folded, split)
 
 
-def simulate(model: Model, encodings: Mapping[str, Encoding]) -> ir.Model:
-    """The original graph with the decoded float32 weights: what the compressed file must give."""
+def simulate(model: Model, encodings: Mapping[str, Encoding], *, round_inputs: bool = True) -> ir.Model:
+    """The original graph with the decoded float32 weights: what the compressed file must give.
+
+    round_inputs  layers that multiply integers round what enters and leaves them in float, at the same levels
+    """
     graph = model.graph()
+    rounding = {name: e for name, e in encodings.items() if round_inputs and rounds_inputs(e)}
+    graph, _ = _fit_opset(graph, rounding)
     stored = stored_tensors(graph)
+    names = _fresh_names(graph)
     for name, encoding in encodings.items():
+        if name in rounding:
+            simulate_uses(stored[name], encoding, names)
         tensor = _decoded_later(encoding, stored[name])
         value = ir.Value(name=name, const_value=tensor)
         replace_stored(stored[name], [], [value], value)
+    if rounding:
+        note_norms(find_folds(graph))
+        place_shared(graph, names)
     return graph
 
 

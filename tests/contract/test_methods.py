@@ -9,6 +9,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 import numpy as np
 import pytest
 
+from core.data.layer_inputs import LayerInputs, ValueRange
 from core.encoding import Float
 from core.encoding.counting import emitted_size
 from core.errors import Cancelled, LayerSkipped, ParameterError
@@ -34,6 +35,15 @@ def case(request: pytest.FixtureRequest, layer_of) -> tuple[Method, Layer]:
     """A method and a layer of a kind that it claims to handle."""
     method, kind = request.param
     return method, layer_of(kind)
+
+
+def measured(layer: Layer, **words) -> Context:
+    """The context of a layer whose values were measured, for methods that work from samples by their defaults."""
+    counts = np.full(64, 10)
+    inputs = LayerInputs(
+        4, input_range=ValueRange(0.0, 3.0, counts, 100, 640), output_range=ValueRange(-2.0, 4.0, counts, 0, 640)
+    )
+    return Context(layer, inputs=inputs, **words)
 
 
 def variants(method: Method) -> list:
@@ -112,7 +122,7 @@ def applied(method: Method, layer, weight):
         if method.why_not(layer, params):
             continue
         try:
-            yield params, method.apply(Float(weight), params, Context(layer))
+            yield params, method.apply(Float(weight), params, measured(layer))
         except LayerSkipped as skipped:
             assert skipped.what  # a reason is given, and the defaults are never refused (below)
 
@@ -153,7 +163,7 @@ def test_a_cancel_is_heard(case, weight) -> None:
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled):
-        method.apply(Float(weight(layer)), method.Params(), Context(layer, reporter=Reporter(cancel=cancel)))
+        method.apply(Float(weight(layer)), method.Params(), measured(layer, reporter=Reporter(cancel=cancel)))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -162,7 +172,7 @@ def test_weights_that_are_no_numbers_are_skipped_with_the_reason(case, weight, b
     values = weight(layer)
     values.flat[5] = bad
     with pytest.raises(LayerSkipped, match=r"1 of .* weights are NaN or infinite"):
-        method.apply(Float(values), method.Params(), Context(layer))
+        method.apply(Float(values), method.Params(), measured(layer))
 
 
 def test_weights_of_all_zeros_are_no_trouble(case) -> None:
@@ -174,10 +184,10 @@ def test_weights_of_all_zeros_are_no_trouble(case) -> None:
 @pytest.mark.parametrize(("method", "second", "kind"), PAIRS, ids=lambda part: getattr(part, "key", str(part)))
 def test_every_pair_of_steps_works_or_says_why_not(method, second, kind, layer_of, weight, rebuild) -> None:
     layer = layer_of(kind)
-    first = method.apply(Float(weight(layer)), method.Params(), Context(layer))
+    first = method.apply(Float(weight(layer)), method.Params(), measured(layer))
     before = first.decode().copy()
     try:
-        both = second.apply(first, second.Params(), Context(layer))
+        both = second.apply(first, second.Params(), measured(layer))
     except LayerSkipped as skipped:
         assert skipped.what
         return

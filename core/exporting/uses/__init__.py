@@ -5,6 +5,10 @@ REWRITES  {encoding class: rewrite(stored, encoding, emitter, to_ir, names) -> b
           one of the uses is no case for it: the weight is then rebuilt in place, as by any encoding
 EXTRA     {encoding class: extra_bytes(stored, encoding, opset) -> int}, optional: what the rewritten uses take in the
           file beyond (or, negative, short of) what `Encoding.emit` writes
+SIMULATES {encoding class: simulate(stored, encoding, names)}, optional: how a float graph, whose weights are already
+          the decoded ones, is made to round what the rewritten uses round
+PLACE     place(graph, names), optional: called once when all layers are written or simulated, for what their uses share
+Modules whose name starts with _ are helpers.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -24,28 +29,60 @@ from core.model.graph import Stored
 ToIr = Callable[[list[EmittedTensor], list[EmittedNode], Stored], tuple[dict[str, ir.Value], list[ir.Node]]]
 Rewrite = Callable[[Stored, Any, GraphEmitter, ToIr, Iterator[str]], bool]
 Extra = Callable[[Stored, Any, int], int]
+Simulate = Callable[[Stored, Any, Iterator[str]], None]
+PlaceShared = Callable[[ir.Model, Iterator[str]], None]
+
+
+@dataclass
+class _Tables:
+    rewrites: dict[type, Rewrite] = field(default_factory=dict)
+    extra: dict[type, Extra] = field(default_factory=dict)
+    simulates: dict[type, Simulate] = field(default_factory=dict)
+    places: list[PlaceShared] = field(default_factory=list)
 
 
 @cache
-def _tables() -> tuple[dict[type, Rewrite], dict[type, Extra]]:
-    rewrites: dict[type, Rewrite] = {}
-    extra: dict[type, Extra] = {}
+def _tables() -> _Tables:
+    tables = _Tables()
     for info in pkgutil.iter_modules(__path__):
+        if info.name.startswith("_"):
+            continue
         module = importlib.import_module(f"{__name__}.{info.name}")
-        rewrites.update(module.REWRITES)
-        extra.update(getattr(module, "EXTRA", {}))
-    return rewrites, extra
+        tables.rewrites.update(module.REWRITES)
+        tables.extra.update(getattr(module, "EXTRA", {}))
+        tables.simulates.update(getattr(module, "SIMULATES", {}))
+        if hasattr(module, "PLACE"):
+            tables.places.append(module.PLACE)
+    return tables
 
 
 def rewrite_uses(
     stored: Stored, encoding: Encoding, emitter: GraphEmitter, to_ir: ToIr, names: Iterator[str]
 ) -> bool:
     """Rewrite all uses of a stored tensor as its encoding wants; False when it is to be rebuilt in place."""
-    rewrite = _tables()[0].get(type(encoding))
+    rewrite = _tables().rewrites.get(type(encoding))
     return rewrite is not None and rewrite(stored, encoding, emitter, to_ir, names)
 
 
 def extra_bytes(stored: Stored, encoding: Encoding, opset: int) -> int:
     """Bytes that rewritten uses take beyond what the encoding itself emits; 0 when it is rebuilt in place."""
-    extra = _tables()[1].get(type(encoding))
+    extra = _tables().extra.get(type(encoding))
     return 0 if extra is None else extra(stored, encoding, opset)
+
+
+def place_shared(graph: ir.Model, names: Iterator[str]) -> None:
+    """Write what the rewritten (or simulated) uses of several layers share; call it once, behind the last layer."""
+    for place in _tables().places:
+        place(graph, names)
+
+
+def rounds_inputs(encoding: Encoding) -> bool:
+    """Whether a layer stored like this may round its inputs as it runs."""
+    return type(encoding) in _tables().simulates
+
+
+def simulate_uses(stored: Stored, encoding: Encoding, names: Iterator[str]) -> None:
+    """Make a float graph round what the rewritten uses of the layer round; nothing for layers that round nothing."""
+    simulate = _tables().simulates.get(type(encoding))
+    if simulate is not None:
+        simulate(stored, encoding, names)
