@@ -75,7 +75,9 @@ class SizeModel:
         self._axes = {fold.weight: (fold.axis, len(fold.bias)) for fold in folds}
         self._entries = {name: _entry(s) for name, s in stored.items() if s.tensor is not None}
         self._typical = 10 if len(stored) < 30 else 100  # a made-up name's number: as long as most will be
-        self._scopes = {name: s.place.scope for name, s in stored.items()}
+        # Both branches of an If have its name as their scope, but each holds its own constants.
+        graphs = {id(s.place.graph): str(number) for number, s in enumerate(stored.values())}
+        self._scopes = {name: (*s.place.scope, graphs[id(s.place.graph)]) for name, s in stored.items()}
         self._name_lengths = {name: len(str(s.value.name).encode()) for name, s in stored.items()}
         names = {s.value: name for name, s in stored.items()}
         self._twins = [[names[value] for value in group] for _, group in identical_tensors(graph, least=WORTH_MERGING)]
