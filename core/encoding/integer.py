@@ -19,8 +19,8 @@ from core.encoding.codes import Codes
 from core.errors import InternalError
 
 HIGHEST = 255
-"""Largest code of a rounded value; the smallest is 0. ONNX Runtime's fast kernels multiply uint8 values by int8 weights,
-and on x86 it turns int8 values into uint8 where it can."""
+"""Largest code of a rounded value; the smallest is 0. ONNX Runtime's fast kernels multiply uint8 values by int8 weights
+(int8 by int8 takes ten times as long on x86), and it turns int8 values into uint8 itself where it can."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Integer(Encoding):
     """A weight as int8 codes with a scale for the whole weight or for each channel, multiplied as integers.
 
     weight    Affine over signed 8-bit codes, without zero points and blocks, with float32 scales
-    unsigned  the rewritten uses store the codes as uint8, 128 higher. Without VNNI instructions a processor adds pairs of
-              products uint8 x int8 in 16 bits, which full int8 codes overflow; uint8 x uint8 is summed in 32
+    unsigned  the rewritten uses store the codes as uint8, 128 higher. Without VNNI instructions a processor adds pairs
+              of products uint8 x int8 in 16 bits, which full int8 codes overflow; uint8 x uint8 is summed in 32
     """
 
     weight: Affine

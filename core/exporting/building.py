@@ -69,9 +69,9 @@ def node_bytes(op: str, inputs: int, outputs: int = 1, *, domain: str = "", **at
     return int(proto.ByteSize()) + 2
 
 
-def tensor_bytes(*arrays: Array) -> int:
+def tensor_bytes(*arrays: Array | np.generic) -> int:
     """Bytes in the file of initializers with made-up names."""
-    return graph_size([EmittedTensor("w100", array, str(array.dtype)) for array in arrays], ()).total
+    return graph_size([EmittedTensor("w100", np.asarray(a), str(a.dtype)) for a in arrays], ()).total
 
 
 def graph_of(node: ir.Node) -> ir.Graph:

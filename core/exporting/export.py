@@ -17,6 +17,7 @@ from core.exporting.gate import gate
 from core.exporting.report import ExportReport
 from core.exporting.sizes import SizeModel
 from core.exporting.staging import Staging, check_target, staged
+from core.exporting.uses import rounds_inputs
 from core.exporting.writer import Assembly, assemble, simulate
 from core.model.model import Model
 from core.pipeline import Compression, LayerResult
@@ -90,9 +91,12 @@ def _check(
     feeds, compared_on = parity_feeds(model, samples)
     graph_check = check_rewriting(rewriting, feeds, reporter.part(0.0, 0.3))
     with scratch_folder() as folder:
-        simulated = Path(folder) / "simulated.onnx"
+        simulated, unrounded = Path(folder) / "simulated.onnx", Path(folder) / "unrounded.onnx"
+        rounds = any(rounds_inputs(encoding) for encoding in written.values())
         if feeds:
             ir.save(simulate(model, written), simulated, external_data="simulated.data")
+        if feeds and rounds:
+            ir.save(simulate(model, written, round_inputs=False), unrounded, external_data="unrounded.data")
         checks, parity = gate(
             model.path,
             simulated if feeds else None,
@@ -101,6 +105,7 @@ def _check(
             bytes_before=model.file_bytes,
             bytes_after=stage.nbytes,
             why_not_smaller=_why_not_smaller(written),
+            unrounded=unrounded if rounds else None,
             reporter=reporter.part(0.3, 1.0),
         )
     return ExportReport(

@@ -29,6 +29,14 @@ ROUNDING_MARGIN = 4.0
 differ by this many times what its own graph differs with and without the runtime's optimisations."""
 
 
+INTEGER_LIMIT = 1.5
+"""Layers that multiply integers round what enters them, and float32 rounding moves a value over the middle between two
+levels now and then: it lands one level off, and deep networks amplify that up to the rounding's own size (two results
+of independent rounding differ by the square root of 2 of it). So the difference to the simulated result, and that to
+the result without such rounding, may be this many times what the rounding changes in the simulated one; root mean
+square of each output over all samples. A wrong scale or zero point changes more."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One check: its name, whether it passed, and what was found, in a few words."""
@@ -47,6 +55,7 @@ def gate(
     bytes_before: int,
     bytes_after: int,
     why_not_smaller: str = "",
+    unrounded: Path | None = None,
     reporter: Reporter = SILENT,
 ) -> tuple[tuple[Check, ...], float | None]:
     """All checks, and the largest relative difference to the simulated result (None when it could not be run).
@@ -54,6 +63,7 @@ def gate(
     original   the original model file
     simulated  the original graph with the decoded weights; None when nothing was changed
     feeds      inputs to compare on; may be empty
+    unrounded  the simulated graph without the rounding of inputs that integer layers do; None when there are none
     Raises GateError at the first check that fails.
     """
     checks = [_checker(original, exported)]
@@ -62,28 +72,74 @@ def gate(
     checks.append(Check("session", True, "loads in ONNX Runtime on the CPU"))
     difference = None
     if feeds:
-        wanted_file = simulated or original
-        wanted = _outputs(session(wanted_file, keep_memory=False), feeds, reporter.part(0.4, 0.7))
-        difference = _difference(got, wanted)
-        allowed = PARITY_LIMIT
-        if difference > allowed:  # is it the export, or does the model itself turn rounding into that much?
-            plain = _outputs(session(wanted_file, optimize=False, keep_memory=False), feeds, reporter.part(0.7, 1.0))
-            allowed = max(allowed, ROUNDING_MARGIN * _difference(plain, wanted))
-        if not difference <= allowed:
-            raise GateError(
-                f"the export differs from the simulated result by {difference:.2g} of its range "
-                f"(allowed: {allowed:.2g})",
-                do="nothing was written; please report this model",
-            )
-        checks.append(
-            Check("parity", True, f"largest difference {difference:.1e} of the output's range on {len(feeds)} samples")
-        )
+        rest = reporter.part(0.4, 1.0)
+        if unrounded is None or simulated is None:
+            check, difference = _parity(got, simulated or original, feeds, rest)
+        else:
+            check, difference = _integer_parity(got, simulated, unrounded, feeds, rest)
+        checks.append(check)
     else:
         checks.append(Check("parity", True, "not compared: no data, and the model takes no made-up input"))
     smaller = bytes_after < bytes_before
     text = f"{bytes_after:,} of {bytes_before:,} bytes" + ("" if smaller else f": not smaller, {why_not_smaller}")
     checks.append(Check("bytes", smaller, text))
     return tuple(checks), difference
+
+
+def _parity(
+    got: list[list[Any]], simulated: Path, feeds: Sequence[Feed], reporter: Reporter
+) -> tuple[Check, float]:
+    """Float graphs: equal up to rounding."""
+    wanted = _outputs(session(simulated, keep_memory=False), feeds, reporter.part(0.0, 0.5))
+    difference = _difference(got, wanted)
+    allowed = PARITY_LIMIT
+    if difference > allowed:  # is it the export, or does the model itself turn rounding into that much?
+        plain = _outputs(session(simulated, optimize=False, keep_memory=False), feeds, reporter.part(0.5, 1.0))
+        allowed = max(allowed, ROUNDING_MARGIN * _difference(plain, wanted))
+    if not difference <= allowed:
+        raise GateError(
+            f"the export differs from the simulated result by {difference:.2g} of its range (allowed: {allowed:.2g})",
+            do="nothing was written; please report this model",
+        )
+    text = f"largest difference {difference:.1e} of the output's range on {len(feeds)} samples"
+    return Check("parity", True, text), difference
+
+
+def _integer_parity(
+    got: list[list[Any]], simulated: Path, unrounded: Path, feeds: Sequence[Feed], reporter: Reporter
+) -> tuple[Check, float]:
+    """Graphs with integer layers: equal up to values that float32 rounding moves to the next level."""
+    # The runtime's optimisations would make the simulation compute in integers as well.
+    wanted = _outputs(session(simulated, optimize=False, keep_memory=False), feeds, reporter.part(0.0, 0.5))
+    plain = _outputs(session(unrounded, keep_memory=False), feeds, reporter.part(0.5, 1.0))
+    difference, worst = _difference(got, wanted), 0.0
+    for ours, theirs, without in zip(got, wanted, plain, strict=True):
+        rounding = max(_distance(theirs, without), PARITY_LIMIT * _distance(theirs))
+        apart = max(_distance(ours, theirs), _distance(ours, without))
+        worst = max(worst, apart / rounding if rounding else (0.0 if apart == 0 else float("inf")))
+    if not (worst <= INTEGER_LIMIT and difference < float("inf")):
+        raise GateError(
+            f"the integer layers give what differs from their simulation by {worst:.2g} times what rounding to their "
+            f"levels changes (allowed: {INTEGER_LIMIT:g})",
+            do="nothing was written; please report this model",
+        )
+    return Check(
+        "parity", True, f"largest difference {difference:.1e} of the output's range on {len(feeds)} samples; integer "
+        f"layers: {worst:.2g} times what rounding to their levels changes (allowed: {INTEGER_LIMIT:g})"
+    ), difference
+
+
+def _distance(values: list[Any], others: list[Any] | None = None) -> float:
+    """Root of the sum of squares of float values, or of their differences; other kinds of outputs do not count."""
+    total = 0.0
+    for number, value in enumerate(values):
+        other = None if others is None else others[number]
+        if isinstance(value, list):
+            total += _distance(value, other) ** 2
+        elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            change = value.astype(np.float64) if other is None else value.astype(np.float64) - other
+            total += float(np.square(change[np.isfinite(change)]).sum())
+    return float(np.sqrt(total))
 
 
 def _run_export(exported: Path, feeds: Sequence[Feed], reporter: Reporter) -> list[list[Any]]:

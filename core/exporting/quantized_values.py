@@ -19,7 +19,16 @@ import numpy as np
 import onnx_ir as ir
 
 from core.encoding.integer import Levels
-from core.exporting.building import Builder, graph_of, insert_after, insert_before, take_over
+from core.errors import InternalError
+from core.exporting.building import (
+    Builder,
+    graph_of,
+    insert_after,
+    insert_before,
+    node_bytes,
+    take_over,
+    tensor_bytes,
+)
 from core.model.folding import Fold
 from core.model.graph import attribute
 
@@ -92,6 +101,29 @@ def plan(marks: Mapping[ir.Node, Mark]) -> dict[ir.Value, Levels]:
     for value in list(points):
         _join_parts(points, value)
     return {value: Levels.of_range(point.low, point.high) for value, point in points.items()}
+
+
+def pair_bytes(levels: Mapping[ir.Value, Levels]) -> int:
+    """Bytes in the file of the pairs on these values."""
+    scales = {(wanted.scale, id(value.graph)) for value, wanted in levels.items()}
+    zeros = {(wanted.zero, id(value.graph)) for value, wanted in levels.items()}
+    total = len(scales) * tensor_bytes(np.float32(1)) + len(zeros) * tensor_bytes(np.uint8(1))
+    pair = node_bytes("QuantizeLinear", 3) + node_bytes("DequantizeLinear", 3)
+    for value in levels:
+        longer = len(str(value.name).encode()) - len("w100")
+        total += pair + longer * (1 - len(value.uses()))
+    return total
+
+
+def bias_bytes(node: ir.Node) -> int:
+    """Bytes in the file that a constant bias takes as integers beyond what it takes as floats."""
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if bias is None or bias.const_value is None or bias.is_graph_input():
+        return 0
+    numbers = np.zeros(bias.const_value.size, np.int32)
+    alone = len(bias.uses()) == 1
+    before = tensor_bytes(numbers) + len(str(bias.name).encode()) - len("w100") if alone else 0
+    return 2 * tensor_bytes(numbers) + node_bytes("DequantizeLinear", 2, axis=0) - before
 
 
 def _ask(points: dict[ir.Value, _Point], value: ir.Value, low: float, high: float) -> None:
@@ -197,7 +229,9 @@ def _store_bias(node: ir.Node, weight: ir.Node, step: float, builder: Builder) -
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is None or bias.const_value is None or bias.is_graph_input():
         return
-    codes, scales = weight.inputs[0], weight.inputs[1]
+    codes, scales = weight.inputs[:2]
+    if codes is None or scales is None or scales.const_value is None:
+        raise InternalError(f"the codes of {weight.outputs[0].name!r} are missing")
     numbers = np.asarray(bias.const_value.numpy(), np.float64).reshape(-1)
     steps = np.asarray(scales.const_value.numpy(), np.float64) * step
     if np.size(steps) not in (1, numbers.size) or not np.isfinite(numbers).all():

@@ -18,7 +18,7 @@ from core.exporting.cleanup import apply_fold, clean_up
 from core.exporting.constants import WORTH_MERGING, identical_tensors
 from core.exporting.opset import default_opset
 from core.exporting.report import Saving
-from core.exporting.uses import extra_bytes
+from core.exporting.uses import extra_bytes, has_joint_bytes, joint_bytes
 from core.model.folding import find_folds
 from core.model.graph import Stored, remove_unused, stored_tensors
 from core.model.model import Model
@@ -37,11 +37,13 @@ class LayerSize:
     own     its tensors and nodes
     shared  small constants that it needs and that its graph holds once for all layers; the last element is their size
     scope   which graph (If branches have their own constants)
+    joint   the encoding, when layers that are stored like it also take bytes together (`uses.joint_bytes`)
     """
 
     own: EmittedSize
     shared: frozenset[Constant]
     scope: tuple[str, ...] = ()
+    joint: Encoding | None = None
 
 
 class SizeModel:
@@ -102,6 +104,7 @@ class SizeModel:
             EmittedSize(own.data, own.overhead + extra),
             shared,
             self._scopes.get(name, ()),
+            encoding if has_joint_bytes(encoding) and name in self._stored else None,
         )
 
     def predict(self, sizes: Mapping[str, LayerSize]) -> int:
@@ -113,6 +116,7 @@ class SizeModel:
             + sum(size.own.total - self._entries[name] for name, size in known.items())
             + sum(constant[-1] for _, constant in constants)
             - sum(self._merged(group, known) for group in self._twins)
+            + joint_bytes([(self._stored[name], size.joint) for name, size in known.items() if size.joint is not None])
         )
 
     def _merged(self, group: list[str], known: Mapping[str, LayerSize]) -> int:

@@ -7,7 +7,6 @@ import numpy as np
 from core.encoding import Affine, Codes, Float, Sparse
 from core.encoding.base import Array, Encoding
 from core.errors import LayerSkipped
-from core.methods._grids import Piece, Uniform
 from core.methods._groups import Groups
 from core.methods._rounding import Levels, balance
 from core.methods._structure import leaf_values, refuse_quantized

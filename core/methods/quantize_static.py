@@ -49,12 +49,12 @@ class QuantizeStatic(Method):
     )
     saves = ("file", "memory", "time")
     costs = (
-        "Inputs and outputs are rounded to 256 levels, and values beyond those seen on the samples are cut off. A layer "
-        "between float layers pays for two conversions."
+        "Inputs and outputs are rounded to 256 levels, and values beyond those seen on the samples are cut off. A "
+        "layer between float layers pays for two conversions."
     )
     choose_when = "A convolutional network must become faster, and samples like those in use are at hand."
     avoid_when = (
-        "The model is a transformer (use scheme dynamic), or single layers are tiny: converting takes longer than they do."
+        "The model is a transformer (use scheme dynamic), or layers are tiny: converting takes longer than they do."
     )
     data = "unlabelled samples"
     source = "Jacob et al., \"Quantization and Training of Neural Networks for Efficient Inference\", CVPR 2018"

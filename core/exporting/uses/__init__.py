@@ -5,6 +5,8 @@ REWRITES  {encoding class: rewrite(stored, encoding, emitter, to_ir, names) -> b
           one of the uses is no case for it: the weight is then rebuilt in place, as by any encoding
 EXTRA     {encoding class: extra_bytes(stored, encoding, opset) -> int}, optional: what the rewritten uses take in the
           file beyond (or, negative, short of) what `Encoding.emit` writes
+JOINT     {encoding class: joint_bytes([(stored, encoding), ...]) -> int}, optional: what the uses of all layers stored
+          like this take together beyond that
 SIMULATES {encoding class: simulate(stored, encoding, names)}, optional: how a float graph, whose weights are already
           the decoded ones, is made to round what the rewritten uses round
 PLACE     place(graph, names), optional: called once when all layers are written or simulated, for what their uses share
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -29,6 +31,7 @@ from core.model.graph import Stored
 ToIr = Callable[[list[EmittedTensor], list[EmittedNode], Stored], tuple[dict[str, ir.Value], list[ir.Node]]]
 Rewrite = Callable[[Stored, Any, GraphEmitter, ToIr, Iterator[str]], bool]
 Extra = Callable[[Stored, Any, int], int]
+Joint = Callable[[Sequence[tuple[Stored, Any]]], int]
 Simulate = Callable[[Stored, Any, Iterator[str]], None]
 PlaceShared = Callable[[ir.Model, Iterator[str]], None]
 
@@ -37,6 +40,7 @@ PlaceShared = Callable[[ir.Model, Iterator[str]], None]
 class _Tables:
     rewrites: dict[type, Rewrite] = field(default_factory=dict)
     extra: dict[type, Extra] = field(default_factory=dict)
+    joint: dict[type, Joint] = field(default_factory=dict)
     simulates: dict[type, Simulate] = field(default_factory=dict)
     places: list[PlaceShared] = field(default_factory=list)
 
@@ -50,6 +54,7 @@ def _tables() -> _Tables:
         module = importlib.import_module(f"{__name__}.{info.name}")
         tables.rewrites.update(module.REWRITES)
         tables.extra.update(getattr(module, "EXTRA", {}))
+        tables.joint.update(getattr(module, "JOINT", {}))
         tables.simulates.update(getattr(module, "SIMULATES", {}))
         if hasattr(module, "PLACE"):
             tables.places.append(module.PLACE)
@@ -68,6 +73,18 @@ def extra_bytes(stored: Stored, encoding: Encoding, opset: int) -> int:
     """Bytes that rewritten uses take beyond what the encoding itself emits; 0 when it is rebuilt in place."""
     extra = _tables().extra.get(type(encoding))
     return 0 if extra is None else extra(stored, encoding, opset)
+
+
+def has_joint_bytes(encoding: Encoding) -> bool:
+    """Whether what a layer takes depends on which other layers are stored in the same way."""
+    return type(encoding) in _tables().joint
+
+
+def joint_bytes(layers: Sequence[tuple[Stored, Encoding]]) -> int:
+    """Bytes that the uses of layers with `has_joint_bytes` take together, beyond those of each."""
+    return sum(
+        joint([layer for layer in layers if type(layer[1]) is kind]) for kind, joint in _tables().joint.items()
+    )
 
 
 def place_shared(graph: ir.Model, names: Iterator[str]) -> None:

@@ -19,7 +19,14 @@ from core.encoding.emitter import GraphEmitter
 from core.encoding.integer import Dynamic
 from core.errors import InternalError
 from core.exporting.building import (
-    Builder, free_name, graph_of, insert_after, insert_before, node_bytes, take_over, tensor_bytes,
+    Builder,
+    free_name,
+    graph_of,
+    insert_after,
+    insert_before,
+    node_bytes,
+    take_over,
+    tensor_bytes,
 )
 from core.exporting.uses import ToIr
 from core.exporting.uses._linear import integer_uses
@@ -120,8 +127,9 @@ def _extra(stored: Stored, encoding: Dynamic, opset: int) -> int:
     for node in uses[0]:
         total += node_bytes("MatMulInteger", product) + name - len("w100") + node_bytes("Cast", 1, to=1)
         total += 2 * node_bytes("Mul", 2) + (node_bytes("Add", 2) if len(node.inputs) > 2 else 0)
-        sharing = [use for use in node.inputs[0].consumers() if use.op_type == node.op_type] if node.inputs[0] else [node]
-        total += node_bytes(_ROUND, 1, 3) // len(sharing) - int(ir.to_proto(node).ByteSize()) - 2
+        value = node.inputs[0]
+        sharing = sum(use.op_type == node.op_type for use in value.consumers()) if value is not None else 1
+        total += node_bytes(_ROUND, 1, 3) // sharing - int(ir.to_proto(node).ByteSize()) - 2
     return total - emitted_size(encoding, opset, value_name_length=name).total
 
 

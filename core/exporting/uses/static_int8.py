@@ -8,17 +8,18 @@ Source: ONNX Runtime, "Quantize ONNX models" (tensor-oriented format, QDQ).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
 
 from core.encoding.base import Array, Emitter, Encoding, Shape
+from core.encoding.counting import emitted_size
 from core.encoding.emitter import GraphEmitter
 from core.encoding.integer import Integer, Static
 from core.errors import InternalError
-from core.exporting.quantized_values import MARK, Mark, place
+from core.exporting.quantized_values import MARK, Mark, bias_bytes, pair_bytes, place, plan
 from core.exporting.uses import ToIr
 from core.exporting.uses._linear import integer_uses
 from core.model.graph import Stored, replace_stored
@@ -95,6 +96,28 @@ def _simulate(stored: Stored, encoding: Static, names: Iterator[str]) -> None:
         node.meta[MARK] = Mark(encoding.input, encoding.output, None)
 
 
+def _extra(stored: Stored, encoding: Static, opset: int) -> int:
+    """What the integer form of the weight and its biases take beyond the plain rebuild and the float biases."""
+    nodes = integer_uses(stored)
+    if nodes is None:
+        return 0
+    name = len(str(stored.value.name).encode())
+    sizes = [emitted_size(form, opset, value_name_length=name).total for form in (_stored_form(encoding, nodes), encoding)]
+    return sizes[0] - sizes[1] + sum(bias_bytes(node) for node in nodes)
+
+
+def _joint(layers: Sequence[tuple[Stored, Static]]) -> int:
+    """What the pairs of QuantizeLinear and DequantizeLinear take."""
+    marks = {
+        node: Mark(encoding.input, encoding.output, None)
+        for stored, encoding in layers
+        for node in integer_uses(stored) or ()
+    }
+    return pair_bytes(plan(marks)) if marks else 0
+
+
 REWRITES = {Static: _rewrite}
+EXTRA = {Static: _extra}
+JOINT = {Static: _joint}
 SIMULATES = {Static: _simulate}
 PLACE = place
