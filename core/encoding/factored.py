@@ -27,6 +27,10 @@ class Factored(Encoding):
     def factor_axes(self) -> tuple[FactorAxes, ...]:
         """For each child, its axes."""
 
+    @property
+    def exact(self) -> bool:
+        return False
+
     def stored_as(self) -> str:
         """How the factors are stored, to go behind a description: "" for float32, " · int8 per channel"."""
         inner = dict.fromkeys(child.describe() for child in self.children)

@@ -58,10 +58,6 @@ class LowRank(Factored):
         return product if shape == self.product_shape else emit_reshape(out, product, shape)
 
     @property
-    def exact(self) -> bool:
-        return False
-
-    @property
     def children(self) -> tuple[Encoding, ...]:
         return (self.left, self.right)
 

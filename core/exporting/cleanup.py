@@ -57,6 +57,8 @@ def apply_fold(fold: Fold, name: str) -> None:
     conv.replace_input_with(2, bias)
     old, new = norm.outputs[0], conv.outputs[0]
     final_name = old.name
+    if old.is_graph_output():
+        new.type, new.shape = old.type, old.shape  # an output states them
     ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
     graph.remove(norm, safe=True)
     new.name = final_name

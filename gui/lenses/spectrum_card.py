@@ -69,6 +69,9 @@ class SpectrumCard(Card):
         if self._low_rank is None or found is None:
             return None
         params = self._low_rank.params
+        if params.by == "share":
+            m, n = found.shape
+            return max(1, min(int(params.share * m * n / (m + n)), len(found.values)))
         rank = params.rank if params.by == "rank" else found.rank_for(params.energy)
         return None if rank is None else min(rank, len(found.values))
 

@@ -12,7 +12,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from core.encoding import Affine, Codebook, Codes, Encoding, Float, LowRank, Sparse, Sum, Trits
+from core.encoding import Affine, Codebook, Codes, ConvChain, Encoding, Float, LowRank, Sparse, Sum, Trits
 from core.encoding.emitter import GraphEmitter
 
 SHAPES = [(1,), (13,), (501,), (61, 7), (16, 64), (4, 3, 5), (5, 3, 10, 7), (3, 5, 7, 1, 11)]
@@ -119,6 +119,7 @@ def catalogue(random_codes) -> list[Encoding]:
         made += _sparses(rng, values, random_codes)
         made += _with_tables(rng, values, random_codes)
     made += _low_ranks(rng, random_codes)
+    made += _conv_chains(rng, random_codes)
     return made
 
 
@@ -183,4 +184,23 @@ def _low_ranks(rng: np.random.Generator, random_codes) -> list[Encoding]:
         Affine(random_codes(rng, (4, 6), 5), rng.random((1, 6)), np.float32(16)),
         Sparse.encode(Float(rng.normal(size=kept).astype(np.float32)), mask),
     ]
-    return [LowRank(left, right, shape) for right in rights for shape in ((20, 6), (2, 10, 6))]
+    made: list[Encoding] = [LowRank(left, right, shape) for right in rights for shape in ((20, 6), (2, 10, 6))]
+    batched = (Float(rng.normal(size=shape).astype(np.float32)) for shape in ((2, 7, 3), (2, 3, 5)))
+    return [*made, LowRank(*batched, (2, 7, 5))]
+
+
+def _conv_chains(rng: np.random.Generator, random_codes) -> list[Encoding]:
+    """Convolutions of one, two and three kernel axes in a row."""
+
+    def floats(*shape: int) -> Encoding:
+        return Float(rng.normal(size=shape).astype(np.float32))
+
+    def codes(*shape: int) -> Encoding:
+        return Affine(random_codes(rng, shape, 8, signed=True), rng.random((shape[0], *(1 for _ in shape[1:]))))
+
+    return [
+        ConvChain((floats(3, 5, 4), floats(6, 3, 1))),
+        *(ConvChain((way(3, 5, 4, 1), way(6, 3, 1, 2))) for way in (floats, codes)),
+        *(ConvChain((way(2, 5, 1, 1), way(3, 2, 3, 2), way(6, 3, 1, 1))) for way in (floats, codes)),
+        ConvChain((floats(2, 3, 2, 3, 1), floats(4, 2, 1, 1, 2))),
+    ]

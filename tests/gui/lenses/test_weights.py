@@ -199,7 +199,7 @@ def test_a_cut_given_by_energy_is_shown_and_a_click_gives_it_by_rank(
 ) -> None:
     opened(session, mlp_path)
     session.select(("fc1.weight",))
-    session.set_steps(("fc1.weight",), (Step.make("low_rank", energy=0.5),))
+    session.set_steps(("fc1.weight",), (Step.make("low_rank", by="energy", energy=0.5),))
     shown = complete(qtbot, session)
     assert shown.spectra is not None and shown.spectra.singular is not None
     assert lens.spectrum_card.chart.cut() == shown.spectra.singular.rank_for(0.5)
