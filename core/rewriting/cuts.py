@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from core.data.layer_inputs import LayerInputs
+from core.data.layer_inputs import LayerInputs, Need
 from core.errors import Cancelled, FeatherweightError, InternalError, LayerSkipped
 from core.methods import registry
 from core.methods._channels import ChannelChooser, Channels, Part
@@ -123,11 +123,26 @@ def plan_cuts(
     """Decide the channel steps of a model's layers. A step that cannot be done is told and the others go on.
 
     steps   {layer: step of a ChannelMethod}
-    inputs  statistics of a layer on samples, as far as they were measured (`measurements` says what helps)
+    inputs  statistics of a layer on samples, as far as they were measured (`measurements` says which are used)
 
     Raises Cancelled.
     """
     return _Planner(model, inputs, reporter, seed).plan(steps)
+
+
+def measurements(model: Model, steps: Mapping[str, StepLike]) -> dict[str, frozenset[Need]]:
+    """What `plan_cuts` reads of each layer's statistics for these steps, also of layers that are cut with others."""
+    coupling = find_groups(model.graph())
+    found: dict[str, set[Need]] = {}
+    for name, step in steps.items():
+        needs = registry.by_key(step.method).needs(step.params)
+        found.setdefault(name, set()).update(needs)
+        for member in (member for group in coupling.groups_of(name) for member in group.members):
+            layer = coupling.layers.get(member.tensor)
+            if layer is not None and layer.kind is not Kind.NORM:
+                consumer = member.role is Role.CONSUMER
+                found.setdefault(layer.name, set()).update(n for n in needs if (n is Need.MEANS) == consumer)
+    return {name: frozenset(needs) for name, needs in found.items() if needs}
 
 
 class _Planner:

@@ -45,7 +45,7 @@ class _Reader:
 
     def of(self, value: ir.Value, place: int, depth: int = 0) -> Array | None:
         node, axes = value.producer(), self._axes.get(value)
-        if node is None or axes is None or depth > _DEPTH:
+        if node is None or not node.inputs or axes is None or depth > _DEPTH:
             return None
         place %= max(len(axes), 1)
         if node.op_type in ("Conv", "FusedConv", "ConvTranspose", "Gemm", "MatMul"):

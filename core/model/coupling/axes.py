@@ -135,6 +135,9 @@ class Ledger:
     def split(self, factor: Factor, outer: int) -> tuple[Factor, Factor]:
         """(outer, inner) of a factor of static size; always the same two for the same outer size."""
         size = factor.size or 1
+        if outer in (1, size):
+            one = Factor(1, why=factor.why)
+            return (one, factor) if outer == 1 else (factor, one)
         if outer not in factor.pieces:
             if factor.atoms is None:
                 factor.pieces[outer] = (Factor(outer, why=factor.why), Factor(size // outer, why=factor.why))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from core.model.graph import Stored, node_key, stored_tensors, subgraphs
 Rule = Callable[["Flow", ir.Node], Sequence[Axes | None]]
 Rules = dict[str, Rule]
 
+_LOG = logging.getLogger(__name__)
 _INPUT = "it is an input of the model"
 
 
@@ -90,6 +92,10 @@ class Flow:
             results = rule(self, node)
         except Opaque as error:
             self._give_up(node, f"{node.op_type} {_title(node)} stands behind it: {error}")
+            return
+        except (IndexError, ValueError, TypeError, ZeroDivisionError) as error:  # a damaged graph: ranks that do not fit
+            _LOG.info("%s %s cannot be followed: %s", node.op_type, _title(node), error)
+            self._give_up(node, f"{node.op_type} {_title(node)} stands behind it, and does not fit its inputs")
             return
         for value, axes in zip(node.outputs, [*results, *[None] * len(node.outputs)], strict=False):
             self.known[value] = axes if axes is not None else self._outside(value)

@@ -41,7 +41,7 @@ def over(verb: str, axis_of: Callable[[ir.Node, int], Sequence[int]], *, outputs
 
     def rule(flow: Flow, node: ir.Node) -> Sequence[Axes | None]:
         data = flow.axes(node.inputs[0])
-        why = f"{node.op_type} {node_key(node)!r} {verb} these channels"
+        why = f"{node.op_type} {node_key(node)!r} {verb}"
         pin_axes(flow, [data[axis] for axis in axis_of(node, len(data))], why)
         for value in node.inputs[1:]:
             pin_axes(flow, (flow.maybe(value) if value is not None else None) or (), why)
@@ -60,7 +60,7 @@ def _from_axis(default: int) -> Callable[[ir.Node, int], Sequence[int]]:
 
 def _softmax(flow: Flow, node: ir.Node) -> Sequence[Axes | None]:
     """Before opset 13 the axis and all behind it are one."""
-    rule = over("weighs against each other", _one_axis(-1) if flow.opset >= 13 else _from_axis(1))
+    rule = over("weighs these channels against each other", _one_axis(-1) if flow.opset >= 13 else _from_axis(1))
     return rule(flow, node)
 
 
@@ -146,14 +146,14 @@ RULES: Rules = {
     **dict.fromkeys(_REDUCE.split(), reduce),
     "ArgMax": arg_reduce, "ArgMin": arg_reduce,
     "BatchNormalization": channel_norm, "InstanceNormalization": channel_norm,
-    "LayerNormalization": over("averages over", _from_axis(-1), outputs=3),
-    "SimplifiedLayerNormalization": over("averages over", _from_axis(-1), outputs=3),
-    "RMSNormalization": over("averages over", _from_axis(-1)),
-    "GroupNormalization": over("averages over", lambda node, rank: [1]),
-    "LRN": over("averages over", lambda node, rank: [1]),
-    "LpNormalization": over("takes the length of", _one_axis(-1)),
-    "MeanVarianceNormalization": over("averages over", lambda node, rank: numbers(node, "axes") or (0, 2, 3)),
+    "LayerNormalization": over("averages over these channels", _from_axis(-1), outputs=3),
+    "SimplifiedLayerNormalization": over("averages over these channels", _from_axis(-1), outputs=3),
+    "RMSNormalization": over("averages over these channels", _from_axis(-1)),
+    "GroupNormalization": over("averages over these channels", lambda node, rank: [1]),
+    "LRN": over("averages over these channels", lambda node, rank: [1]),
+    "LpNormalization": over("takes the length of these channels", _one_axis(-1)),
+    "MeanVarianceNormalization": over("averages over these channels", lambda node, rank: numbers(node, "axes") or (0, 2, 3)),
     "Softmax": _softmax, "LogSoftmax": _softmax, "Hardmax": _softmax,
-    "CumSum": over("adds up", lambda node, rank: range(rank)),
+    "CumSum": over("adds these channels up", lambda node, rank: range(rank)),
     "Resize": resize, "Upsample": resize,
 }  # fmt: skip
