@@ -7,7 +7,7 @@ Accumulated: both models run side by side, and values of the same name are compa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from core.analysis.exposing import Exposed, inner_values
 from core.analysis.metrics import SqnrSum
-from core.analysis.one_node import WEIGHT, Given, OneNode, build, isolate
+from core.analysis.one_node import NOT_RUN, WEIGHT, Given, OneNode, build, cut_out, seen_by
 from core.analysis.runtime import run, session, spare_threads
 from core.data.samples import Samples
 from core.errors import InternalError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from onnxruntime import InferenceSession
 
-    from core.model.layer import Layer
     from core.model.model import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -33,7 +32,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 LARGEST_BYTES = 512 * 2**20
 """What a probe may keep of inputs and outputs of layers."""
 FEW = 8
-NOT_RUN = "its branch of the model does not run on these samples"
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class LayerProbe:
     ) -> None:
         self._model, self._threads = model, threads or spare_threads()
         self._graph = model.graph()
-        self._cuts, self._reasons = _cuts(self._graph, model.layers)
+        self._cuts, self._reasons = cut_out(self._graph, model.layers)
         self._sessions: dict[tuple[str, int], InferenceSession] = {}
         self._records: list[dict[str, Array]] = []
         self._record(samples, max(1, min(limit, samples.n)), max_bytes, reporter)
@@ -78,6 +76,10 @@ class LayerProbe:
     def why_not(self, name: str) -> str:
         """Why the layer's error cannot be measured (one clause), or ""."""
         return self._reasons.get(name, "")
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of the layer's weight in the original."""
+        return self._model.layer(name).shape
 
     def error(self, name: str, decoded: Array, reporter: Reporter = SILENT) -> float | None:
         """SQNR in dB at the layer's output when its weight is `decoded` and all before it is as it was.
@@ -121,7 +123,7 @@ class LayerProbe:
         if not self._cuts:
             return
         reporter.report(0.0, "recording activations")
-        seen = _seen(self._cuts.values())
+        seen = seen_by(self._cuts.values())
         inner = {key: dtype for key, dtype in seen.items() if key not in samples.input_names}
         with Exposed(self._model.graph(), inner, where=self._model.name, threads=self._threads) as exposed:
             feed = samples.feed(0)
@@ -131,7 +133,7 @@ class LayerProbe:
             count = max(1, min(limit, max_bytes // max(size, 1)))
             self._records.append({key: first.pop(key) for key in kept})
             del first
-            for done, index in enumerate(_spread(samples.n, count)[1:], start=1):
+            for done, index in enumerate(samples.spread(count)[1:], start=1):
                 reporter.report(done / count, f"recording activations, sample {done + 1} of {count}")
                 feed = samples.feed(index)
                 got = exposed.run(feed, [key for key in kept if key in inner]) | feed
@@ -144,12 +146,12 @@ class LayerProbe:
         """Keys to keep; layers are given up, largest first, when one sample alone takes more than `max_bytes`."""
         kept: dict[str, None] = {}
         total = 0
-        costs = {name: sum(first[key].nbytes for key in _seen([cuts])) for name, cuts in self._cuts.items()}
+        costs = {name: sum(first[key].nbytes for key in seen_by([cuts])) for name, cuts in self._cuts.items()}
         for name in sorted(costs, key=lambda name: costs[name]):
             if any(first[cut.output.key].dtype.kind != "f" for cut in self._cuts[name]):
                 self._give_up(name, "its output is no float tensor")
                 continue
-            new = [key for key in _seen([self._cuts[name]]) if key not in kept]
+            new = [key for key in seen_by([self._cuts[name]]) if key not in kept]
             extra = sum(first[key].nbytes for key in new)
             if total + extra > max_bytes:
                 self._give_up(name, f"its inputs and output take {costs[name] / 1e6:,.0f} MB a sample")
@@ -179,7 +181,7 @@ def accumulated_errors(
     norm. Raises as LayerProbe does.
     """
     graph = original.graph()
-    cuts, reasons = _cuts(graph, original.layers)
+    cuts, reasons = cut_out(graph, original.layers)
     cuts = _behind_norms(graph, cuts)
     there = inner_values(compressed.graph())
     for name in [name for name, found in cuts.items() if any(cut.output.key not in there for cut in found)]:
@@ -194,7 +196,7 @@ def accumulated_errors(
         Exposed(original.graph(), values, where=original.name, threads=threads) as before,
         Exposed(compressed.graph(), values, where=compressed.name, threads=threads) as after,
     ):
-        for done, index in enumerate(_spread(samples.n, count)):
+        for done, index in enumerate(samples.spread(count)):
             reporter.report(done / count, f"error of layers, sample {done + 1} of {count}")
             feed = samples.feed(index)
             first, second = before.run(feed), after.run(feed)
@@ -224,41 +226,6 @@ def _layer_error(
     return LayerError(name, total.db)
 
 
-def _cuts(graph: ir.Model, layers: Sequence[Layer]) -> tuple[dict[str, tuple[OneNode, ...]], dict[str, str]]:
-    """For each layer the nodes that use it, cut out; or the reason why its output cannot be seen."""
-    from core.model.graph import node_key, places
-    from core.model.origins import Origins
-
-    everywhere = [place for place in places(graph) if not place.function]
-    origins = Origins(graph, everywhere)
-    by_name = {stored.name: stored for stored in origins.stored.values()}
-    nodes = {node_key(node): node for place in everywhere for node in place.graph}
-    keys = {inner.value: key for key, inner in inner_values(graph).items()}
-    keys.update((value, value.name or "") for value in graph.graph.inputs)
-    cuts: dict[str, tuple[OneNode, ...]] = {}
-    reasons: dict[str, str] = {}
-    for layer in layers:
-        stored = by_name.get(layer.name)
-        if stored is None or layer.locked:
-            reasons[layer.name] = layer.locked or "it is stored in an encoding"
-            continue
-        if layer.dtype != "float32" and any(use.scope for use in layer.uses):
-            reasons[layer.name] = f"it is {layer.dtype} inside a branch, where the types of values are not known"
-            continue
-        found = [
-            isolate(nodes[key], stored.value, origins.stored, lambda value: origins.of(value) is not None, keys)
-            for key in dict.fromkeys(use.node for use in layer.uses)
-        ]
-        whole = tuple(cut for cut in found if cut is not None)
-        if whole and len(whole) == len(found):
-            cuts[layer.name] = whole
-        else:
-            reasons[layer.name] = (
-                "it is used inside a loop or by a node without outputs, whose values cannot be recorded"
-            )
-    return cuts, reasons
-
-
 def _behind_norms(graph: ir.Model, cuts: Mapping[str, tuple[OneNode, ...]]) -> dict[str, tuple[OneNode, ...]]:
     """The same cuts; those of convolutions that take a batch norm in give the norm's output."""
     from core.model.folding import find_folds
@@ -273,13 +240,3 @@ def _behind_norms(graph: ir.Model, cuts: Mapping[str, tuple[OneNode, ...]]) -> d
         return replace(cut, output=Given(value.name or "", keys[value], cut.output.dtype))
 
     return {name: tuple(map(moved, found)) for name, found in cuts.items()}
-
-
-def _seen(cuts: Iterable[Sequence[OneNode]]) -> dict[str, int]:
-    """Keys of all inputs and outputs of the cuts, each once, with their types."""
-    return {given.key: given.dtype for found in cuts for cut in found for given in cut.seen}
-
-
-def _spread(n: int, count: int) -> list[int]:
-    """`count` of `n` samples, evenly, the first among them."""
-    return [int(index) for index in np.linspace(0, n - 1, count).round()]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.analysis.exposing import inner_values
 from core.errors import InternalError
 
 if TYPE_CHECKING:
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from core.model.graph import Stored
+    from core.model.layer import Layer
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 WEIGHT = "featherweight.weight"
 """Name of the input that takes the weight, always float32."""
-
+NOT_RUN = "its branch of the model does not run on these samples"
 
 _INDICES = {("Gather", 1): "INT64", ("LSTM", 4): "INT32", ("GRU", 4): "INT32", ("RNN", 4): "INT32"}
 """Inputs that are no floats, by operator and position (ONNX operator definitions)."""
@@ -98,6 +100,46 @@ def isolate(
             return None
     given = Given(output.name or "", keys[output], int(ir.DataType.FLOAT))
     return OneNode(node, weight, tuple(inner), tuple(constants.values()), tuple(feeds.values()), given)
+
+
+def cut_out(graph: ir.Model, layers: Sequence[Layer]) -> tuple[dict[str, tuple[OneNode, ...]], dict[str, str]]:
+    """For each layer the nodes that use it, cut out; or the reason why its values cannot be recorded."""
+    from core.model.graph import node_key, places
+    from core.model.origins import Origins
+
+    everywhere = [place for place in places(graph) if not place.function]
+    origins = Origins(graph, everywhere)
+    by_name = {stored.name: stored for stored in origins.stored.values()}
+    nodes = {node_key(node): node for place in everywhere for node in place.graph}
+    keys = {inner.value: key for key, inner in inner_values(graph).items()}
+    keys.update((value, value.name or "") for value in graph.graph.inputs)
+    cuts: dict[str, tuple[OneNode, ...]] = {}
+    reasons: dict[str, str] = {}
+    for layer in layers:
+        stored = by_name.get(layer.name)
+        if stored is None or layer.locked:
+            reasons[layer.name] = layer.locked or "it is stored in an encoding"
+            continue
+        if layer.dtype != "float32" and any(use.scope for use in layer.uses):
+            reasons[layer.name] = f"it is {layer.dtype} inside a branch, where the types of values are not known"
+            continue
+        found = [
+            isolate(nodes[key], stored.value, origins.stored, lambda value: origins.of(value) is not None, keys)
+            for key in dict.fromkeys(use.node for use in layer.uses)
+        ]
+        whole = tuple(cut for cut in found if cut is not None)
+        if whole and len(whole) == len(found):
+            cuts[layer.name] = whole
+        else:
+            reasons[layer.name] = (
+                "it is used inside a loop or by a node without outputs, whose values cannot be recorded"
+            )
+    return cuts, reasons
+
+
+def seen_by(cuts: Iterable[Sequence[OneNode]]) -> dict[str, int]:
+    """Keys of all inputs and outputs of the cuts, each once, with their types."""
+    return {given.key: given.dtype for found in cuts for cut in found for given in cut.seen}
 
 
 def _constants_behind(

@@ -1,0 +1,78 @@
+"""Each output channel of a layer over samples, behind the batch norm and activation that follow it directly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.model.layer import Kind, Layer
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from core.analysis.one_node import OneNode
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_KINDS = (Kind.CONV, Kind.DEPTHWISE, Kind.CONV_TRANSPOSE, Kind.LINEAR)
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelStatistics:
+    """positions: values of each channel that were seen; the arrays are those of `LayerInputs`, (channels,) float32."""
+
+    positions: int
+    mean: Array = field(repr=False)
+    square: Array = field(repr=False)
+    active: Array = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ChannelOutput:
+    """Where a layer's output channels are seen: the value's key, and its axis that indexes them, from the front if
+    positive, from the back if negative."""
+
+    key: str
+    axis: int
+    channels: int
+
+
+class ChannelSums:
+    """Sums of one layer's output channels."""
+
+    def __init__(self, output: ChannelOutput) -> None:
+        self._axis, channels = output.axis, output.channels
+        self._n = 0
+        self._sum, self._square, self._active = np.zeros(channels), np.zeros(channels), np.zeros(channels, np.int64)
+
+    def fits(self, value: Array) -> bool:
+        """Whether the value has the layer's channels along its axis."""
+        return -value.ndim <= self._axis < value.ndim and value.shape[self._axis] == self._sum.size
+
+    def add(self, value: Array) -> None:
+        """Add a sample's value; positions at which a channel is NaN or infinite are left out."""
+        flat = np.moveaxis(np.asarray(value, np.float32), self._axis, 0).reshape(self._sum.size, -1)
+        if not np.isfinite(flat.sum(dtype=np.float64)):
+            flat = flat[:, np.isfinite(flat).all(axis=0)]
+        self._n += flat.shape[1]
+        self._sum += flat.sum(axis=1, dtype=np.float64)
+        self._square += np.square(flat, dtype=np.float64).sum(axis=1)
+        self._active += np.count_nonzero(flat > 0, axis=1)
+
+    def result(self) -> ChannelStatistics | None:
+        """What was summed; None when no position was usable."""
+        if not self._n:
+            return None
+        mean, square, active = (total / self._n for total in (self._sum, self._square, self._active))
+        return ChannelStatistics(self._n, *(figures.astype(np.float32) for figures in (mean, square, active)))
+
+
+def channel_output(graph: ir.Model, layer: Layer, cut: OneNode) -> ChannelOutput | None:
+    """Where the output channels of the node are seen; None where it has none that belong to the weight alone."""
+    if layer.output_axis is None or layer.kind not in _KINDS:
+        return None
+    axis = (-1 if layer.uses[0].input else -2) if layer.kind is Kind.LINEAR else 1
+    channels = layer.shape[layer.output_axis] * (layer.groups if layer.kind is Kind.CONV_TRANSPOSE else 1)
+    return ChannelOutput(cut.output.key, axis, channels)
