@@ -101,14 +101,13 @@ class _Job:
     layer          as channel cuts leave it
     steps          of all stages
     original       the layer as opened
-    note, refused  what cuts did to it; why its own channel step could not be done
+    note           what cuts did to it, and why its own channel step could not be done
     """
 
     layer: Layer
     steps: tuple[Step, ...]
     original: Layer
     note: str = ""
-    refused: str = ""
     inputs: LayerInputs | None = None
     why_no_inputs: str = ""
 
@@ -131,12 +130,13 @@ def _compress_layer(rewriting: Rewriting, job: _Job, reporter: Reporter, seed: i
         after = layer.nbytes if new is None else new.nbytes
         seconds = time.perf_counter() - start
         before = job.original.nbytes
-        return LayerResult(layer.name, layer.kind, labels, skipped, new, before, after, sqnr, seconds, job.note)
+        note = job.note if job.note != skipped else ""
+        return LayerResult(layer.name, layer.kind, labels, skipped, new, before, after, sqnr, seconds, note)
 
     def unchanged(reason: str) -> LayerResult:
         """Left as it was, or as the cuts of channels left it."""
         if not job.is_cut:
-            return result(reason or (job.refused if not job.has_weight_steps else ""))
+            return result(reason or (job.note if not job.has_weight_steps else ""))
         return result(reason, sqnr=_removed_sqnr_db(rewriting, layer.name))
 
     try:
@@ -203,8 +203,8 @@ def _jobs(prepared: Prepared, recipe: Recipe) -> list[_Job]:
             continue  # a tensor that a graph step made
         steps = recipe.steps_for(layer.name)
         inputs, why_not = prepared.inputs(layer.name, steps)
-        notes = (rewriting.notes.get(layer.name, ""), rewriting.refused.get(layer.name, ""))
-        jobs.append(_Job(layer, steps, original, *notes, inputs, why_not))
+        words = rewriting.words(layer.name)
+        jobs.append(_Job(layer, steps, original, words, inputs, why_not))
     return jobs
 
 

@@ -51,8 +51,8 @@ class Prepared:
         if layer is None:
             return None
         model, rewriting = self.rewriting.model, self.rewriting
-        note = rewriting.notes.get(name, "") or rewriting.refused.get(name, "")
-        return Start(layer, model.weight(name), model.encoding(name), *self.inputs(name, steps), note)
+        words = rewriting.words(name)
+        return Start(layer, model.weight(name), model.encoding(name), *self.inputs(name, steps), words)
 
     @cached_property
     def layers(self) -> dict[str, Layer]:

@@ -50,6 +50,11 @@ class Rewriting:
     def original_layers(self) -> dict[str, Layer]:
         return {layer.name: layer for layer in self.original.layers}
 
+    def words(self, name: str) -> str:
+        """What cuts did to a layer and why its own channels stay though a step cuts them, or ""."""
+        refused = self.refused.get(name, "")
+        return "; ".join(filter(None, (self.notes.get(name, ""), refused and f"its own channels stay: {refused}")))
+
     @property
     def lines(self) -> tuple[str, ...]:
         """Everything that was changed in the graph, for the report."""
