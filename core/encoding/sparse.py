@@ -9,8 +9,9 @@ import numpy as np
 from core.encoding.base import BOOL, INT32, Array, Emitter, Encoding, Shape, emit_reshape
 from core.encoding.codes import Codes
 from core.encoding.counting import smallest
+from core.encoding.kept import Kept, emit_full, emit_ranks
 from core.encoding.packing import PLANES, packed_bytes, stored_bits
-from core.encoding.positions import encode_gaps, gap_positions, gap_sizes, mask_positions
+from core.encoding.positions import encode_gaps, gap_positions, gap_sizes, gather, mask_positions
 from core.errors import InternalError
 
 MASK = "mask"
@@ -18,7 +19,7 @@ _NODES = 512  # bytes: more than the nodes of one form can take above those of a
 
 
 @dataclass(frozen=True, eq=False)
-class Sparse(Encoding):
+class Sparse(Kept):
     """value = the kept weights in their places, `fill` everywhere else.
 
     values     the kept weights in row-major order, (kept,)
@@ -63,15 +64,9 @@ class Sparse(Encoding):
         """The same places with other values, (kept,)."""
         return replace(self, values=values, fill=fill)
 
-    @property
-    def kept(self) -> int:
-        """How many weights are kept."""
-        return self.values.n_weights
-
-    @property
-    def zeros(self) -> float:
-        """Share of the weights that are not kept, 0..1."""
-        return 1 - self.kept / self.n_weights if self.n_weights else 0.0
+    def pick(self, array: Array) -> Array:
+        """The elements of `array` (of the weight's shape) at the kept places, (kept,)."""
+        return gather(array, self.mask())
 
     def indices(self) -> Array:
         """Places of the kept weights in the flattened weight, (kept,), rising; int32 where that suffices."""
@@ -105,14 +100,13 @@ class Sparse(Encoding):
 
     def emit_as(self, out: Emitter, shape: Shape) -> str:
         if not self.kept:
-            return _emit_full(out, shape, self.fill)
+            return emit_full(out, shape, self.fill)
         value = self._emit_by_mask(out) if self.form == MASK else self._emit_by_gaps(out)
         return value if shape == (self.n_weights,) else emit_reshape(out, value, shape)
 
     def _emit_by_mask(self, out: Emitter) -> str:
         mask = self.positions.emit_cast(out, (self.n_weights,), INT32)
-        ranks = out.node("CumSum", [mask, out.constant(np.array(0, np.int32))])
-        ranks = out.node("Mul", [ranks, mask])
+        ranks = emit_ranks(out, mask)
         fill = out.constant(np.array([self.fill], np.float32))
         values = out.node("Concat", [fill, self.values.emit(out)], axis=0)
         return out.node("Gather", [values, ranks])
@@ -130,28 +124,12 @@ class Sparse(Encoding):
             ends = out.node("Compress", [ends, is_kept])
             out.declare("int32", (self.kept,))
         places = out.node("Add", [ends, out.constant(np.array(-1, np.int32))])
-        blank = _emit_full(out, (self.n_weights,), self.fill)
+        blank = emit_full(out, (self.n_weights,), self.fill)
         return out.node("ScatterElements", [blank, places, self.values.emit(out)])
 
     @property
     def min_opset(self) -> int:
         return max(11, self.values.min_opset)
-
-    @property
-    def children(self) -> tuple[Encoding, ...]:
-        return (self.values,)
-
-    def levels(self) -> Array | None:
-        levels = self.values.levels()
-        if levels is None or self.kept == self.n_weights:
-            return levels
-        levels = np.union1d(levels, np.float32(self.fill))
-        return levels if levels.size <= 256 else None
-
-    def describe(self) -> str:
-        inner = self.values.describe()
-        zeros = f"{100 * self.zeros:.3g} % zeros"
-        return zeros if inner == "float32" else f"{zeros} · {inner}"
 
 
 def _positions(flat: Array, form: str) -> Codes:
@@ -164,12 +142,6 @@ def _positions(flat: Array, form: str) -> Codes:
     if padding and np.count_nonzero(codes) < codes.size:  # more fillers at the end do no harm and need no Slice
         codes = np.concatenate((codes, np.zeros(padding, np.uint8)))
     return Codes(codes, bits)
-
-
-def _emit_full(out: Emitter, shape: Shape, fill: float) -> str:
-    """A tensor filled with one value."""
-    attributes = {"value": np.array([fill], np.float32)} if fill else {}
-    return out.node("ConstantOfShape", [out.constant(np.array(shape, np.int64))], **attributes)
 
 
 def position_sizes(mask: Array) -> dict[str, int]:

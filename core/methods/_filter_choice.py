@@ -15,9 +15,9 @@ from core.encoding.floats import FloatType
 from core.encoding.positions import gather
 from core.errors import LayerSkipped
 from core.methods._filter_views import View, energy_table, joint, transform
+from core.methods._prune_masks import magnitude_mask
 from core.methods._structure import chunks
 from core.methods.base import Context, Memo
-from core.methods.prune import magnitude_mask
 
 _BUCKETS = 1 << 15  # by the upper bits of a float32 magnitude
 _SLACK = 1e-12  # of the energy: what sums in another order may differ by

@@ -62,12 +62,21 @@ def hessian_of(context: Context, *, ordered: bool = True, damping: float = DAMPI
     return found
 
 
-def _damped(moments: Array, ordered: bool, damping: float, reporter: Reporter) -> Hessian:
-    diagonal = np.diagonal(moments, axis1=1, axis2=2).astype(np.float64)
+def diagonal_of(moments: Array) -> tuple[Array, Array]:
+    """The mean squares of the inputs, (groups, d) float64, and their mean over a group, (groups, 1), above zero.
+
+    Raises LayerSkipped when the moments, (groups, d, d), are not finite.
+    """
     if not (np.isfinite(moments.min(initial=0)) and np.isfinite(moments.max(initial=0))):  # both carry NaN on
         raise LayerSkipped("its inputs on the samples are not finite", do="look for NaN and huge values in the samples")
+    diagonal = np.diagonal(moments, axis1=1, axis2=2).astype(np.float64)
     mean = diagonal.mean(axis=1, keepdims=True)
     mean[mean <= 0] = 1.0  # a group that saw nothing but zeros
+    return diagonal, mean
+
+
+def _damped(moments: Array, ordered: bool, damping: float, reporter: Reporter) -> Hessian:
+    diagonal, mean = diagonal_of(moments)
     order = np.arange(diagonal.shape[1])
     if ordered:
         order = np.argsort(-(diagonal / mean).sum(axis=0), kind="stable")

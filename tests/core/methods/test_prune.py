@@ -7,8 +7,9 @@ import pytest
 
 from core.encoding import Float, Sparse
 from core.errors import LayerSkipped
+from core.methods._prune_masks import magnitude_mask
 from core.methods.base import Memo
-from core.methods.prune import Prune, PruneParams, magnitude_mask
+from core.methods.prune import Prune, PruneParams
 from core.methods.quantize_affine import AffineParams, QuantizeAffine
 from core.model.layer import Kind
 
