@@ -166,7 +166,7 @@ def activity(channels: Channels, context: Context) -> Array:
 def mean_of(scores: Iterable[Array]) -> Array:
     """The mean of several scores, each scaled to a mean of one; a score of all zeros says nothing."""
     scores = list(scores)
-    scaled = [score / score.mean() for score in scores if score.mean() > 0]
+    scaled = [score / score.mean() for score in scores if score.mean() != 0]  # NaN stays, to be refused
     return np.mean(scaled, axis=0) if scaled else np.zeros_like(scores[0])
 
 

@@ -167,7 +167,8 @@ class _Planner:
             except MemoryError:
                 self._refuse(names, "there is not enough memory to judge its channels")
         counts = self._counts(kept)
-        skipped = {name: why for name, why in self._skipped.items() if name not in counts}
+        done = {name for group in kept for name in claims[group]}
+        skipped = {name: why for name, why in self._skipped.items() if name not in done}
         if not kept:
             return CutPlan(None, skipped=skipped)
         measured = {group for group, names in claims.items() if _wants_means(steps[names[0]])}

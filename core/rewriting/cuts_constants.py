@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from core.model.coupling import Coupling
 from core.model.coupling.axes import size_of
-from core.model.graph import attribute, node_key
+from core.model.graph import attribute, node_key, numbers
 from core.model.layer import Layer
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -49,7 +49,7 @@ class _Reader:
             return None
         place %= max(len(axes), 1)
         if node.op_type in ("Conv", "FusedConv", "ConvTranspose", "Gemm", "MatMul"):
-            return self._made(node, place, len(axes))
+            return self._made(node, place, len(axes), depth)
         if node.op_type == "BatchNormalization":
             return self._normed(node, depth)
         if node.op_type in ("Add", "Sub", "Mul", "Div") and len(node.inputs) == 2:
@@ -98,8 +98,8 @@ class _Reader:
         stored = self._stored.get(value) if value is not None else None
         return None if stored is None or stored.tensor is None else stored.tensor.numpy().astype(np.float64)
 
-    def _made(self, node: ir.Node, place: int, rank: int) -> Array | None:
-        """Where all weights of an output are zero, it is its bias."""
+    def _made(self, node: ir.Node, place: int, rank: int, depth: int) -> Array | None:
+        """Where all weights of an output are zero, it is its bias; a depthwise kernel passes constants on."""
         weight = self._numbers(node.inputs[1])
         conv = node.op_type in ("Conv", "FusedConv")
         if weight is None or node.op_type == "ConvTranspose" or place != (1 if conv else rank - 1):
@@ -110,7 +110,14 @@ class _Reader:
         bias = self._numbers(given) if given is not None else np.zeros(1)
         if bias is None or node.attributes.get_float("beta", 1.0) != 1 or bias.size not in (1, zero.size):
             return None
-        return np.where(zero, bias.reshape(-1), np.nan)
+        varying = np.full(zero.size, np.nan)
+        source = node.inputs[0]
+        deep = conv and attribute(node, "group", 1) == zero.size == weight.size // max(math.prod(weight.shape[2:]), 1)
+        if deep and source is not None and not any(numbers(node, "pads") or ()) and "auto_pad" not in node.attributes:
+            before = self.of(source, 1, depth + 1)
+            if before is not None and before.size == zero.size:
+                varying = before * weight.reshape(zero.size, -1).sum(1) + bias.reshape(-1)
+        return np.where(zero, bias.reshape(-1), varying)
 
     def _normed(self, node: ir.Node, depth: int) -> Array | None:
         scale, shift, mean, variance = (self._numbers(value) for value in node.inputs[1:5])

@@ -34,6 +34,11 @@ def cut(coupling: Coupling, kept: Mapping[Group, Array]) -> None:
     for site in plan.sites:
         if state.changed(site.axis):
             site.follow(state)
+    rewriter = Rewriter(_all_stored(plan), plan.sizes)
+    for (node, index), changes in state.numbers.items():
+        value = node.inputs[index]
+        if value is not None:
+            node.replace_input_with(index, rewriter.value(value, changes))
     for value, axes in changed:
         stored = plan.tensors.get(value)
         if stored is not None:
@@ -64,7 +69,7 @@ def _state(coupling: Coupling, kept: Mapping[Group, Array]) -> Kept:
             raise ValueError("a cut must leave at least one unit of each group")
         keep[_labels(plan, group)[~np.asarray(stays, bool)]] = False
     keep = keep[plan.classes.label]
-    return Kept(keep, Rewriter(_all_stored(plan), plan.sizes), store)
+    return Kept(keep, store)
 
 
 def _all_stored(plan: Plan) -> dict[ir.Value, Stored]:

@@ -93,7 +93,8 @@ class Flow:
         except Opaque as error:
             self._give_up(node, f"{node.op_type} {_title(node)} stands behind it: {error}")
             return
-        except (IndexError, ValueError, TypeError, ZeroDivisionError) as error:  # a damaged graph: ranks that do not fit
+        except (IndexError, ValueError, TypeError, ZeroDivisionError) as error:
+            # A damaged graph: numbers of axes that do not fit the operator. Nothing before it can be cut.
             _LOG.info("%s %s cannot be followed: %s", node.op_type, _title(node), error)
             self._give_up(node, f"{node.op_type} {_title(node)} stands behind it, and does not fit its inputs")
             return

@@ -58,6 +58,10 @@ def _from_axis(default: int) -> Callable[[ir.Node, int], Sequence[int]]:
     return lambda node, rank: range(attribute(node, "axis", default) % rank, rank) if rank else []
 
 
+def _mean_axes(node: ir.Node, rank: int) -> Sequence[int]:
+    return numbers(node, "axes") or (0, 2, 3)
+
+
 def _softmax(flow: Flow, node: ir.Node) -> Sequence[Axes | None]:
     """Before opset 13 the axis and all behind it are one."""
     rule = over("weighs these channels against each other", _one_axis(-1) if flow.opset >= 13 else _from_axis(1))
@@ -152,7 +156,7 @@ RULES: Rules = {
     "GroupNormalization": over("averages over these channels", lambda node, rank: [1]),
     "LRN": over("averages over these channels", lambda node, rank: [1]),
     "LpNormalization": over("takes the length of these channels", _one_axis(-1)),
-    "MeanVarianceNormalization": over("averages over these channels", lambda node, rank: numbers(node, "axes") or (0, 2, 3)),
+    "MeanVarianceNormalization": over("averages over these channels", _mean_axes),
     "Softmax": _softmax, "LogSoftmax": _softmax, "Hardmax": _softmax,
     "CumSum": over("adds these channels up", lambda node, rank: range(rank)),
     "Resize": resize, "Upsample": resize,

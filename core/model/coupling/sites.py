@@ -11,19 +11,26 @@ import numpy as np
 import onnx_ir as ir
 
 from core.model.coupling.axes import Axis, Factor
-from core.model.coupling.sizes import Rewriter
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """What a cut leaves. keep: (atoms,) bool. rewriter: makes private copies of shape values."""
+    """What a cut leaves.
+
+    keep      (atoms,) bool
+    constant  stores a new tensor for a node to read
+    numbers   {(node, input): {place: number}} to change in the shape values that nodes read; filled by the sites
+    """
 
     keep: Array
-    rewriter: Rewriter
     constant: Callable[[ir.Node, Array], ir.Value]
-    """Stores a new tensor for a node to read."""
+    numbers: dict[tuple[ir.Node, int], dict[int, int]] = field(default_factory=dict)
+
+    def state(self, node: ir.Node, index: int, place: int, number: int) -> None:
+        """Note that number `place` of a node's input is to be another."""
+        self.numbers.setdefault((node, index), {})[place] = number
 
     def changed(self, axis: Axis) -> bool:
         """Whether something along the axis goes."""
@@ -72,10 +79,7 @@ class NumberSite(Site):
             numbers[self.place] = kept.size(self.axis)
             self.node.attributes[self.attribute] = ir.AttrInt64s(self.attribute, numbers)
             return
-        value = self.node.inputs[self.input]
-        if value is not None:
-            new = kept.rewriter.value(value, {self.place: kept.size(self.axis)}, self.node)
-            self.node.replace_input_with(self.input, new)
+        kept.state(self.node, self.input, self.place, kept.size(self.axis))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +101,7 @@ class SliceSite(Site):
                 numbers[self.place] = number
                 self.node.attributes[name] = ir.AttrInt64s(name, numbers)
                 continue
-            value = self.node.inputs[index]
-            if value is not None:
-                self.node.replace_input_with(index, kept.rewriter.value(value, {self.place: number}, self.node))
+            kept.state(self.node, index, self.place, number)
 
 
 @dataclass(frozen=True, eq=False)

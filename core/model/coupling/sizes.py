@@ -168,16 +168,16 @@ class Rewriter:
         self._sizes = sizes
         self._made: dict[tuple[ir.Value, tuple[tuple[int, int], ...]], ir.Value] = {}
 
-    def value(self, value: ir.Value, changes: Mapping[int, int], node: ir.Node) -> ir.Value:
-        """A value like `value` in which number i is changes[i], for the node `node` to read."""
+    def value(self, value: ir.Value, changes: Mapping[int, int]) -> ir.Value:
+        """A value like `value` in which number i is changes[i]."""
         if not changes:
             return value
         key = (value, tuple(sorted(changes.items())))
         if key not in self._made:
-            self._made[key] = self._make(value, changes, node)
+            self._made[key] = self._make(value, changes)
         return self._made[key]
 
-    def _make(self, value: ir.Value, changes: Mapping[int, int], node: ir.Node) -> ir.Value:
+    def _make(self, value: ir.Value, changes: Mapping[int, int]) -> ir.Value:
         stored = self._stored.get(value)
         if stored is not None and stored.tensor is not None:
             numbers = stored.tensor.numpy().copy()
@@ -193,10 +193,10 @@ class Rewriter:
             for index, part in enumerate(producer.inputs):
                 length = len(self._sizes.of(part) or ())
                 mine = {place - start: n for place, n in changes.items() if start <= place < start + length}
-                inputs[index] = self.value(part, mine, producer) if part is not None else part
+                inputs[index] = self.value(part, mine) if part is not None else part
                 start += length
         elif inputs[0] is not None:
-            inputs[0] = self.value(inputs[0], changes, producer)
+            inputs[0] = self.value(inputs[0], changes)
         copy = ir.Node(producer.domain, producer.op_type, inputs, list(producer.attributes.values()), num_outputs=1)
         graph = producer.graph
         if isinstance(graph, ir.Graph):

@@ -19,8 +19,8 @@ def branched(make_model: Callable[..., Path]) -> Path:
     """Residual sum, concat, depthwise and grouped Conv, split, batch norms, ConvTranspose, flatten to Gemm."""
     random = np.random.default_rng(7)
     shapes = {"stem": (16, 3, 3, 3), "left": (16, 16, 3, 3), "deep": (16, 1, 3, 3), "wide": (24, 16, 1, 1),
-              "mix": (24, 40, 1, 1), "grouped": (24, 6, 3, 3), "up": (24, 12, 2, 2), "one": (6, 6, 3, 3), "two": (10, 6, 1, 1),
-              "dense": (20, 16 * 16 * 16), "last": (5, 20)}  # fmt: skip
+              "mix": (24, 40, 1, 1), "grouped": (24, 6, 3, 3), "up": (24, 12, 2, 2), "one": (6, 6, 3, 3),
+              "two": (10, 6, 1, 1), "dense": (20, 16 * 16 * 16), "last": (5, 20)}  # fmt: skip
     weights = {name: random.normal(0, 0.2, shape) for name, shape in shapes.items()}
     for name, size in (("bn1", 16), ("bn2", 24)):
         for part, spread in (("scale", 0.3), ("shift", 0.3), ("mean", 0.2)):

@@ -27,7 +27,8 @@ def ints(*values: int) -> np.ndarray:
 
 def between(make_model: Make, middle: list, weights: dict, after: int, opset: int = 20, channels: int = 8) -> Path:
     """A Conv, some operators from h to g, and a 1x1 Conv that reads `after` channels."""
-    nodes = [node("Conv", ["x", "first"], ["h"], name="first"), *middle, node("Conv", ["g", "second"], ["y"], name="second")]
+    nodes = [node("Conv", ["x", "first"], ["h"], name="first"), *middle,
+             node("Conv", ["g", "second"], ["y"], name="second")]  # fmt: skip
     weights = {"first": random(channels, 3, 3, 3), "second": random(4, after, 1, 1), **weights}
     return make_model(nodes, weights, {"x": ["batch", 3, 8, 8]}, {"y": ["batch", 4, "height", "width"]}, opset=opset)
 
@@ -128,7 +129,8 @@ def test_weights_that_are_constant_nodes_are_cut(tmp_path: Path, cut_equals_mask
 
 def test_a_weight_that_two_layers_share_keeps_both(make_model: Make, cut_equals_mask) -> None:
     nodes = [node("MatMul", ["x", "a"], ["h"]), node("Relu", ["h"], ["i"]), node("MatMul", ["i", "tied"], ["j"]),
-             node("Relu", ["j"], ["k"]), node("MatMul", ["k", "tied"], ["l"]), node("MatMul", ["l", "b"], ["y"])]  # fmt: skip
+             node("Relu", ["j"], ["k"]), node("MatMul", ["k", "tied"], ["l"]),
+             node("MatMul", ["l", "b"], ["y"])]  # fmt: skip
     path = make_model(nodes, {"a": random(6, 8), "tied": random(8, 8), "b": random(8, 3)}, {"x": ["batch", 6]},
                       {"y": ["batch", 3]})  # fmt: skip
     proto = cut_equals_mask(path, {"x": random(4, 6)})
@@ -162,3 +164,17 @@ def test_a_size_that_the_file_states_in_a_shared_tensor_is_changed_for_those_tha
     shapes = {tensor.name: tuple(tensor.dims) for tensor in proto.graph.initializer}
     assert shapes["first"][0] == 4
     assert shapes["table"] == (288,)
+
+
+def test_two_sizes_in_one_target_follow(make_model: Make, cut_equals_mask) -> None:
+    nodes = [node("MatMul", ["x", "a"], ["u"]), node("MatMul", ["x", "b"], ["v"]),
+             node("Unsqueeze", ["u", "last"], ["u3"]), node("Unsqueeze", ["v", "middle"], ["v3"]),
+             node("Mul", ["u3", "v3"], ["m"]), node("Reshape", ["m", "target"], ["r"]),
+             node("MatMul", ["r", "c"], ["s"]), node("Transpose", ["s"], ["t"], perm=[0, 2, 1]),
+             node("MatMul", ["t", "d"], ["y"])]  # fmt: skip
+    weights = {"a": random(5, 8), "b": random(5, 6), "c": random(6, 3), "d": random(8, 2), "last": ints(2),
+               "middle": ints(1), "target": ints(-1, 8, 6)}  # fmt: skip
+    path = make_model(nodes, weights, {"x": ["batch", 5]}, {"y": ["batch", 3, 2]})
+    proto = cut_equals_mask(path, {"x": random(4, 5)})
+    assert {t.name: tuple(t.dims) for t in proto.graph.initializer}["c"] == (3, 3)
+    assert {t.name: tuple(t.dims) for t in proto.graph.initializer}["d"] == (4, 2)

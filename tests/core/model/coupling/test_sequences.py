@@ -35,7 +35,8 @@ def attention(make_model: Make, *, packed: bool) -> Path:
         weights |= {f"w{name}": random(24, 24) for name in "qkv"}
         nodes += [node("MatMul", ["n", f"w{name}"], [name]) for name in "qkv"]
     for name, perm in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3])):
-        nodes += [node("Reshape", [name, "heads"], [f"{name}r"]), node("Transpose", [f"{name}r"], [f"{name}t"], perm=perm)]
+        nodes += [node("Reshape", [name, "heads"], [f"{name}r"])]
+        nodes += [node("Transpose", [f"{name}r"], [f"{name}t"], perm=perm)]
     nodes += [
         node("MatMul", ["qt", "kt"], ["s"]), node("Mul", ["s", "scale"], ["scaled"]),
         node("Softmax", ["scaled"], ["weights"], axis=-1), node("MatMul", ["weights", "vt"], ["mixed"]),
