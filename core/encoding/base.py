@@ -94,6 +94,11 @@ class Encoding(ABC):
         """Bytes of large constants that layers share (the basis of a transform) and that `nbytes` leaves out."""
         return sum(child.shared_bytes for child in self.children)
 
+    @property
+    def rounds_inputs(self) -> bool:
+        """Whether the layer rounds what enters it, where its uses can be rewritten for that (`exporting.uses`)."""
+        return False
+
     def levels(self) -> Array | None:
         """The distinct values the weight can take when there are few (at most 256) and they are shared, else None."""
         return None

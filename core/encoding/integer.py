@@ -120,6 +120,10 @@ class Integer(Encoding):
         return self.weight.emit_as(out, shape)
 
     @property
+    def rounds_inputs(self) -> bool:
+        return True
+
+    @property
     def children(self) -> tuple[Encoding, ...]:
         return (self.weight,)
 

@@ -17,7 +17,6 @@ from core.exporting.gate import gate
 from core.exporting.report import ExportReport
 from core.exporting.sizes import SizeModel
 from core.exporting.staging import Staging, check_target, staged
-from core.exporting.uses import rounds_inputs
 from core.exporting.writer import Assembly, assemble, simulate
 from core.model.model import Model
 from core.pipeline import Compression, LayerResult
@@ -92,7 +91,7 @@ def _check(
     graph_check = check_rewriting(rewriting, feeds, reporter.part(0.0, 0.3))
     with scratch_folder() as folder:
         simulated, unrounded = Path(folder) / "simulated.onnx", Path(folder) / "unrounded.onnx"
-        rounds = any(rounds_inputs(encoding) for encoding in written.values())
+        rounds = any(encoding.rounds_inputs for encoding in written.values())
         if feeds:
             ir.save(simulate(model, written), simulated, external_data="simulated.data")
         if feeds and rounds:

@@ -22,7 +22,7 @@ from core.exporting.cleanup import apply_fold, clean_up
 from core.exporting.constants import WORTH_MERGING, merge_identical
 from core.exporting.opset import default_opset, raise_opset
 from core.exporting.quantized_values import note_norms
-from core.exporting.uses import place_shared, rewrite_uses, rounds_inputs, simulate_uses
+from core.exporting.uses import place_shared, rewrite_uses, simulate_uses
 from core.model.folding import Fold, find_folds
 from core.model.graph import Stored, places, remove_unused, replace_stored, stored_tensors, takes_float32
 from core.model.model import Model
@@ -74,7 +74,7 @@ def simulate(model: Model, encodings: Mapping[str, Encoding], *, round_inputs: b
     round_inputs  layers that multiply integers round what enters and leaves them in float, at the same levels
     """
     graph = model.graph()
-    rounding = {name: e for name, e in encodings.items() if round_inputs and rounds_inputs(e)}
+    rounding = {name: e for name, e in encodings.items() if round_inputs and e.rounds_inputs}
     graph, _ = _fit_opset(graph, rounding)
     stored = stored_tensors(graph)
     names = _fresh_names(graph)

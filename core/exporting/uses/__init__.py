@@ -7,8 +7,8 @@ EXTRA     {encoding class: extra_bytes(stored, encoding, opset) -> int}, optiona
           file beyond (or, negative, short of) what `Encoding.emit` writes
 JOINT     {encoding class: joint_bytes([(stored, encoding), ...]) -> int}, optional: what the uses of all layers stored
           like this take together beyond that
-SIMULATES {encoding class: simulate(stored, encoding, names)}, optional: how a float graph, whose weights are already
-          the decoded ones, is made to round what the rewritten uses round
+SIMULATES {encoding class: simulate(stored, encoding, names)}, for encodings with `rounds_inputs`: how a float graph,
+          whose weights are already the decoded ones, is made to round what the rewritten uses round
 PLACE     place(graph, names), optional: called once when all layers are written or simulated, for what their uses share
 Modules whose name starts with _ are helpers.
 """
@@ -91,11 +91,6 @@ def place_shared(graph: ir.Model, names: Iterator[str]) -> None:
     """Write what the rewritten (or simulated) uses of several layers share; call it once, behind the last layer."""
     for place in _tables().places:
         place(graph, names)
-
-
-def rounds_inputs(encoding: Encoding) -> bool:
-    """Whether a layer stored like this may round its inputs as it runs."""
-    return type(encoding) in _tables().simulates
 
 
 def simulate_uses(stored: Stored, encoding: Encoding, names: Iterator[str]) -> None:

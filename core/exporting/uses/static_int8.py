@@ -102,7 +102,8 @@ def _extra(stored: Stored, encoding: Static, opset: int) -> int:
     if nodes is None:
         return 0
     name = len(str(stored.value.name).encode())
-    sizes = [emitted_size(form, opset, value_name_length=name).total for form in (_stored_form(encoding, nodes), encoding)]
+    forms = (_stored_form(encoding, nodes), encoding)
+    sizes = [emitted_size(form, opset, value_name_length=name).total for form in forms]
     return sizes[0] - sizes[1] + sum(bias_bytes(node) for node in nodes)
 
 
