@@ -40,8 +40,8 @@ class QuantizeNBits(Method):
     summary = "Keeps a Linear layer's weights in 2, 4 or 8 bits in memory too; they are unpacked as the layer runs."
     saves = ("file", "memory")
     costs = (
-        "Unpacking takes time in every run. MiniLM took 0.83 of its float time with 4 bits and rounded inputs, 0.67 with "
-        "8 bits; with inputs as they are 1.05 and 2.1, and 2 bits took 3.2."
+        "Unpacking takes time in every run. MiniLM took 0.83 of its float time with 4 bits and rounded inputs, 0.67 "
+        "with 8 bits; with inputs as they are 1.05 and 2.1, and 2 bits took 3.2."
     )
     choose_when = "Memory is short and the model consists of large Linear layers, as language models do."
     avoid_when = "Only the file must shrink (scheme affine runs at full speed), or speed counts most (scheme dynamic)."

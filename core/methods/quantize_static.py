@@ -50,8 +50,8 @@ class QuantizeStatic(Method):
     saves = ("file", "memory", "time")
     costs = (
         "Inputs and outputs are rounded to 256 levels, and values beyond those seen on the samples are cut off. A "
-        "layer between float layers pays for two conversions: a text recognizer took 0.65 of its float time, LeNet-5 0.55, "
-        "but a classifier of tiny layers 1.4."
+        "layer between float layers pays for two conversions: a text recognizer took 0.65 of its float time, LeNet-5 "
+        "0.55, but a classifier of tiny layers 1.4."
     )
     choose_when = "A convolutional network must become faster, and samples like those in use are at hand."
     avoid_when = (
