@@ -10,6 +10,7 @@ import numpy as np
 from core.data.layer_inputs import Need
 from core.encoding.base import Array
 from core.errors import LayerSkipped
+from core.methods._structure import CHUNK
 from core.methods.base import Context, Memo, require_inputs
 from core.model.layer import Layer
 from core.model.matrix import as_rows, from_rows, has_rows
@@ -52,16 +53,22 @@ def why_no_criterion(criterion: str, layer: Layer) -> str:
     return ""
 
 
-def block_scores(blocks: Array, criterion: str) -> Array:
+def block_scores(blocks: Array, criterion: str, context: Context) -> Array:
     """The importance of blocks (n, block_size) of weights' importance: (n,) float64.
 
     magnitude and random: the sum (L1 norm); the others: the root of the sum of squares, since squares are what the
     errors of single weights add up as.
     """
-    wide = np.abs(blocks)
-    if criterion in (MAGNITUDE, RANDOM):
-        return wide.sum(axis=1, dtype=np.float64)
-    scores: Array = np.sqrt(np.square(wide, dtype=np.float64).sum(axis=1))
+    n, size = blocks.shape
+    scores = np.empty(n)
+    step = max(1, CHUNK // max(1, size))
+    for start in range(0, n, step):
+        context.reporter.report(start / n)
+        part = blocks[start : start + step]
+        if criterion in (MAGNITUDE, RANDOM):
+            scores[start : start + step] = np.abs(part).sum(axis=1, dtype=np.float64)
+        else:
+            scores[start : start + step] = np.sqrt(np.square(part, dtype=np.float64).sum(axis=1))
     return scores
 
 

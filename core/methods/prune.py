@@ -187,7 +187,7 @@ def _mask(values: Array, tiling: Tiling | None, params: PruneParams, context: Co
     scores = importance(values, params.criterion, context)
     context.reporter.check()
     if tiling is not None:
-        kept = lowest_removed(block_scores(tiling.split(scores), params.criterion), params.ratio)
+        kept = lowest_removed(block_scores(tiling.split(scores), params.criterion, context), params.ratio)
         spread = np.broadcast_to(kept[:, np.newaxis], (tiling.blocks, tiling.block_size))
         return tiling.join(spread, values.shape)
     if params.pattern in _NEIGHBOURS:
