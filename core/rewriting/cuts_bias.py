@@ -23,7 +23,7 @@ from core.model.graph import Stored, node_key, stored_tensors
 from core.model.layer import Kind, Layer
 from core.model.matrix import as_rows, has_rows
 from core.progress import Reporter
-from core.rewriting.cuts_constants import constants_at
+from core.rewriting.cuts_constants import Constants
 
 if TYPE_CHECKING:
     from core.model.model import Model
@@ -72,11 +72,12 @@ def carried_forward(
                 places = (member.unit_of >= 0) & ~stays[member.unit_of]
                 gone.setdefault(member.tensor, []).append((group, member, places))
     shifts = []
+    constants = Constants(coupling)
     for name, parts in gone.items():
         reporter.check()
         layer = coupling.layers[name]
         means = np.zeros(layer.shape[parts[0][1].axis])
-        constant = constants_at(coupling, layer)
+        constant = constants.at(layer)
         seen = _measured(inputs(name), layer) if any(group in measured for group, *_ in parts) else None
         kernel = int(np.prod(layer.shape[2:])) if layer.kind is not Kind.LINEAR else 1
         patch = np.zeros((max(layer.groups, 1), means.size * kernel))

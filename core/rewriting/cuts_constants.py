@@ -23,27 +23,28 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _DEPTH = 200
 
 
-def constants_at(coupling: Coupling, layer: Layer) -> Array | None:
-    """(size of the layer's input axis,) the constant that reaches each input, NaN where it is none; None if unclear."""
-    keys = {use.node for use in layer.uses}
-    nodes = [node for node in coupling.plan.graph.graph if node_key(node) in keys]
-    axis = layer.input_axis
-    if not nodes or axis is None or layer.groups > 1:
-        return None
-    value = nodes[0].inputs[0]
-    place = 1 if nodes[0].op_type in ("Conv", "FusedConv") else -1
-    found = None if value is None or len(nodes) > 1 else _Reader(coupling).of(value, place)
-    return found if found is not None and found.size == layer.shape[axis] else None
+class Constants:
+    """Constants of a graph's values along one of their axes, float64.
 
-
-class _Reader:
-    """Constants of values along one of their axes, float64: NaN for places that vary, None where nothing is known."""
+    NaN for places that vary, None where nothing is known.
+    """
 
     def __init__(self, coupling: Coupling) -> None:
         self._axes = coupling.plan.axes
         self._stored = coupling.plan.tensors
+        self._nodes = {node_key(node): node for node in coupling.plan.graph.graph}
+
+    def at(self, layer: Layer) -> Array | None:
+        """(size of the layer's input axis,) the constant that reaches each of its inputs."""
+        node = self._nodes.get(layer.uses[0].node)
+        axis, value = layer.input_axis, node.inputs[0] if node is not None else None
+        if node is None or value is None or axis is None or len(layer.uses) > 1 or layer.groups > 1:
+            return None
+        found = self.of(value, 1 if node.op_type in ("Conv", "FusedConv") else -1)
+        return found if found is not None and found.size == layer.shape[axis] else None
 
     def of(self, value: ir.Value, place: int, depth: int = 0) -> Array | None:
+        """Constants of a value along its axis `place`."""
         node, axes = value.producer(), self._axes.get(value)
         if node is None or not node.inputs or axes is None or depth > _DEPTH:
             return None

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from core.model.coupling import rules_layers, rules_pass, rules_shape
-from core.model.coupling.axes import Axes, Axis
+from core.model.coupling.axes import Axes
 from core.model.coupling.classes import Classes
 from core.model.coupling.flow import Flow, Rules
 from core.model.coupling.sites import Site
@@ -55,14 +55,12 @@ class Group:
 
     members   the axes along which they lie; the first is a producer's, and the units are numbered as they come there
     units     how many there are; each stays or goes as a whole (a unit of an attention layer is a head)
-    multiple  what the number of kept units must be a multiple of
     heads     they are attention heads: along them two computed values are multiplied, a matrix each
     scales    members that are scales of batch norms
     """
 
     members: tuple[Member, ...]
     units: int
-    multiple: int = 1
     heads: bool = False
     scales: frozenset[str] = frozenset()
 
@@ -70,10 +68,6 @@ class Group:
     def key(self) -> tuple[str, int]:
         """(tensor, axis) of the first member: always the same for one graph."""
         return self.members[0].tensor, self.members[0].axis
-
-    def of(self, tensor: str, axis: int | None = None) -> Member | None:
-        """The member that is this tensor (and axis)."""
-        return next((m for m in self.members if m.tensor == tensor and axis in (None, m.axis)), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +124,12 @@ def find_groups(graph: ir.Model) -> Coupling:
     tensors = {value: axes for value in flow.stored if (axes := flow.known.get(value)) is not None}
     lines = _lines(flow, tensors, layers)
     groups = _groups(lines, classes, flow)
-    of = {name: tuple(g for g in groups if (m := g.of(name, channel_axis(layer))) is not None and m.axis >= 0)
-          for name, layer in layers.items() if channel_axis(layer) is not None}  # fmt: skip
+    of: dict[str, tuple[Group, ...]] = {}
+    for group in groups:
+        for member in group.members:
+            layer = layers.get(member.tensor)
+            if layer is not None and member.axis == channel_axis(layer):
+                of[layer.name] = (*of.get(layer.name, ()), group)
     why = {name: _why(layer, flow, classes, lines, graph) for name, layer in layers.items() if not of.get(name)}
     stored = {value: flow.stored[value] for value in tensors}
     plan = Plan(graph, stored, flow.known, tuple(flow.sites), flow.sizes, classes)
@@ -247,8 +245,3 @@ def _why(layer: Layer, flow: Flow, classes: Classes, lines: Iterable[_Line], gra
     if not mine:
         return "it has one output channel" if layer.shape[axis] == 1 else "it is used in a way that is not followed"
     return classes.why(mine[0].atoms) or "nothing that it produces can be cut"
-
-
-def is_free(axis: Axis, classes: Classes) -> bool:
-    """Whether anything along an axis can go."""
-    return any(factor.atoms is not None and bool(classes.free(factor.atoms).any()) for factor in axis)

@@ -101,7 +101,11 @@ def _window(node: ir.Node, size: Size, place: int, kernel: Sequence[Size]) -> Si
     pads = numbers(node, "pads") or ()
     padding = 0 if not pads or automatic == "VALID" else pads[place] + pads[place + len(pads) // 2]
     room = size + padding - dilation * (given - 1) - 1
-    return (math.ceil(room / stride) if attribute(node, "ceil_mode", 0) else room // stride) + 1
+    if not attribute(node, "ceil_mode", 0):
+        return room // stride + 1
+    count = math.ceil(room / stride) + 1
+    before = pads[place] if pads and automatic != "VALID" else 0
+    return count - ((count - 1) * stride >= size + before)  # a window that starts behind the input does not count
 
 
 def _widened(node: ir.Node, axis: Axis, place: int, weight: Axes) -> Size:

@@ -138,9 +138,9 @@ def _resize_inputs(flow: Flow, node: ir.Node) -> tuple[list[float] | None, Seque
 
 _SAME = """Relu LeakyRelu Sigmoid Tanh Elu Selu Celu Gelu HardSigmoid HardSwish Softplus Softsign Mish Erf Exp Log Sqrt
 Neg Abs Clip Cast Identity Dropout Floor Ceil Round Reciprocal Sign Sin Cos Tan Atan Sinh Cosh Not IsNaN IsInf
-ThresholdedRelu Shrink QuickGelu Swish BitwiseNot"""
+ThresholdedRelu Shrink QuickGelu Swish BitwiseNot CastLike"""
 _MEET = """Add Sub Mul Div Pow Max Min Mean Sum And Or Xor Equal Less LessOrEqual Greater GreaterOrEqual Where PRelu Mod
-BitwiseAnd BitwiseOr BitwiseXor BitShift BiasGelu FastGelu CastLike"""
+BitwiseAnd BitwiseOr BitwiseXor BitShift BiasGelu FastGelu"""
 _REDUCE = """ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceSumSquare ReduceLogSum
 ReduceLogSumExp"""
 

@@ -32,7 +32,10 @@ def flatten(flow: Flow, node: ir.Node) -> Sequence[Axes]:
 
 def squeeze(flow: Flow, node: ir.Node) -> Sequence[Axes]:
     data = flow.axes(node.inputs[0])
-    axes = [axis % len(data) for axis in _given_axes(flow, node) or ()]
+    given = _given_axes(flow, node)
+    if given is None:
+        raise Opaque("which axes it takes off is computed")
+    axes = [axis % len(data) for axis in given]
     if not axes:
         axes = [place for place, axis in enumerate(data) if axis == ()]
     return [tuple(axis for place, axis in enumerate(data) if place not in axes)]
