@@ -54,16 +54,3 @@ def _finite(value: Array) -> Array:
     flat = np.asarray(value, np.float32).reshape(-1)
     total = float(flat.sum(dtype=np.float64)) if flat.size else 0.0
     return flat if np.isfinite(total) else flat[np.isfinite(flat)]
-
-
-def quantile(distribution: ValueRange, share: float) -> float:
-    """The value below which `share` (0 to 1) of the elements lie, interpolated within its bin."""
-    counts = distribution.counts
-    target = min(max(share, 0.0), 1.0) * distribution.n
-    below = np.concatenate([[0], np.cumsum(counts)])
-    index = min(int(np.searchsorted(below, target, side="left")), counts.size)
-    if index == 0:
-        return distribution.minimum
-    edges = distribution.edges
-    inside = (target - below[index - 1]) / max(int(counts[index - 1]), 1)
-    return float(edges[index - 1] + inside * (edges[index] - edges[index - 1]))

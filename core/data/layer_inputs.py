@@ -51,6 +51,11 @@ class ValueRange:
     def share_of_zeros(self) -> float:
         return self.zeros / max(self.n, 1)
 
+    def quantile(self, share: float) -> float:
+        """The number below which `share` (0 to 1) of the elements lie, interpolated within its bin."""
+        below = np.concatenate(([0.0], np.cumsum(self.counts, dtype=np.float64)))
+        return float(np.interp(share * below[-1], below, self.edges))
+
 
 @dataclass(frozen=True, eq=False)
 class LayerInputs:
