@@ -1,4 +1,4 @@
-"""The ONNX project's own cases, a small model for each variant of each operator: all are followed, and the sizes agree."""
+"""The ONNX project's own cases, small models of each variant of each operator: all are followed, the sizes agree."""
 
 from __future__ import annotations
 
