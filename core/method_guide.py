@@ -36,7 +36,7 @@ Done first on every export, without loss, and listed with the bytes that each pa
 def by_family() -> list[tuple[str, list[Described]]]:
     """All methods by family, in the order in which people try them."""
     rank = {family: number for number, family in enumerate(FAMILIES)}
-    ordered = sorted(all_methods(), key=lambda m: (rank.get(m.family, len(rank)), m.family, m.word, not m.default))
+    ordered = sorted(all_methods(), key=lambda m: (rank.get(m.family, len(rank)), m.family, not m.default, m.title))
     return [(family, list(group)) for family, group in groupby(ordered, key=lambda m: m.family)]
 
 
