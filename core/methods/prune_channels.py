@@ -29,7 +29,7 @@ class PruneChannelsParams:
     criterion: str = param(
         "l2", "By", "How the importance of a channel is judged, over all layers that are cut with it. L2, L1: norm of "
         "its weights. Batch norm scale: how much the norm behind it lets through. Output: its size on samples times "
-        "the weights it meets. Taylor: expected change of the model's output. Activity: channels that hardly ever fire go. "
+        "the weights it meets. Taylor: expected change of the model's output. Activity: channels that hardly fire go. "
         "Random: to compare with.",
         choices=("l2", "l1", "bn_scale", "activation", "taylor", _ACTIVITY, "random"),
         choice_titles=("L2 norm", "L1 norm", "Batch norm scale", "Output on samples", "Taylor", "Activity", "Random"),
