@@ -36,6 +36,7 @@ MARK = "featherweight.static"
 """Key of a node's `meta` that holds its Mark."""
 
 _MOVES = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
+_IN_BYTES = frozenset({"Concat", "Add", "Mul", "AveragePool", "GlobalAveragePool"})
 _FEW = 64  # moves in a row that are followed
 _BIAS_TOP = 2.0**30
 """Largest code of an int32 bias: half of what int32 holds, so that the products added to it do not overflow."""
@@ -166,21 +167,31 @@ def _bounds(node: ir.Node) -> tuple[float, float] | None:
 
 
 def _join_moves(points: dict[ir.Value, _Point], value: ir.Value) -> None:
-    """Let a value share the range of the rounded value that it is moved from, and round all between them."""
+    """Let a value share the range of the rounded value that it is moved from, and round all between them.
+
+    What the runtime computes in bytes from rounded values counts as rounded: a Concat, Add or pool before a Flatten.
+    """
     between, now = [], value
     for _ in range(_FEW):
         producer = now.producer()
         if producer is None or producer.op_type not in _MOVES or producer.domain or producer.inputs[0] is None:
             return
         now = producer.inputs[0]
-        if now in points:
+        if now in points or _computed_in_bytes(points, now):
             break
         between.append(now)
     else:
         return
-    _unite(points, value, now)
-    for moved in between:
-        _unite(points, moved, now)
+    for moved in (now, *between):
+        _unite(points, moved, value)
+
+
+def _computed_in_bytes(points: dict[ir.Value, _Point], value: ir.Value) -> bool:
+    producer = value.producer()
+    if producer is None or producer.domain or producer.op_type not in _IN_BYTES:
+        return False
+    parts = [part in points for part in producer.inputs if part is not None]
+    return bool(parts) and (any(parts) if producer.op_type == "Concat" else all(parts))
 
 
 def _join_parts(points: dict[ir.Value, _Point], value: ir.Value) -> None:

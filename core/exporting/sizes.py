@@ -18,7 +18,7 @@ from core.exporting.cleanup import apply_fold, clean_up
 from core.exporting.constants import WORTH_MERGING, identical_tensors
 from core.exporting.opset import default_opset
 from core.exporting.report import Saving
-from core.exporting.uses import extra_bytes, has_joint_bytes, joint_bytes
+from core.exporting.uses import extra_bytes, has_joint_bytes, joint_bytes, own_bytes
 from core.model.folding import find_folds
 from core.model.graph import Stored, remove_unused, stored_tensors
 from core.model.model import Model
@@ -90,8 +90,14 @@ class SizeModel:
         axis, channels = self._axes.get(name, (0, 0))
         if channels:
             encoding = scale_channels(encoding, np.ones(channels, np.float32), axis)
+        joint = encoding if has_joint_bytes(encoding) and name in self._stored else None
+        opset = max(self.opset, encoding.min_opset)
+        whole = own_bytes(self._stored[name], encoding, opset) if name in self._stored else None
+        if whole is not None:
+            data = min(encoding.nbytes, whole)
+            return LayerSize(EmittedSize(data, whole - data), frozenset(), self._scopes.get(name, ()), joint)
         numbers = itertools.count(self._typical)
-        emitter = GraphEmitter(max(self.opset, encoding.min_opset), lambda: f"w{next(numbers)}")
+        emitter = GraphEmitter(opset, lambda: f"w{next(numbers)}")
         emitter.emit(encoding, "v" * self._name_lengths.get(name, 12))
         shared = frozenset(
             (t.dtype, t.array.shape, t.array.tobytes(), graph_size([t], ()).total)
@@ -104,7 +110,7 @@ class SizeModel:
             EmittedSize(own.data, own.overhead + extra),
             shared,
             self._scopes.get(name, ()),
-            encoding if has_joint_bytes(encoding) and name in self._stored else None,
+            joint,
         )
 
     def predict(self, sizes: Mapping[str, LayerSize]) -> int:

@@ -5,6 +5,8 @@ REWRITES  {encoding class: rewrite(stored, encoding, emitter, to_ir, names) -> b
           one of the uses is no case for it: the weight is then rebuilt in place, as by any encoding
 EXTRA     {encoding class: extra_bytes(stored, encoding, opset) -> int}, optional: what the rewritten uses take in the
           file beyond (or, negative, short of) what `Encoding.emit` writes
+OWN       {encoding class: own_bytes(stored, encoding, opset) -> int | None}, optional, instead of EXTRA: all that the
+          layer takes in the file when its uses are rewritten; None when one of them is no case
 JOINT     {encoding class: joint_bytes([(stored, encoding), ...]) -> int}, optional: what the uses of all layers stored
           like this take together beyond that
 SIMULATES {encoding class: simulate(stored, encoding, names)}, for encodings with `rounds_inputs`: how a float graph,
@@ -31,6 +33,7 @@ from core.model.graph import Stored
 ToIr = Callable[[list[EmittedTensor], list[EmittedNode], Stored], tuple[dict[str, ir.Value], list[ir.Node]]]
 Rewrite = Callable[[Stored, Any, GraphEmitter, ToIr, Iterator[str]], bool]
 Extra = Callable[[Stored, Any, int], int]
+Own = Callable[[Stored, Any, int], int | None]
 Joint = Callable[[Sequence[tuple[Stored, Any]]], int]
 Simulate = Callable[[Stored, Any, Iterator[str]], None]
 PlaceShared = Callable[[ir.Model, Iterator[str]], None]
@@ -40,6 +43,7 @@ PlaceShared = Callable[[ir.Model, Iterator[str]], None]
 class _Tables:
     rewrites: dict[type, Rewrite] = field(default_factory=dict)
     extra: dict[type, Extra] = field(default_factory=dict)
+    own: dict[type, Own] = field(default_factory=dict)
     joint: dict[type, Joint] = field(default_factory=dict)
     simulates: dict[type, Simulate] = field(default_factory=dict)
     places: list[PlaceShared] = field(default_factory=list)
@@ -54,6 +58,7 @@ def _tables() -> _Tables:
         module = importlib.import_module(f"{__name__}.{info.name}")
         tables.rewrites.update(module.REWRITES)
         tables.extra.update(getattr(module, "EXTRA", {}))
+        tables.own.update(getattr(module, "OWN", {}))
         tables.joint.update(getattr(module, "JOINT", {}))
         tables.simulates.update(getattr(module, "SIMULATES", {}))
         if hasattr(module, "PLACE"):
@@ -73,6 +78,13 @@ def extra_bytes(stored: Stored, encoding: Encoding, opset: int) -> int:
     """Bytes that rewritten uses take beyond what the encoding itself emits; 0 when it is rebuilt in place."""
     extra = _tables().extra.get(type(encoding))
     return 0 if extra is None else extra(stored, encoding, opset)
+
+
+def own_bytes(stored: Stored, encoding: Encoding, opset: int) -> int | None:
+    """All bytes of a layer whose uses are rewritten, without constants that layers share; None when they are not, or
+    when `extra_bytes` knows."""
+    own = _tables().own.get(type(encoding))
+    return None if own is None else own(stored, encoding, opset)
 
 
 def has_joint_bytes(encoding: Encoding) -> bool:

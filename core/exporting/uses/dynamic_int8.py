@@ -14,7 +14,6 @@ import numpy as np
 import onnx_ir as ir
 
 from core.encoding.base import Array
-from core.encoding.counting import emitted_size
 from core.encoding.emitter import GraphEmitter
 from core.encoding.integer import Dynamic
 from core.errors import InternalError
@@ -115,11 +114,11 @@ def _simulate(stored: Stored, encoding: Dynamic, names: Iterator[str]) -> None:
         node.replace_input_with(0, back.outputs[0])
 
 
-def _extra(stored: Stored, encoding: Dynamic, opset: int) -> int:
-    """What the rewritten nodes take, less the nodes that were and the plain rebuild."""
+def _own(stored: Stored, encoding: Dynamic, opset: int) -> int | None:
+    """What the weight and the rewritten nodes take, less the nodes that were."""
     uses = _linear_uses(stored)
     if uses is None or not _fits(encoding, uses[1]):
-        return 0
+        return None
     codes, zero, scales = _parts(encoding, uses[1])
     name = len(str(stored.value.name).encode())
     total = tensor_bytes(codes, scales, *([zero] if encoding.unsigned else [])) + name - len("w100")
@@ -130,9 +129,9 @@ def _extra(stored: Stored, encoding: Dynamic, opset: int) -> int:
         value = node.inputs[0]
         sharing = sum(use.op_type == node.op_type for use in value.consumers()) if value is not None else 1
         total += node_bytes(_ROUND, 1, 3) // sharing - int(ir.to_proto(node).ByteSize()) - 2
-    return total - emitted_size(encoding, opset, value_name_length=name).total
+    return total
 
 
 REWRITES = {Dynamic: _rewrite}
 SIMULATES = {Dynamic: _simulate}
-EXTRA = {Dynamic: _extra}
+OWN = {Dynamic: _own}

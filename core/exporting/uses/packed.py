@@ -15,7 +15,6 @@ import numpy as np
 import onnx_ir as ir
 
 from core.encoding.base import Array
-from core.encoding.counting import emitted_size
 from core.encoding.emitter import GraphEmitter
 from core.encoding.packed import Packed, PackedEmbedding, PackedLinear
 from core.exporting.building import (
@@ -135,20 +134,19 @@ def _simulate(stored: Stored, encoding: PackedLinear, names: Iterator[str]) -> N
         node.replace_input_with(0, back)
 
 
-def _extra(stored: Stored, encoding: Packed, opset: int) -> int:
+def _own(stored: Stored, encoding: Packed, opset: int) -> int | None:
     nodes = _uses(stored, encoding)
     if nodes is None:
-        return 0
+        return None
     arrays = _arrays(encoding)
-    name = len(str(stored.value.name).encode())
-    longer = name - len("w100")
+    longer = len(str(stored.value.name).encode()) - len("w100")
     total = tensor_bytes(*arrays) + longer
     op = "MatMulNBits" if isinstance(encoding, PackedLinear) else "GatherBlockQuantized"
     attributes: dict[str, Any] = _attributes(encoding)
     for node in nodes:
         used = 1 + len(arrays) + (len(node.inputs) > 2)
         total += node_bytes(op, used, domain=MICROSOFT, **attributes) + longer - int(ir.to_proto(node).ByteSize()) - 2
-    return total - emitted_size(encoding, opset, value_name_length=name).total
+    return total
 
 
 def _import_domain(model: ir.Model, names: Iterator[str]) -> None:
@@ -158,6 +156,6 @@ def _import_domain(model: ir.Model, names: Iterator[str]) -> None:
 
 
 REWRITES = {PackedLinear: _rewrite, PackedEmbedding: _rewrite}
-EXTRA = {PackedLinear: _extra, PackedEmbedding: _extra}
+OWN = {PackedLinear: _own, PackedEmbedding: _own}
 SIMULATES = {PackedLinear: _simulate}
 PLACE = _import_domain

@@ -19,6 +19,7 @@ from core.encoding.counting import emitted_size
 from core.encoding.emitter import GraphEmitter
 from core.encoding.integer import Integer, Static
 from core.errors import InternalError
+from core.exporting.building import tensor_bytes
 from core.exporting.quantized_values import MARK, Mark, bias_bytes, pair_bytes, place, plan
 from core.exporting.uses import ToIr
 from core.exporting.uses._linear import integer_uses
@@ -50,6 +51,10 @@ class Dequantized(Encoding):
         zeros = np.full(scales.shape, zero)
         return (codes, positive[0], zeros[0]) if axis is None else (codes, positive, zeros)
 
+    @property
+    def states_zeros(self) -> bool:
+        return self.zero_points or self.source.unsigned
+
     def decode(self) -> Array:
         return self.source.decode()
 
@@ -63,7 +68,7 @@ class Dequantized(Encoding):
         codes, scales, zeros = self.parts()
         axis = self.source.channel_axis
         inputs = [out.tensor(codes), out.tensor(scales)]
-        if self.zero_points or self.source.unsigned:
+        if self.states_zeros:
             inputs.append(out.constant(zeros))
         return out.node("DequantizeLinear", inputs) if axis is None else out.node("DequantizeLinear", inputs, axis=axis)
 
@@ -96,29 +101,31 @@ def _simulate(stored: Stored, encoding: Static, names: Iterator[str]) -> None:
         node.meta[MARK] = Mark(encoding.input, encoding.output, None)
 
 
-def _extra(stored: Stored, encoding: Static, opset: int) -> int:
-    """What the integer form of the weight and its biases take beyond the plain rebuild and the float biases."""
+def _own(stored: Stored, encoding: Static, opset: int) -> int | None:
+    """What the integer form of the weight takes, and its biases beyond the float ones."""
     nodes = integer_uses(stored)
     if nodes is None:
-        return 0
-    name = len(str(stored.value.name).encode())
-    forms = (_stored_form(encoding, nodes), encoding)
-    sizes = [emitted_size(form, opset, value_name_length=name).total for form in forms]
-    return sizes[0] - sizes[1] + sum(bias_bytes(node) for node in nodes)
+        return None
+    size = emitted_size(_stored_form(encoding, nodes), opset, value_name_length=len(str(stored.value.name).encode()))
+    shared = sum(constant.total for constant in size.constants)
+    return size.total - shared + sum(bias_bytes(node) for node in nodes)
 
 
 def _joint(layers: Sequence[tuple[Stored, Static]]) -> int:
-    """What the pairs of QuantizeLinear and DequantizeLinear take."""
-    marks = {
-        node: Mark(encoding.input, encoding.output, None)
-        for stored, encoding in layers
-        for node in integer_uses(stored) or ()
-    }
-    return pair_bytes(plan(marks)) if marks else 0
+    """What the pairs of QuantizeLinear and DequantizeLinear take, and the weights' zero points."""
+    marks, zeros = {}, set()
+    for stored, encoding in layers:
+        nodes = integer_uses(stored) or []
+        form = _stored_form(encoding, nodes)
+        if form.states_zeros:
+            zeros.add((form.parts()[2].tobytes(), encoding.unsigned, id(stored.place.graph)))
+        marks.update({node: Mark(encoding.input, encoding.output, None) for node in nodes})
+    stated = sum(tensor_bytes(np.frombuffer(content, np.uint8)) for content, _, _ in zeros)
+    return stated + (pair_bytes(plan(marks)) if marks else 0)
 
 
 REWRITES = {Static: _rewrite}
-EXTRA = {Static: _extra}
+OWN = {Static: _own}
 JOINT = {Static: _joint}
 SIMULATES = {Static: _simulate}
 PLACE = place
