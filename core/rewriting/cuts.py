@@ -77,9 +77,10 @@ class ChannelCut(Change):
         mask(*self._prepared(graph))
 
     def lines(self) -> tuple[str, ...]:
-        carried = {shift.layer for shift in self.shifts}
-        extra = (f"What removed channels add on average goes into the bias behind: {', '.join(sorted(carried))}",)
-        return tuple(one.line for one in self.cuts) + (extra if carried else ())
+        names = sorted(shift.layer for shift in self.shifts)
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        extra = (f"What removed channels add on average goes into the biases of {shown}",) if names else ()
+        return tuple(one.line for one in self.cuts) + extra
 
     def _prepared(self, graph: ir.Model) -> tuple[Coupling, Mapping[Group, Array]]:
         for shift in self.shifts:
