@@ -40,8 +40,9 @@ MOST_BYTES = 2**30
 """What the products of inputs of all layers may take, in float64."""
 MOST_INPUTS = 6144
 """Layers with more inputs get no products: 300 MB and minutes for each."""
-MOST_ROWS, FEWEST_ROWS, ALL_ROWS = 4096, 256, 2**16
-"""Input vectors of a sample that are used: as many as give about 65,536 in all, within these limits."""
+MOST_ROWS, FEWEST_ROWS, ALL_ROWS, ROWS_AN_INPUT = 4096, 256, 2**15, 16
+"""Input vectors of a sample that are used: as many as give about 32,768 in all, or 16 for each input of the layer,
+within these limits."""
 
 
 @dataclass
@@ -287,13 +288,14 @@ class Calibration:
 
     def _see(self, plan: _Plan, index: int, record: Record) -> None:
         """Add one sample's values to all sums. A value of a branch that did not run has no elements."""
-        most = min(max(ALL_ROWS // self._known.samples, FEWEST_ROWS), MOST_ROWS)
         for name, (found, sums) in plan.sums.items():
             if name in plan.unfit or not all(record[key].size for key in found.keys):
                 continue
             if any(record[key].dtype.kind != "f" for key in found.keys):
                 plan.unfit.add(name)
                 continue
+            share = max(ALL_ROWS, ROWS_AN_INPUT * sums.d) // self._known.samples
+            most = min(max(share, FEWEST_ROWS), MOST_ROWS)
             rows = found.rows(record, most, np.random.default_rng([self._seed, index]))
             if not sums.fits(rows):
                 plan.unfit.add(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +70,47 @@ class ChannelSums:
         return ChannelStatistics(self._n, *(figures.astype(np.float32) for figures in (mean, square, active)))
 
 
-def channel_output(graph: ir.Model, layer: Layer, cut: OneNode) -> ChannelOutput | None:
-    """Where the output channels of the node are seen; None where it has none that belong to the weight alone."""
+def channel_output(
+    layer: Layer, cut: OneNode, keys: Mapping[ir.Value, str], behind: Mapping[ir.Value, ir.Value]
+) -> ChannelOutput | None:
+    """Where the output channels of the node are seen; None where it has none that belong to the weight alone.
+
+    keys    keys of the values that can be recorded
+    behind  results of activations by the value that goes into them alone (`model.activations.behind`)
+    """
     if layer.output_axis is None or layer.kind not in _KINDS:
         return None
     axis = (-1 if layer.uses[0].input else -2) if layer.kind is Kind.LINEAR else 1
     channels = layer.shape[layer.output_axis] * (layer.groups if layer.kind is Kind.CONV_TRANSPOSE else 1)
-    return ChannelOutput(cut.output.key, axis, channels)
+    seen = _last(cut.node.outputs[0], behind)
+    return ChannelOutput(keys.get(seen, cut.output.key), axis, channels)
+
+
+def _last(value: ir.Value, behind: Mapping[ir.Value, ir.Value]) -> ir.Value:
+    """What the value is behind a bias, a scale, a batch norm and an activation that take it directly and alone."""
+    for _ in range(4):
+        if value in behind:
+            return behind[value]
+        users = [use.node for use in value.uses()]
+        if len(users) != 1 or value.is_graph_output():
+            return value
+        node = users[0]
+        others = [v for v in node.inputs if v is not value]
+        if node.op_type not in ("Add", "Mul", "BatchNormalization") or not all(map(_is_stored, others)):
+            return value
+        value = node.outputs[0]
+    return value
+
+
+def _is_stored(value: ir.Value | None) -> bool:
+    """Whether the value is a stored tensor, perhaps in another shape or type."""
+    while value is not None:
+        node = value.producer()
+        if node is None:
+            return value.const_value is not None and not value.is_graph_input()
+        if node.op_type == "Constant":
+            return True
+        if node.op_type not in ("Identity", "Cast", "Reshape", "Unsqueeze"):
+            return False
+        value = node.inputs[0]
+    return False

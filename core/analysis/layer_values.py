@@ -13,8 +13,6 @@ from core.model.layer import Layer
 from core.model.matrix import has_rows
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-
     from core.model.model import Model
 
 
@@ -54,22 +52,28 @@ def find_values(model: Model) -> Values:
     """Look at a fresh graph of the model; reads no weights but those of batch norms."""
     import onnx_ir as ir
 
+    from core.model.activations import behind
     from core.model.folding import find_folds
 
     graph = model.graph()
     cuts, reasons = cut_out(graph, model.layers)
     values = inner_values(graph)
     types = {key: int(inner.value.dtype or ir.DataType.FLOAT) for key, inner in values.items()}
-    layers = {name: _of_layer(graph, model.layer(name), found) for name, found in cuts.items()}
     keys = {inner.value: key for key, inner in values.items()}
+    results = behind(graph)
+    layers = {
+        name: replace(_of_layer(layer, found), channels=channel_output(layer, found[0], keys, results))
+        for name, found in cuts.items()
+        for layer in (model.layer(name),)
+    }
     for fold in find_folds(graph):  # an export folds these norms, so the layer then gives what they give
-        behind = keys.get(fold.norm.outputs[0])
-        if behind is not None and fold.weight in layers:
-            layers[fold.weight] = replace(layers[fold.weight], output_key=behind)
+        normed = keys.get(fold.norm.outputs[0])
+        if normed is not None and fold.weight in layers:
+            layers[fold.weight] = replace(layers[fold.weight], output_key=normed)
     return Values(layers, reasons, types)
 
 
-def _of_layer(graph: ir.Model, layer: Layer, cuts: tuple[OneNode, ...]) -> LayerValues:
+def _of_layer(layer: Layer, cuts: tuple[OneNode, ...]) -> LayerValues:
     places = {use.node: use.input for use in reversed(layer.uses)}
     found = [reading(layer, cut, place) for cut, place in zip(cuts, _in_order(layer, places), strict=True)]
     why = next((reason for reason in found if isinstance(reason, str) and reason), "")
@@ -81,7 +85,6 @@ def _of_layer(graph: ir.Model, layer: Layer, cuts: tuple[OneNode, ...]) -> Layer
         why,
         next((given.key for given in cuts[0].feeds), ""),
         cuts[0].output.key,
-        channel_output(graph, layer, cuts[0]),
     )
 
 

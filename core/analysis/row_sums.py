@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +35,7 @@ class RowStatistics:
 
 
 class RowSums:
-    """Sums of vectors (groups, rows, d), in float64; products of up to 1,024 vectors at once in float32."""
+    """Sums of vectors (groups, rows, d) in float64, added up from those of up to 1,024 vectors in float32."""
 
     def __init__(self, groups: int, d: int, *, moments: bool) -> None:
         self._shape = (groups, d)
@@ -42,6 +43,11 @@ class RowSums:
         self._products = np.zeros((groups, d, d)) if moments else None
         self._rows = self._left_out = 0
         self._waiting: list[Array] = []
+
+    @property
+    def d(self) -> int:
+        """Numbers in a vector."""
+        return self._shape[1]
 
     def fits(self, rows: Array) -> bool:
         """Whether vectors are of the layer's width."""
@@ -51,44 +57,52 @@ class RowSums:
         """Add vectors (groups, rows, d), d and groups as given."""
         if not rows.shape[1]:
             return
-        rows = np.ascontiguousarray(rows, np.float32)
-        with np.errstate(invalid="ignore"):
-            largest = max(float(rows.max()), -float(rows.min()))  # NaN carries through
-            if not largest <= LARGEST:
-                good = (np.abs(rows) <= LARGEST).all(axis=(0, 2))
-                self._left_out += int(good.size - np.count_nonzero(good))
-                rows = rows[:, good]
-        self._rows += rows.shape[1]
-        self._sum += rows.sum(axis=1, dtype=np.float64)
-        if self._products is None:
-            self._square += np.square(rows, dtype=np.float32).sum(axis=1, dtype=np.float64)
-            return
-        self._waiting.append(rows)
+        self._waiting.append(np.ascontiguousarray(rows, np.float32))
         waiting = sum(part.shape[1] for part in self._waiting)
-        if waiting >= min(_AT_ONCE, self._shape[1]) or waiting * rows.itemsize * rows[:, 0].size >= _AT_ONCE_BYTES:
-            self._multiply()
+        if waiting >= min(_AT_ONCE, self._shape[1]) or waiting * 4 * math.prod(self._shape) >= _AT_ONCE_BYTES:
+            self._empty()
 
-    def _multiply(self) -> None:
-        if not self._waiting or self._products is None:
+    def _empty(self) -> None:
+        """Add up what waits."""
+        if not self._waiting:
             return
         rows = self._waiting[0] if len(self._waiting) == 1 else np.concatenate(self._waiting, axis=1)
         self._waiting.clear()
         for start in range(0, rows.shape[1], _AT_ONCE):
             part = rows[:, start : start + _AT_ONCE]
-            if len(part) == 1:
-                self._products[0] += part[0].T @ part[0]  # a symmetric product, half the work
+            if not self._sum_up(part):
+                good = (np.abs(part) <= LARGEST).all(axis=(0, 2))
+                self._left_out += int(good.size - np.count_nonzero(good))
+                if good.any():
+                    self._sum_up(part[:, good])
+
+    def _sum_up(self, rows: Array) -> bool:
+        """Add a part; False, and nothing is added, when a number in it is not finite or too large."""
+        with np.errstate(all="ignore"):
+            if self._products is None:
+                square = np.einsum("gnd,gnd->gd", rows, rows)
             else:
-                self._products += np.matmul(part.swapaxes(1, 2), part)
+                first = rows[0]
+                # the product of a matrix with its own transpose takes half the work
+                products = (first.T @ first)[np.newaxis] if len(rows) == 1 else np.matmul(rows.swapaxes(1, 2), rows)
+                square = np.diagonal(products, axis1=1, axis2=2)
+        if not np.isfinite(square).all():
+            return False
+        self._sum += np.matmul(np.ones((1, rows.shape[1]), np.float32), rows)[:, 0]
+        if self._products is not None:
+            self._products += products
+        self._square += square
+        self._rows += rows.shape[1]
+        return True
 
     def result(self) -> RowStatistics | None:
         """What was summed; None when no vector was usable."""
-        self._multiply()
+        self._empty()
         if not self._rows:
             return None
         moments = None
         if self._products is not None:
             self._products /= self._rows
-            self._square = np.diagonal(self._products, axis1=1, axis2=2) * self._rows
             moments = self._products.astype(np.float32)
             self._products = None
         mean, square = self._sum / self._rows, self._square / self._rows

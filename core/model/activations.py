@@ -125,9 +125,24 @@ def _is_guard(match: Match) -> bool:
     """Whether a maximum with zero only keeps a root or logarithm from failing, as in a normalization."""
     if match.nodes[-1].op_type not in ("Max", "Clip"):
         return False
-    users = [use.node for use in match.output.uses()]
-    users += [use.node for user in users if user.op_type == "Add" for use in user.outputs[0].uses()]
-    return any(user.op_type in _ROOTS for user in users)
+    values, steps = [match.output], 0
+    while values and steps < _MOST_NODES:
+        steps += 1
+        for user in [use.node for use in values.pop().uses()]:
+            if user.op_type in _ROOTS:
+                return True
+            if user.op_type in _PLAIN or user.op_type in ("Add", "Expand"):
+                values.append(user.outputs[0])
+    return False
+
+
+def behind(graph: ir.Model) -> dict[ir.Value, ir.Value]:
+    """For each value that goes into an activation and nowhere else, the activation's result."""
+    return {
+        match.input: match.output
+        for match in matches(graph)
+        if _used_only_by(match.input, set(match.nodes))
+    }
 
 
 def _is_elementwise(node: ir.Node) -> bool:
