@@ -77,13 +77,14 @@ def lift_constants(model: ir.Model) -> None:
 def strip_notes(model: ir.Model) -> None:
     """Take exporters' notes off nodes, values and graphs (case 4)."""
     for place in places(model):
-        for node in place.graph:
-            for thing in (node, *node.outputs):
-                _strip(thing)
         values = [*place.graph.inputs, *place.graph.outputs]
         values += place.graph.initializers.values() if isinstance(place.graph, ir.Graph) else []
-        for thing in (*values, place.graph):
-            _strip(thing)
+        for node in place.graph:
+            _strip(node)
+            values += node.outputs
+        for value in values:
+            _strip(value)
+        _strip(place.graph)
 
 
 def forget_types(model: ir.Model) -> None:

@@ -179,14 +179,15 @@ def _difference(values: list[list[Any]], wanted: list[list[Any]]) -> float:
     """The largest difference of any output, relative to the largest magnitude that it has on all feeds."""
     worst = 0.0
     for ours, theirs in zip(values, wanted, strict=True):
-        scale = max((_magnitude(value) for value in theirs), default=0.0)
+        scale = max((magnitude(value) for value in theirs), default=0.0)
         worst = max(worst, *(relative_difference(a, b, scale) for a, b in zip(ours, theirs, strict=True)))
     return worst
 
 
-def _magnitude(value: Any) -> float:
+def magnitude(value: Any) -> float:
+    """The largest finite magnitude of an output, of its elements for a sequence; 0 for what is no float tensor."""
     if isinstance(value, list):
-        return max(map(_magnitude, value), default=0.0)
+        return max(map(magnitude, value), default=0.0)
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         return 0.0
     finite = value[np.isfinite(value)]

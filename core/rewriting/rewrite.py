@@ -82,10 +82,10 @@ def rewrite(
     steps = {layer.name: step for layer in model.layers if (step := channel_step(recipe.steps_for(layer.name)))}
     if not steps:
         return Rewriting(model, rewritten_model(model, changes), tuple(changes), trouble=tuple(trouble))
-    from core.rewriting.cuts import plan_cuts
+    from core.rewriting.cuts import measurements, plan_cuts
 
-    needs = {name: registry.by_key(step.method).needs(step.params) for name, step in steps.items()}
-    measure(calibration, needs, reporter.part(0.3, 0.7))
+    if calibration is not None:
+        measure(calibration, measurements(model, steps), reporter.part(0.3, 0.7))
     changed = rewritten_model(model, changes)
     there = {layer.name for layer in changed.layers}
     plan = plan_cuts(
@@ -93,6 +93,7 @@ def rewrite(
         {name: step for name, step in steps.items() if name in there},
         lambda name: calibration.layer(name) if calibration is not None else None,
         reporter.part(0.7, 1.0),
+        seed=seed,
     )
     if plan.change is not None:
         changes.append(plan.change)
