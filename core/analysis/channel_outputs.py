@@ -55,7 +55,9 @@ class ChannelSums:
     def add(self, value: Array) -> None:
         """Add a sample's value; positions at which a channel is NaN or infinite are left out."""
         flat = np.moveaxis(np.asarray(value, np.float32), self._axis, 0).reshape(self._sum.size, -1)
-        if not np.isfinite(flat.sum(dtype=np.float64)):
+        with np.errstate(invalid="ignore"):  # infinities of both signs
+            total = flat.sum(dtype=np.float64)
+        if not np.isfinite(total):
             flat = flat[:, np.isfinite(flat).all(axis=0)]
         self._n += flat.shape[1]
         self._sum += flat.sum(axis=1, dtype=np.float64)

@@ -52,5 +52,6 @@ class RangeCounter:
 
 def _finite(value: Array) -> Array:
     flat = np.asarray(value, np.float32).reshape(-1)
-    total = float(flat.sum(dtype=np.float64)) if flat.size else 0.0
+    with np.errstate(invalid="ignore"):  # infinities of both signs
+        total = float(flat.sum(dtype=np.float64)) if flat.size else 0.0
     return flat if np.isfinite(total) else flat[np.isfinite(flat)]

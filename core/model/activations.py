@@ -123,7 +123,7 @@ def _match(last: ir.Node, order: Mapping[ir.Node, int]) -> Match | None:
 
 def _is_guard(match: Match) -> bool:
     """Whether a maximum with zero only keeps a root or logarithm from failing, as in a normalization."""
-    if match.nodes[-1].op_type not in ("Max", "Clip"):
+    if match.function != "Relu" or match.nodes[-1].op_type == "Relu":
         return False
     values, steps = [match.output], 0
     while values and steps < _MOST_NODES:

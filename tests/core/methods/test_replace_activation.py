@@ -1,0 +1,133 @@
+"""Replacing activations: what is chosen, what is refused, and that the new function is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from onnx import helper
+
+from core.analysis.activation_ranges import activation_ranges
+from core.analysis.calibration import Calibration
+from core.analysis.runtime import run, session
+from core.data import load_samples
+from core.errors import LayerSkipped
+from core.methods.base import GraphContext
+from core.methods.replace_activation import TO, ReplaceActivation, ReplaceActivationParams, why_not
+from core.model.activations import find_activations
+from core.model.readers import open_model
+from core.model.rewritten import rewritten_model
+from tests.core.model.test_activations import SPELLED
+
+METHOD = ReplaceActivation()
+X = np.linspace(-8, 8, 400, dtype=np.float32).reshape(100, 4)
+FUNCTIONS = {
+    "Relu": lambda x: np.maximum(x, 0),
+    "Relu6": lambda x: np.clip(x, 0, 6),
+    "HardSwish": lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
+    "HardSigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    "HardTanh": lambda x: np.clip(x, -1, 1),
+    "Identity": lambda x: x,
+}
+
+
+def ran(model, folder: Path) -> np.ndarray:
+    graph = model.graph()
+    ir.save(graph, folder / "rewritten.onnx")
+    return run(session(folder / "rewritten.onnx"), {"x": X})[0]
+
+
+def single(make_model, how: str, opset: int = 20):
+    _, nodes, numbers = SPELLED[how]
+    tensors = {name: np.float32(value) for name, value in numbers.items()}
+    return open_model(make_model(nodes, tensors, {"x": ["n", 4]}, {"y": ["n", 4]}, opset=opset))
+
+
+@pytest.mark.parametrize("opset", [10, 13, 20])
+@pytest.mark.parametrize("to", ["Relu", "Relu6", "HardSwish", "Identity"])
+def test_a_spelled_out_gelu_becomes_what_was_asked_for(make_model, tmp_path: Path, to: str, opset: int) -> None:
+    model = single(make_model, "gelu as exported", opset)
+    change = METHOD.plan(model.graph(), ReplaceActivationParams("Gelu", to), GraphContext())
+    changed = rewritten_model(model, [change])
+    np.testing.assert_allclose(ran(changed, tmp_path), FUNCTIONS[to](X), atol=1e-6)
+    left = changed.graph()
+    assert [out.name for out in left.graph.outputs] == ["y"]
+    assert not {node.op_type for node in left.graph} & {"Erf", "Div", "Add"}
+    assert not left.graph.initializers  # the numbers of the old form are gone
+    assert change.lines()[0].startswith(f"Gelu -> {to}: ")
+    assert {node.op_type for node in model.graph().graph} >= {"Erf"}  # the model itself is as it was
+
+
+@pytest.mark.parametrize(("how", "name", "to"), [
+    ("sigmoid by exp", "Sigmoid", "HardSigmoid"), ("sigmoid by exp", "Sigmoid", "Relu"),
+    ("hard swish by clip", "HardSwish", "Relu6"), ("mish", "Mish", "HardSwish"), ("softplus", "Softplus", "Relu"),
+    ("silu", "SiLU", "HardSwish"), ("relu by max", "Relu", "Relu6"),
+])  # fmt: skip
+def test_other_activations(make_model, tmp_path: Path, how: str, name: str, to: str) -> None:
+    model = single(make_model, how)
+    change = METHOD.plan(model.graph(), ReplaceActivationParams(name, to), GraphContext())
+    np.testing.assert_allclose(ran(rewritten_model(model, [change]), tmp_path), FUNCTIONS[to](X), atol=1e-6)
+
+
+def test_the_clip_comes_from_the_samples(mlp_path: Path, tmp_path: Path) -> None:
+    model = open_model(mlp_path)
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(1).normal(0, 1, (200, 16)).astype(np.float32))
+    samples = load_samples(tmp_path / "data.npz", model.inputs)
+    params = ReplaceActivationParams("Relu", "Clip", percentile=99)
+    with pytest.raises(LayerSkipped, match="samples"):
+        METHOD.plan(model.graph(), params, GraphContext())
+    change = METHOD.plan(model.graph(), params, GraphContext(Calibration(model, samples, limit=200).ranges))
+    (swap,) = change.swaps
+    _, result = activation_ranges(model, samples, limit=200)["relu"]
+    assert swap.low == 0
+    assert swap.high == pytest.approx(result.quantile(0.99))
+    assert 0 < swap.high < result.maximum
+    assert 0.2 < result.share_of_zeros < 0.8
+    (changed,) = find_activations(rewritten_model(model, [change]).graph())
+    assert changed.op == "ClippedRelu"
+
+
+def test_any_leaves_gates_answers_and_cheap_ones(make_model) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["1"]), helper.make_node("Gelu", ["1"], ["2"]),
+        helper.make_node("Sigmoid", ["2"], ["3"]), helper.make_node("Mul", ["3", "x"], ["4"]),
+        helper.make_node("Relu", ["4"], ["5"]), helper.make_node("MatMul", ["5", "w"], ["6"]),
+        helper.make_node("Sigmoid", ["6"], ["y"]),
+    ]  # fmt: skip
+    path = make_model(nodes, {"w": np.eye(4, dtype=np.float32)}, {"x": ["n", 4]}, {"y": ["n", 4]})
+    graph = open_model(path).graph()
+    change = METHOD.plan(graph, ReplaceActivationParams(), GraphContext())
+    assert [swap.old for swap in change.swaps] == ["Gelu"]
+    named = METHOD.plan(graph, ReplaceActivationParams("Sigmoid", "HardSigmoid"), GraphContext())
+    assert len(named.swaps) == 2
+    key = named.swaps[1].key
+    one = METHOD.plan(graph, ReplaceActivationParams("Sigmoid", "HardSigmoid", nodes=key), GraphContext())
+    assert one.swaps == named.swaps[1:]
+    same = METHOD.plan(graph, ReplaceActivationParams("Sigmoid", "HardSigmoid", nodes="re:.*:3$"), GraphContext())
+    assert same.swaps == named.swaps[:1]
+
+
+@pytest.mark.parametrize(("params", "says"), [
+    (ReplaceActivationParams("Mish"), "has no Mish; it has 1 Relu"),
+    (ReplaceActivationParams("any"), "no activation that this could replace; it has 1 Relu"),
+    (ReplaceActivationParams("Relu", "Relu"), "it is Relu already"),
+    (ReplaceActivationParams("Relu", "HardSigmoid"), "lies between 0 and 1, which Relu does not"),
+    (ReplaceActivationParams("Relu", "Relu6", nodes="other"), "no Relu at other"),
+    (ReplaceActivationParams("Relu", "Relu6", nodes="re:(a+)+"), "take forever"),
+])  # fmt: skip
+def test_what_makes_no_sense_is_told(mlp_path: Path, params: ReplaceActivationParams, says: str) -> None:
+    with pytest.raises(LayerSkipped) as told:
+        METHOD.plan(open_model(mlp_path).graph(), params, GraphContext())
+    assert says in str(told.value)
+
+
+def test_a_model_without_activations_has_nothing_to_do(make_model) -> None:
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    path = make_model([node], {"w": np.eye(4, dtype=np.float32)}, {"x": ["n", 4]}, {"y": ["n", 4]})
+    assert METHOD.plan(open_model(path).graph(), ReplaceActivationParams(), GraphContext()) is None
+
+
+def test_nothing_stands_for_itself() -> None:
+    assert all(why_not(name, name) for name in TO)
