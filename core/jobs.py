@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from core.analysis.comparison import Comparison
     from core.analysis.latency import LatencyComparison
     from core.analysis.layer_error import LayerError, LayerProbe
+    from core.data.layer_inputs import ValueRange
     from core.data.samples import Samples
     from core.encoding import Encoding
     from core.exporting.report import ExportReport
@@ -117,6 +119,36 @@ def measure_for_steps(spec: MeasureSpec, reporter: Reporter = SILENT) -> str:
     samples, _, words = _data(asked, model, recipe)
     prepare(model, recipe, samples, reporter, seed=spec.seed).save(Path(spec.folder))
     return words
+
+
+@dataclass(frozen=True)
+class ActivationFigures:
+    """What samples tell of a model's activations.
+
+    samples  on how many they were measured
+    ranges   by `Activation.key`: the distributions of its input and of its result; None where there is none
+    """
+
+    samples: int
+    ranges: Mapping[str, tuple[ValueRange | None, ValueRange | None]]
+
+
+def measure_activations(model_path: str, data_path: str, reporter: Reporter = SILENT) -> ActivationFigures:
+    """The distributions of all activations of a model on samples.
+
+    Raises DataError or ModelFileError when the model does not run on them, and Cancelled.
+    """
+    from core.analysis.calibration import Calibration
+    from core.data import load_samples
+    from core.model.activations import find_activations
+    from core.model.readers import open_model
+
+    model = open_model(model_path)
+    found = find_activations(model.graph())
+    calibration = Calibration(model, load_samples(data_path, model.inputs))
+    names = dict.fromkeys(name for activation in found for name in (activation.input, activation.output))
+    ranges = calibration.ranges(names, reporter)
+    return ActivationFigures(calibration.n, {a.key: (ranges.get(a.input), ranges.get(a.output)) for a in found})
 
 
 def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOutcome:

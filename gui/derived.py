@@ -50,6 +50,8 @@ class Derived:
         base = self.preparation.base_bytes
         if base is None or self._waiting or self._session.running(PREPARE) or self._session.running(MEASURE):
             return None
+        if self._session.recipe is None or not self.preparation.fits(self._session.recipe):
+            return None
         return base + sum(p.file_after - p.file_cut for p in self._previews.values())
 
     @property
@@ -104,8 +106,7 @@ class Derived:
                 gone.append(name)
         self._session.previewsChanged.emit(tuple(gone))
         self._session.tasks.cancel(PREVIEWS)
-        if self._waiting:
-            self._delay.start()
+        self._delay.start()  # also without any: graph steps are of no layer, and a cut may have been taken out
 
     def follow_data(self) -> None:
         """Other samples: steps that work from them do other things."""

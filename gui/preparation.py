@@ -47,20 +47,22 @@ class Preparation:
         self._structure: Any = ()
         self._needs: Any = ()
         self._wanted: Any = None
+        self._fit: tuple[Recipe, Any] | None = None  # a recipe and its structure, asked for at every repaint of totals
         self._where: Path | None = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def fits(self, recipe: Recipe) -> bool:
         """Whether `current` is of the recipe's graph and channel steps."""
-        return self._structure == structure(self._session.model, recipe)
+        if self._fit is None or self._fit[0] is not recipe:
+            self._fit = recipe, structure(self._session.model, recipe)
+        return self._structure == self._fit[1]
 
     def follow(self, model: Model, recipe: Recipe) -> bool:
         """The recipe, the model or the data changed. True when all is there already; else `ready` is called later."""
         wanted = structure(model, recipe), self._asks(model, recipe)
         if self.base_bytes is not None and wanted == (self._structure, self._needs):
-            for key in (MEASURE, PREPARE):
-                self._session.tasks.cancel(key)
-            self.measuring = False
+            self._stop_measuring()
+            self._session.tasks.cancel(PREPARE)
             return True
         if wanted == self._wanted and (self._session.running(MEASURE) or self._session.running(PREPARE)):
             return False
@@ -68,8 +70,20 @@ class Preparation:
         if wanted[1] and wanted[1] != self._needs:
             self._measure(model, recipe, wanted)
         else:
+            self._stop_measuring()
             self._prepare(model, recipe, wanted, self._where if wanted[1] else None)
         return False
+
+    def _stop_measuring(self) -> None:
+        """What is being measured is of no use any more."""
+        self._runs += 1  # so that the task's end is not taken for the person's cancel
+        self._session.tasks.cancel(MEASURE)
+        self._set_measuring(False)
+
+    def _set_measuring(self, on: bool) -> None:
+        if on != self.measuring:
+            self.measuring = on
+            self._session.measuringChanged.emit()
 
     def _asks(self, model: Model, recipe: Recipe) -> tuple[Any, ...]:
         """What has to be measured, as a key: nothing without data."""
@@ -90,24 +104,32 @@ class Preparation:
         self._runs += 1
         folder = self._folder / str(self._runs)
         folder.mkdir(parents=True, exist_ok=True)
-        self.measuring = True
+        run = self._runs
 
         def done(_words: str) -> None:
-            self.measuring = False
+            self._set_measuring(False)
             self._where = folder
             self._prepare(model, recipe, wanted, folder)
 
         def failed(error: FeatherweightError) -> None:
-            self.measuring = False
             self._session.failed.emit(error)
-            self._prepare(model, recipe, (wanted[0], wanted[1]), None)
+            cancelled()
+
+        def cancelled() -> None:
+            """Go on without: the steps that need samples say so, until the plan or the data changes."""
+            if run == self._runs and self._session.model is model:
+                self._set_measuring(False)
+                self._prepare(model, recipe, wanted, None)
 
         spec = MeasureSpec(str(model.path), recipe.dump(), str(self._session.data_path), str(folder))
         self._session.tasks.process(MEASURE, measure_for_steps, spec, title="Running samples for the steps that need "
-                                    "them", done=done, failed=failed)
+                                    "them", done=done, failed=failed, cancelled=cancelled)
+        self._set_measuring(True)
 
     def _prepare(self, model: Model, recipe: Recipe, wanted: Any, folder: Path | None) -> None:
         def done(found: tuple[Prepared | None, int]) -> None:
+            if self._session.model is not model:
+                return
             self.current, self.base_bytes = found
             self._structure, self._needs = wanted
             self._ready()

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from core.pipeline import LayerResult
     from core.recipe import Recipe
 
+_UNCUT = "its own channels stay: "
+"""How `Rewriting.words` begins the reason why a layer's channel step was refused."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -30,6 +33,29 @@ class Result:
     @cached_property
     def layers(self) -> dict[str, LayerResult]:
         return {layer.name: layer for layer in self.outcome.layers}
+
+    @cached_property
+    def trouble(self) -> tuple[str, ...]:
+        """What the plan asked for in the graph and could not have, a sentence each: graph steps, then channel cuts."""
+        from core.rewriting.rewrite import channel_step
+
+        steps = list(self.outcome.report.trouble)
+        for layer in self.outcome.layers:
+            step = channel_step(self.recipe.steps_for(layer.name))
+            why = (layer.note or layer.skipped).partition(_UNCUT)[2]
+            if step is not None and why:
+                steps.append(f"{layer.name}: {step.label()}: {why}")
+        return tuple(steps)
+
+    @property
+    def trouble_words(self) -> str:
+        """The same in one sentence, or ""."""
+        found = self.trouble
+        if not found:
+            return ""
+        if len(found) == 1:
+            return f"One step was not done: {found[0].rstrip('.')}."
+        return f"{len(found)} steps were not done; the first: {found[0].rstrip('.')}."
 
     @cached_property
     def live(self) -> dict[str, float]:

@@ -109,9 +109,12 @@ class Runs:
     def _exported(self, result: Result, target: Path, how: str = "") -> None:
         self._session.put_result(result)
         report = result.outcome.report
-        self._session.said.emit(f"Exported {target.name}: {file_size(report.bytes_after)}, "
-                                f"before {file_size(report.bytes_before)}{f'; {how}' if how else ''}. "
-                                "It passed the gate.")
+        words = (f"Exported {target.name}: {file_size(report.bytes_after)}, before {file_size(report.bytes_before)}"
+                 f"{f'; {how}' if how else ''}. It passed the gate.")
+        if result.trouble:
+            self._session.warned.emit(f"{words} {result.trouble_words}", "\n".join(result.trouble[1:]))
+        else:
+            self._session.said.emit(words)
 
     def _failed(self, error: FeatherweightError) -> None:
         self._session.stateChanged.emit()

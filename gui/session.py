@@ -43,6 +43,7 @@ class Session(QObject):
     statisticsChanged   (names) statistics of these layers arrived
     recipeChanged       (names) the steps of these layers changed
     previewsChanged     (names) what the plan does to these layers arrived, or is gone
+    measuringChanged    samples begin or cease to be run for steps that need them (see `measuring`)
     preparedChanged     graph and channel steps were carried out, or what steps need was measured (see `prepared`)
     selectionChanged    other layers are selected
     dataChanged         samples were loaded or dropped
@@ -53,6 +54,7 @@ class Session(QObject):
     stateChanged        anything that names and buttons show: edited, busy, saved
     failed              (FeatherweightError) for the message bar
     said                (text) something finished that is worth a sentence
+    warned              (text, details) something was done, but not all that was asked for
     restored            the recipe that was given to `open_model` as text is in force
     """
 
@@ -60,6 +62,7 @@ class Session(QObject):
     statisticsChanged = Signal(tuple)
     recipeChanged = Signal(tuple)
     previewsChanged = Signal(tuple)
+    measuringChanged = Signal()
     preparedChanged = Signal()
     selectionChanged = Signal()
     dataChanged = Signal()
@@ -70,6 +73,7 @@ class Session(QObject):
     stateChanged = Signal()
     failed = Signal(object)
     said = Signal(str)
+    warned = Signal(str, str)
     restored = Signal()
 
     def __init__(self, work_folder: Path, parent: QObject | None = None) -> None:
@@ -131,6 +135,11 @@ class Session(QObject):
     def prepared(self) -> Prepared | None:
         """What the plan's graph and channel steps and the samples make of the model; None without such steps."""
         return self._derived.preparation.current
+
+    @property
+    def prepared_fits(self) -> bool:
+        """Whether `prepared` is of the graph and channel steps in force; else it follows in a moment."""
+        return self._recipe is not None and self._derived.preparation.fits(self._recipe)
 
     @property
     def measuring(self) -> bool:
@@ -368,6 +377,8 @@ class Session(QObject):
         self._result = result
         self.resultChanged.emit()
         self.stateChanged.emit()
+        if result.trouble and result.exported is None:
+            self.warned.emit(f"Compressed, but not all was done. {result.trouble_words}", "\n".join(result.trouble[1:]))
 
     def cancel(self) -> None:
         """Cancel what the status shows: opening, loading, compressing, exporting. Nothing that was there is lost."""

@@ -126,6 +126,7 @@ QSlider::handle:horizontal:hover, QSlider:focus::handle:horizontal { border-colo
 _VIEWS = """
 QTableView, QListView, QTreeView { background: $surface; border: 0; outline: 0; gridline-color: $border;
   selection-background-color: $selection; selection-color: $text; }
+QTableView[role="padded"]::item { padding: 0 5px; }
 QHeaderView { background: $surface; border: 0; }
 QHeaderView::section { background: $surface; color: $muted; font-size: ${small}px; border: 0;
   border-bottom: 1px solid $border; padding: 0 8px; }

@@ -40,6 +40,8 @@ def one_layer(shown: Shown, session: Session) -> tuple[tuple[Row, ...], str]:
     if preview is None:
         return (), shown.problem
     size = Row("Layer size", _sizes(preview.bytes_before, preview.bytes_after), "Bytes of its tensors in the file.")
+    if preview.skipped and session.measuring:
+        return (size,), "Samples are being run for this step; its figures follow."
     if preview.skipped or shown.problem:
         return (size,), f"{_SKIPPED}{shown.problem or preview.skipped}"
     rows = [
@@ -55,7 +57,7 @@ def one_layer(shown: Shown, session: Session) -> tuple[tuple[Row, ...], str]:
         rows.append(Row("Levels", words, "Distinct values that the weights can take."))
     if shown.steps:
         rows.append(_savings(shown.steps))
-    return tuple(rows), ""
+    return tuple(rows), preview.note
 
 
 def several_layers(summary: Summary, session: Session) -> tuple[tuple[Row, ...], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import Signal
@@ -21,7 +22,8 @@ class Form(QWidget):
 
     edited = Signal(object, str)
 
-    def __init__(self, method: Described, parent: QWidget | None = None) -> None:
+    def __init__(self, method: Described, parent: QWidget | None = None, without: Sequence[str] = ()) -> None:
+        """without: names of parameters that are set elsewhere."""
         super().__init__(parent)
         self._method = method
         self._values: dict[str, Any] = {}
@@ -29,7 +31,7 @@ class Form(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(7)
         self.fields: dict[str, Field] = {}
-        for spec in specs(method.Params):
+        for spec in (spec for spec in specs(method.Params) if spec.name not in without):
             field = make_field(spec, self)
             field.edited.connect(lambda value, gesture, name=spec.name: self._take(name, value, gesture))
             layout.addWidget(field)

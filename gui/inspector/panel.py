@@ -26,9 +26,11 @@ from core.methods.registry import by_key
 from core.recipe import Step
 from gui.charts.card import with_role
 from gui.charts.empty import EmptyState
+from gui.groups import ChannelGroups
 from gui.inspector import cost_box
 from gui.inspector.choice_button import ChoiceButton
 from gui.inspector.cost_box import CostBox
+from gui.inspector.group_box import group_state
 from gui.inspector.heading import Heading
 from gui.inspector.live import LiveLayer
 from gui.inspector.method_menu import fill_with_methods
@@ -103,6 +105,11 @@ class Inspector(QFrame):
         session.recipeChanged.connect(self._recipe_changed)
         session.previewsChanged.connect(self._previews_changed)
         session.resultChanged.connect(self._show_cost)
+        session.preparedChanged.connect(self._show_group)
+        session.measuringChanged.connect(self._show_group)
+        session.measuringChanged.connect(self._show_cost)
+        ChannelGroups.of(session).changed.connect(self._show_group)
+        self.step_list.group_selected.connect(session.select)
         self._live.changed.connect(self._show_cost)
         self.step_list.edited.connect(self._edit)
         self.step_list.method_chosen.connect(self._replace)
@@ -135,6 +142,7 @@ class Inspector(QFrame):
         planned = recipe is not None and bool(recipe.defaults or recipe.layers)
         self.reset_button.set_choices(self._resets() if planned else ())
         self.similar_button.set_choices(self._similar())
+        self._show_group()
         self._show_cost()
 
     def _order_tabs(self) -> None:
@@ -151,6 +159,10 @@ class Inspector(QFrame):
         summary = self._summary
         if summary is not None and len(summary.layers) > 1 and not set(names).isdisjoint(summary.names):
             self._show_cost()
+
+    def _show_group(self) -> None:
+        if self._summary is not None and self.step_list.cuts_channels:
+            self.step_list.show_group(group_state(self._session, self._summary.layers))
 
     def _show_cost(self) -> None:
         summary, shown = self._summary, self._live.shown

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from core.methods.base import Described
+from core.methods.base import Described, Stage
 from core.methods.order import why_not_list
 from core.methods.registry import by_key
 from core.model.layer import Layer
@@ -16,6 +16,7 @@ from core.recipe import Step
 from gui.charts.card import with_role
 from gui.inspector.about_method import AboutMethod
 from gui.inspector.form import Form
+from gui.inspector.group_box import GroupBox
 from gui.inspector.method_menu import fill_with_methods
 
 
@@ -26,12 +27,14 @@ class StepCard(QFrame):
     method_chosen(key)       another method for this place
     moved(places)            -1 earlier, 1 later
     removed()
+    group_selected(names)    the layers that are cut together
     """
 
     edited = Signal(object, str)
     method_chosen = Signal(str)
     moved = Signal(int)
     removed = Signal()
+    group_selected = Signal(tuple)
 
     def __init__(
         self, step: Step, layers: Sequence[Layer], others: Sequence[Described] = (), parent: QWidget | None = None
@@ -72,6 +75,9 @@ class StepCard(QFrame):
         self.hint = QLabel(self)
         with_role(self.hint, "small")
         self.hint.setWordWrap(True)
+        self.group = GroupBox(self) if self.method.stage is Stage.CHANNELS else None
+        if self.group is not None:
+            self.group.selected.connect(self.group_selected)
         self.form = Form(self.method, self)
         self.form.edited.connect(self.edited)
         self._lay_out()
@@ -120,6 +126,8 @@ class StepCard(QFrame):
         layout.addWidget(self.about)
         layout.addWidget(self.form)
         layout.addWidget(self.hint)
+        if self.group is not None:
+            layout.addWidget(self.group)
         self.about.hide()
         self.form.setVisible(bool(self.form.fields))
 
@@ -134,7 +142,8 @@ class StepCard(QFrame):
     def tab_stops(self) -> tuple[QWidget, ...]:
         """What Tab visits, from the top."""
         editors = [editor for field in self.form.fields.values() for editor in field.editors()]
-        return (self.menu_button, self.about_button, self._remove_button, *editors)
+        group = () if self.group is None else (self.group.button,)
+        return (self.menu_button, self.about_button, self._remove_button, *editors, *group)
 
     def set_place(self, index: int, methods: Sequence[Described]) -> None:
         """Which of the steps with these methods this is, counted from 0. It moves only where that makes sense."""

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 from core.methods.registry import by_key
 from core.recipe import Step
 from gui.charts.card import with_role
+from gui.inspector.group_box import GroupState
 from gui.inspector.step_card import StepCard
 from gui.inspector.summary import Summary, Variant
 
@@ -18,6 +19,7 @@ class StepList(QWidget):
     """Shows a selection's steps; keeps the cards while their methods stay the same, so that a drag goes on.
 
     edited(index, params, key), method_chosen(index, key), moved(index, places), removed(index)
+    group_selected(names)   the layers that are cut together
     variant_chosen(steps)   the layers differ, and these steps are wanted for all of them
     """
 
@@ -25,6 +27,7 @@ class StepList(QWidget):
     method_chosen = Signal(int, str)
     moved = Signal(int, int)
     removed = Signal(int)
+    group_selected = Signal(tuple)
     variant_chosen = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -52,6 +55,17 @@ class StepList(QWidget):
         for card, step in zip(self._cards, steps or (), strict=True):
             card.set_step(step, summary.layers)
         return anew
+
+    @property
+    def cuts_channels(self) -> bool:
+        """Whether any of the cards' steps cuts channels."""
+        return any(card.group is not None for card in self._cards)
+
+    def show_group(self, state: GroupState) -> None:
+        """Show on the cards that cut channels what is cut together."""
+        for card in self._cards:
+            if card.group is not None:
+                card.group.show_state(state)
 
     def tab_stops(self) -> tuple[QWidget, ...]:
         """What Tab visits, from the top."""
@@ -90,6 +104,7 @@ class StepList(QWidget):
         card.method_chosen.connect(lambda key, i=index: self.method_chosen.emit(i, key))
         card.moved.connect(lambda places, i=index: self.moved.emit(i, places))
         card.removed.connect(lambda i=index: self.removed.emit(i))
+        card.group_selected.connect(self.group_selected)
         self._cards.append(card)
         self._column.addWidget(card)
 

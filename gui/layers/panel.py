@@ -22,7 +22,7 @@ from gui.layers.table_model import Column, LayersModel
 from gui.session import Session
 from gui.units import file_size
 
-_WIDTHS = {Column.SIZE: 66, Column.WEIGHTS: 76, Column.ERROR: 90, Column.PLAN: 150}
+_WIDTHS = {Column.SIZE: 72, Column.WEIGHTS: 76, Column.ERROR: 90, Column.PLAN: 150}
 _FIRST_ORDER = {Column.SIZE: Qt.SortOrder.DescendingOrder, Column.WEIGHTS: Qt.SortOrder.DescendingOrder}
 _REFILTER_MS = 250
 _ROOM_FOR_ERROR, _ROOM_FOR_WEIGHTS, _ROOM_FOR_SIZES = 400, 490, 610
@@ -65,7 +65,7 @@ class LayersPanel(QFrame):
         self.model.modelReset.connect(self._after_reset)
         self.table.selectionModel().selectionChanged.connect(self._take_selection)
         self.table.selectionModel().currentRowChanged.connect(self._take_selection)
-        session.selectionChanged.connect(self._show_selection)
+        session.selectionChanged.connect(self._take_chosen)
         session.modelChanged.connect(self.filter.clear)  # words for one model say nothing about the next
         session.statisticsChanged.connect(self._refilter_if_asked)
         session.stateChanged.connect(self._choose_columns)
@@ -205,6 +205,12 @@ class LayersPanel(QFrame):
     def _selected_rows(self) -> list[int]:
         parts = self.table.selectionModel().selection().toList()
         return sorted({row for part in parts for row in range(part.top(), part.bottom() + 1)})
+
+    def _take_chosen(self) -> None:
+        """Layers were selected elsewhere: a filter that hides some of them gives way."""
+        if any(self.model.row_of(name) < 0 for name in self._session.selection):
+            self.filter.clear()
+        self._show_selection()
 
     def _show_selection(self) -> None:
         rows = sorted(row for name in self._session.selection if (row := self.model.row_of(name)) >= 0)

@@ -10,7 +10,7 @@ import numpy as np
 from PySide6.QtCore import QRectF
 
 from core.model.layer import Kind, Layer
-from gui.units import MINUS, count, file_size, number
+from gui.units import MINUS, TIMES, count, file_size, number
 
 if TYPE_CHECKING:
     from core.analysis.statistics import Statistics
@@ -21,7 +21,8 @@ _SHORT = {Kind.DEPTHWISE: "Conv\N{MIDDLE DOT}dw", Kind.CONV_TRANSPOSE: "ConvT", 
           Kind.RECURRENT: "Recur"}
 """Badges of kinds whose name is too long for the table."""
 _KEY_WORDS = {"it goes into the convolution": "folded", "would take": "no gain", "are NaN or infinite": "NaN",
-              "is already quantized": "quantized", "is already factorised": "factorised"}
+              "is already quantized": "quantized", "is already factorised": "factorised",
+              "works from samples": "needs data"}
 """Reasons that layers are left alone for, and the words for them in the table."""
 _USUAL_ENDING = ".weight"
 GOOD_DB, POOR_DB, WORST_DB, BEST_DB = 30.0, 15.0, 0.0, 50.0
@@ -102,7 +103,29 @@ def why_skipped(session: Session, name: str) -> str:
     if session.result_current and session.result is not None and name in session.result.layers:
         return session.result.layers[name].skipped
     preview = session.previews.get(name)
-    return preview.skipped if preview is not None else ""
+    return (preview.skipped if preview is not None else "") or _why_uncut(session, name)
+
+
+def _why_uncut(session: Session, name: str) -> str:
+    """Why the layer's channels stay, when cutting them is all that it was to have."""
+    prepared, steps = session.prepared, session.steps(name)
+    if prepared is None or len(steps) != 1 or name in prepared.rewriting.cut:
+        return ""
+    return prepared.rewriting.refused.get(name, "")
+
+
+def cut_words(session: Session, layer: Layer) -> tuple[str, str]:
+    """What cutting other layers' channels does to a layer: for the plan column, and in full; "" when nothing."""
+    prepared = session.prepared
+    now = None if prepared is None else prepared.layers.get(layer.name)
+    if prepared is None or now is None or now.shape == layer.shape:
+        return "", ""
+    rewriting = prepared.rewriting
+    if layer.name in rewriting.cut:
+        kept, of = rewriting.cut[layer.name]
+        return f"{kept:,} of {of:,} channels", rewriting.notes.get(layer.name, "")
+    before, after = TIMES.join(map(str, layer.shape)), TIMES.join(map(str, now.shape))
+    return "fewer inputs", f"the layers before are cut: {before} becomes {after}"
 
 
 def _error_cell(db: float) -> tuple[str, float | None, str]:
@@ -121,8 +144,11 @@ def plan_text(session: Session, layer: Layer) -> tuple[str, str]:
         return layer.locked, "faint"
     steps = session.steps(layer.name)
     if not steps:
-        return "keep", "faint"
+        cut, _whole = cut_words(session, layer)
+        return (cut, "muted") if cut else ("keep", "faint")
     skipped = why_skipped(session, layer.name)
+    if skipped and session.measuring:
+        return "samples are run", "muted"
     if skipped:
         return f"skipped: {skipped}", "warn"
     return " \N{MIDDLE DOT} ".join(step.label() for step in steps), "accent"
@@ -164,7 +190,8 @@ def tool_tip(session: Session, layer: Layer) -> str:
         lines.append(f"used by {uses}" + (f" ({len(layer.uses)} nodes)" if len(layer.uses) > 1 else ""))
     lines += _figures(session.statistics.get(layer.name))
     plan, _role = plan_text(session, layer)
-    return "\n".join([*lines, f"plan: {plan}"])
+    words = cut_words(session, layer)[1] or (session.prepared.rewriting.words(layer.name) if session.prepared else "")
+    return "\n".join(filter(None, [*lines, f"plan: {plan}", words]))
 
 
 def _figures(s: Any) -> list[str]:

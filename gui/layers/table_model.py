@@ -57,6 +57,8 @@ class LayersModel(QAbstractTableModel):
         session.statisticsChanged.connect(self._refresh)
         session.recipeChanged.connect(self._refresh)
         session.previewsChanged.connect(self._refresh)
+        session.preparedChanged.connect(self._refresh_all)
+        session.measuringChanged.connect(self._refresh_all)
         session.resultChanged.connect(self._refresh_all)
         session.dataChanged.connect(self._refresh_all)
         self._reload()

@@ -80,7 +80,7 @@ def test_every_edit_gives_valid_parameters(method: Method, qtbot: QtBot) -> None
         before = form.params()
         act(field)
         if len(field.spec.choices) != 1:
-            assert told and getattr(told[-1], name) != getattr(before, name)
+            assert told and getattr(told[-1], field.spec.attribute) != getattr(before, field.spec.attribute)
             assert told[-1] == form.params()
     for params in told:
         build(method.Params, to_dict(params, all_values=True))
@@ -102,6 +102,9 @@ def act(field: Field) -> None:
         field.combo.activated.emit(field.combo.currentIndex())
     elif isinstance(field, BooleanField):
         field.box.click()
+    elif isinstance(field, TextField):
+        field.line.setText(f"{field.line.text()}x")
+        field.line.editingFinished.emit()
 
 
 @pytest.mark.parametrize(
