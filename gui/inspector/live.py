@@ -271,7 +271,9 @@ def _channels(
         encoding = start.encoding
     found, _skipped = apply_steps(context.layer, encoding, steps, context)
     reporter.check()
-    return before, channel_ranges(found.decode(), axis) if found is not None else None
+    if found is None or (axis is not None and found.shape[axis] != before.low.size):
+        return before, None  # channels were cut: those that stay do not lie beside what they were
+    return before, channel_ranges(found.decode(), axis)
 
 
 def _spectra(work: _Work, reporter: Reporter) -> Spectra:
