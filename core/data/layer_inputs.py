@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -50,6 +51,11 @@ class ValueRange:
     @property
     def share_of_zeros(self) -> float:
         return self.zeros / max(self.n, 1)
+
+    def mean_of(self, function: Callable[[Array], Array]) -> float:
+        """Mean of a function of the elements, which are taken to lie in the middle of their bins."""
+        edges = self.edges
+        return float(np.average(function((edges[1:] + edges[:-1]) / 2), weights=self.counts))
 
     def quantile(self, share: float) -> float:
         """The number below which `share` (0 to 1) of the elements lie, interpolated within its bin."""

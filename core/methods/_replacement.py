@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,23 +15,41 @@ if TYPE_CHECKING:
 
     from core.model.activations import Match
 
+Array = np.ndarray[Any, np.dtype[Any]]
+
 _CLIP_INPUTS, _HARD_SWISH = 11, 14
 """First opsets in which Clip takes its bounds as inputs, and which have HardSwish."""
 
 
 @dataclass(frozen=True)
 class Swap:
-    """One activation's replacement. key: of its last node; low, high: bounds when `new` is Clip."""
+    """One activation's replacement.
+
+    key        of its last node
+    old, new   what it computes and is to compute
+    low, high  bounds when `new` is Clip
+    shift      added to the new result
+    """
 
     key: str
     old: str
     new: str
     low: float = -math.inf
     high: float = math.inf
+    shift: float = 0.0
+
+    def function(self, x: Array) -> Array:
+        """What the new function gives, without the shift."""
+        from core.model.activation_functions import KNOWN
+
+        if self.new == "Clip":
+            return np.clip(x, self.low, self.high)
+        return x if self.new == "Identity" else KNOWN[self.new](x)
 
     @property
     def line(self) -> str:
         told = f"{self.new} to {self.low:.4g}..{self.high:.4g}" if self.new == "Clip" else self.new
+        told += f" {'+' if self.shift > 0 else '-'} {abs(self.shift):.4g}" if self.shift else ""
         return f"{self.old} -> {told}: {self.key}"
 
 
@@ -61,6 +79,8 @@ class Replacement(Change):
 def _replace(match: Match, swap: Swap, opset: int) -> None:
     last, old = match.nodes[-1], match.output
     nodes = _nodes(match, swap, opset)
+    if swap.shift:
+        nodes += _added(match, nodes[-1].outputs[0], swap.shift)
     graph = last.graph
     if graph is None:
         return
@@ -114,12 +134,26 @@ def _nodes(match: Match, swap: Swap, opset: int) -> list[ir.Node]:
 def _clip(match: Match, low: float, high: float) -> list[ir.Node]:
     import onnx_ir as ir
 
-    dtype = match.input.dtype or ir.DataType.FLOAT
-    bounds = []
-    for word, number in (("low", low), ("high", high)):
-        tensor = ir.tensor(np.asarray(number, dtype.numpy()), dtype=dtype)
-        constant = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)])
-        constant.outputs[0].name = f"{match.output.name}.{word}"
-        constant.outputs[0].type, constant.outputs[0].shape = ir.TensorType(dtype), ir.Shape(())
-        bounds.append(constant)
+    bounds = [_constant(match, "low", low), _constant(match, "high", high)]
     return [*bounds, ir.Node("", "Clip", [match.input, *(constant.outputs[0] for constant in bounds)])]
+
+
+def _added(match: Match, value: ir.Value, number: float) -> list[ir.Node]:
+    import onnx_ir as ir
+
+    value.name = f"{match.output.name}.unshifted"
+    value.type, value.shape = match.output.type, match.output.shape
+    constant = _constant(match, "shift", number)
+    return [constant, ir.Node("", "Add", [value, constant.outputs[0]])]
+
+
+def _constant(match: Match, word: str, number: float) -> ir.Node:
+    """A Constant node with a number of the type that the activation works in."""
+    import onnx_ir as ir
+
+    dtype = match.input.dtype or match.output.dtype or ir.DataType.FLOAT
+    tensor = ir.tensor(np.asarray(number, dtype.numpy()), dtype=dtype)
+    constant = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)])
+    made = constant.outputs[0]
+    made.name, made.type, made.shape = f"{match.output.name}.{word}", ir.TensorType(dtype), ir.Shape(())
+    return constant

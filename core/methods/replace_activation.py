@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from core.data.layer_inputs import ValueRange
 from core.errors import LayerSkipped
@@ -56,6 +58,10 @@ class ReplaceActivationParams:
         99.9, "Percentile", "Share of the activation's results on the samples that the clip leaves as they are.",
         minimum=50, maximum=100, unit="%", when={"to": ["Clip"]}, grid=(99.99, 99.9, 99.0),
     )
+    keep_mean: bool = param(
+        False, "Keep the mean", "Adds one number behind each new activation, so that its mean on the samples stays "
+        "that of the old one. This takes a good part of the damage away and costs one addition.",
+    )
     nodes: str = param(
         "", "Nodes", "Empty for all; else the name of one activation's last node, or re: and a pattern of such names.",
     )
@@ -76,7 +82,7 @@ class ReplaceActivation(GraphMethod):
         "The model cannot be trained on and its answers must stay; HardSwish, HardSigmoid and HardTanh stay nearest to "
         "the functions that they are named after."
     )
-    data = "unlabelled samples for Clipped"
+    data = "unlabelled samples for Clipped and for Keep the mean"
     source = (
         "Howard et al., \"Searching for MobileNetV3\", ICCV 2019 (hard forms); Mirzadeh et al., \"ReLU Strikes Back\", "
         "ICLR 2024"
@@ -99,14 +105,17 @@ class ReplaceActivation(GraphMethod):
         ranges = _ranges(chosen, params, context)
         swaps, left = [], []
         for activation in chosen:
-            low, high = _bounds(activation, ranges.get(activation.output), params)
+            before, after = ranges.get(activation.input), ranges.get(activation.output)
             why = why_not(activation.op, params.to)
-            if not why and not low < high:
+            if not why and _from_data(params) and (before is None or after is None):
+                why = "no sample gives it finite numbers"
+            swap = _swap(activation, before, after, params)
+            if not why and not swap.low < swap.high:
                 why = "the samples do not show where to clip it"
             if why:
                 left.append(f"{activation.title}: {why}")
             else:
-                swaps.append(Swap(activation.key, activation.op, params.to, low, high))
+                swaps.append(swap)
         if not swaps:
             raise LayerSkipped(left[0], do="choose another function to put there")
         return Replacement(tuple(swaps), tuple(left))
@@ -163,22 +172,42 @@ def _fits(nodes: str, key: str) -> bool:
 def _ranges(
     chosen: Sequence[Activation], params: ReplaceActivationParams, context: GraphContext
 ) -> dict[str, ValueRange]:
-    if params.to != "Clip":
+    if not _from_data(params):
         return {}
     if context.ranges is None:
-        raise LayerSkipped("where to clip is read from samples, and none are loaded",
-                           do="load samples, or choose Relu6")
-    return dict(context.ranges([activation.output for activation in chosen]))
+        what = "where to clip is" if params.to == "Clip" else "the mean to keep is"
+        raise LayerSkipped(f"{what} read from samples, and none are loaded",
+                           do="load samples, or choose Relu6 and keep_mean: false")
+    return dict(context.ranges([name for activation in chosen for name in (activation.input, activation.output)]))
 
 
-def _bounds(
+def _from_data(params: ReplaceActivationParams) -> bool:
+    return params.to == "Clip" or params.keep_mean
+
+
+def _swap(
+    activation: Activation, before: ValueRange | None, after: ValueRange | None, params: ReplaceActivationParams
+) -> Swap:
+    """The replacement with its numbers; low >= high when the samples do not show where to clip."""
+    low, high = bounds(activation, after, params)
+    shift = 0.0
+    swap = Swap(activation.key, activation.op, params.to, low, high)
+    if params.keep_mean and before is not None and after is not None and low < high:
+        # np.float32: the graph adds the number in the type of the values
+        shift = float(np.float32(after.mean_of(np.positive) - before.mean_of(swap.function)))
+    return replace(swap, shift=shift)
+
+
+def bounds(
     activation: Activation, found: ValueRange | None, params: ReplaceActivationParams
 ) -> tuple[float, float]:
-    """(low, high) of a clip, low >= high when the samples do not show any; without bounds for all else."""
+    """(low, high) of a clip, low >= high when the samples do not show any; without bounds for all else.
+
+    found  the distribution of the old activation's result
+    """
     if params.to != "Clip":
         return -math.inf, math.inf
     if found is None:
         return 0.0, 0.0
     share = params.percentile / 100
-    low = found.quantile(1 - share) if activation.op in _BOTH_SIDES else 0.0
-    return low, found.quantile(share)
+    return found.quantile(1 - share) if activation.op in _BOTH_SIDES else 0.0, found.quantile(share)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.methods._replacement import Replacement, Swap
 from core.methods.registry import find
-from core.methods.replace_activation import FROM, ReplaceActivationParams, _bounds, why_not
+from core.methods.replace_activation import FROM, ReplaceActivationParams, bounds, why_not
 from core.recipe import Recipe, Step
 from gui.layers.rows import short_name
 from gui.units import number
@@ -186,7 +186,7 @@ def clip_bounds(one: Activation, found: ValueRange, params: Any, swap: Swap | No
         return (swap.low, swap.high) if swap.new == "Clip" else ()
     if params.to != "Clip" or why_not(one.op, params.to):
         return ()
-    low, high = _bounds(one, found, params)
+    low, high = bounds(one, found, params)
     return (low, high) if low < high else ()
 
 

@@ -89,6 +89,21 @@ def test_the_clip_comes_from_the_samples(mlp_path: Path, tmp_path: Path) -> None
     assert changed.op == "ClippedRelu"
 
 
+def test_the_mean_stays_where_it_was(make_model, tmp_path: Path) -> None:
+    model = single(make_model, "gelu as exported")
+    np.savez(tmp_path / "data.npz", x=X)
+    samples = load_samples(tmp_path / "data.npz", model.inputs)
+    params = ReplaceActivationParams("Gelu", "Relu", keep_mean=True)
+    with pytest.raises(LayerSkipped, match="samples"):
+        METHOD.plan(model.graph(), params, GraphContext())
+    change = METHOD.plan(model.graph(), params, GraphContext(Calibration(model, samples, limit=100).ranges))
+    before, after = ran(model, tmp_path), ran(rewritten_model(model, [change]), tmp_path)
+    assert after.mean() == pytest.approx(before.mean(), abs=2e-3)  # half a bin
+    np.testing.assert_allclose(after, np.maximum(X, 0) + change.swaps[0].shift, atol=1e-6)
+    assert change.swaps[0].shift < -0.01
+    assert "Gelu -> Relu - 0.0" in change.lines()[0]
+
+
 def test_any_leaves_gates_answers_and_cheap_ones(make_model) -> None:
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["1"]), helper.make_node("Gelu", ["1"], ["2"]),
