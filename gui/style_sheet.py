@@ -152,7 +152,7 @@ QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 QMenuBar { background: $surface; border-bottom: 1px solid $border; padding: 1px 6px; }
 QMenuBar::item { background: transparent; padding: 4px 8px; border-radius: 4px; }
 QMenuBar::item:selected { background: $hover; }
-QMenu { background: $surface; border: 1px solid $strong_border; padding: 4px; }
+QMenu { background: $surface; border: 1px solid $strong_border; padding: 4px; menu-scrollable: 1; }
 QMenu::item { padding: 5px 28px 5px 12px; border-radius: 4px; }
 QMenu::item:selected { background: $selection; }
 QMenu::item:disabled { color: $disabled; }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.data.layer_inputs import ValueRange
+from core.data.layer_inputs import Need, ValueRange
 from core.errors import LayerSkipped
 from core.methods._replacement import Replacement, Swap
 from core.methods.base import GraphContext, GraphMethod
@@ -88,6 +88,9 @@ class ReplaceActivation(GraphMethod):
         "ICLR 2024"
     )
     Params = ReplaceActivationParams
+
+    def needs(self, params: ReplaceActivationParams) -> frozenset[Need]:
+        return frozenset({Need.RANGES}) if _from_data(params) else frozenset()
 
     def label(self, params: ReplaceActivationParams) -> str:
         name = "smooth" if params.from_ == "any" else params.from_

@@ -59,6 +59,7 @@ class Demo:
         self._load(sample.data)
         self._plan()
         self._picture("weights")
+        self._picture("activations")
         outcome = self._compress()
         self._picture("compare")
         exported = self._export(sample.model)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from core.methods.base import Stage
 from core.methods.registry import by_key
 from core.model.layer import Layer
 from core.recipe import Step
@@ -17,6 +19,9 @@ from gui.inspector.summary import Summary, level_words, share_words
 from gui.layers.rows import short_name
 from gui.session import Session
 from gui.units import decibels, file_size
+
+if TYPE_CHECKING:
+    from core.analysis.preview import LayerPreview
 
 _ARROW = "\u2192"
 _LOCKED, _SKIPPED = "No steps can be added: ", "\u26a0 Left as it is: "
@@ -57,7 +62,13 @@ def one_layer(shown: Shown, session: Session) -> tuple[tuple[Row, ...], str]:
         rows.append(Row("Levels", words, "Distinct values that the weights can take."))
     if shown.steps:
         rows.append(_savings(shown.steps))
-    return tuple(rows), preview.note
+    return tuple(rows), _note(preview, session)
+
+
+def _note(preview: LayerPreview, session: Session) -> str:
+    """What other layers' cuts do to this one; what its own step does is told on the step's card."""
+    own = any(by_key(step.method).stage is Stage.CHANNELS for step in session.steps(preview.name))
+    return "" if own or not preview.note else f"{preview.note[:1].upper()}{preview.note[1:]}."
 
 
 def several_layers(summary: Summary, session: Session) -> tuple[tuple[Row, ...], str]:

@@ -10,8 +10,9 @@ import itertools
 from typing import Any
 
 from PySide6.QtCore import QElapsedTimer, QSignalBlocker, QSize, Qt, Signal
-from PySide6.QtGui import QWheelEvent
+from PySide6.QtGui import QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QButtonGroup,
     QCheckBox,
     QComboBox,
@@ -252,10 +253,20 @@ class ComboField(Field):
         self.combo.addItems(list(titles(spec)))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(self._row(self.combo))
+        self._line = self._row(self.combo)
+        layout.addLayout(self._line)
         self._name_editors()
         self.set_value(spec.default)
         self.combo.activated.connect(lambda i: self.edited.emit(spec.choices[i], self._next_gesture()))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The choices go below the title where they do not fit beside it: a cut word may be another one."""
+        super().resizeEvent(event)
+        wanted = self.title.sizeHint().width() + self._line.spacing() + self.combo.sizeHint().width()
+        beside = wanted <= self.width()
+        way = QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom
+        if way != self._line.direction():
+            self._line.setDirection(way)
 
     def editors(self) -> tuple[QWidget, ...]:
         return (self.combo,)

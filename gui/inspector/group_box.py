@@ -57,7 +57,9 @@ def group_state(session: Session, layers: Sequence[Layer]) -> GroupState:
     names = f"Cut together with {shown}" if others else "" if group.why_not else "No other layer's outputs go with it"
     if names and group.readers:
         names += f"; {group.readers} more {'layer loses' if group.readers == 1 else 'layers lose'} inputs"
-    return GroupState(outcome or _refusal(group.why_not), warns or bool(group.why_not), members, names)
+    if warns or group.why_not:
+        return GroupState(outcome or _refusal(group.why_not), True)
+    return GroupState(outcome, False, members, names)
 
 
 def _outcome(session: Session, layers: Sequence[Layer]) -> tuple[str, bool]:

@@ -19,7 +19,7 @@ _WIDTH = 372
 _FAMILIES = {
     "Quantization": "Fewer bits for each weight",
     "Pruning": "Fewer weights",
-    "Structured cuts": "Fewer channels or heads, also in the layers behind",
+    "Structured cuts": "Fewer channels or heads, less to compute",
     "Low rank": "Thinner layers in place of one",
     "Filtering": "The weight as a signal: fewer coefficients",
 }

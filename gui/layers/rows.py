@@ -22,7 +22,8 @@ _SHORT = {Kind.DEPTHWISE: "Conv\N{MIDDLE DOT}dw", Kind.CONV_TRANSPOSE: "ConvT", 
 """Badges of kinds whose name is too long for the table."""
 _KEY_WORDS = {"it goes into the convolution": "folded", "would take": "no gain", "are NaN or infinite": "NaN",
               "is already quantized": "quantized", "is already factorised": "factorised",
-              "works from samples": "needs data"}
+              "works from samples": "needs data", "weight of an attention layer": "no attention",
+              "averages over these channels": "normalized", "the model's output": "is the output"}
 """Reasons that layers are left alone for, and the words for them in the table."""
 _USUAL_ENDING = ".weight"
 GOOD_DB, POOR_DB, WORST_DB, BEST_DB = 30.0, 15.0, 0.0, 50.0

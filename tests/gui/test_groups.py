@@ -1,4 +1,4 @@
-"""Cuts of channels in the real window: the group on the card and in the table, totals, the file; steps that need data."""
+"""Cuts of channels in the real window: the group, the table, totals, the file; and steps that need data."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from PIL import Image
 from core.sample import SamplePaths
 
 ROOT = Path(__file__).resolve().parents[2]
-PICTURES = ("weights-light", "weights-dark", "compare-light", "compare-dark")
+PICTURES = tuple(f"{lens}-{mode}" for lens in ("weights", "activations", "compare") for mode in ("light", "dark"))
 
 
 def python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -76,7 +76,7 @@ def test_every_edit_gives_valid_parameters(method: Method, qtbot: QtBot) -> None
     qtbot.addWidget(form)
     told: list[Any] = []
     form.edited.connect(lambda params, key: told.append(params))
-    for name, field in form.fields.items():
+    for field in form.fields.values():
         before = form.params()
         act(field)
         if len(field.spec.choices) != 1:

@@ -119,6 +119,10 @@ def test_values_are_measured_while_somebody_looks(
     choose(lens, "Clip")
     assert lens.chart.clips[0] == 0.0 < lens.chart.clips[1]
     assert "would be clipped at 0 and" in lens.value_card.caption.plain_text
+    lens.editor.replace_button.click()
+    qtbot.waitUntil(lambda: lens.table.rows.rows[0].state == "done" and not session.tasks.busy, timeout=PATIENCE_MS)
+    assert shown(lens, 0, Column.PLAN).startswith("Clipped 0 to ")
+    assert "· clipped at 0 and" in lens.value_card.caption.plain_text
 
 
 def test_cancelled_measuring_can_be_started_again(
