@@ -60,7 +60,7 @@ class ReplaceActivationParams:
     )
     keep_mean: bool = param(
         False, "Keep the mean", "Adds one number behind each new activation, so that its mean on the samples stays "
-        "that of the old one. This takes a good part of the damage away and costs one addition.",
+        "that of the old one. This often takes much of the damage away and costs one addition.",
     )
     nodes: str = param(
         "", "Nodes", "Empty for all; else the name of one activation's last node, or re: and a pattern of such names.",
