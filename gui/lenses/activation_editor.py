@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from core.methods.registry import find
 from core.methods.replace_activation import why_not
@@ -70,7 +80,10 @@ class ActivationEditor(Card):
         for button in (self.replace_button, self.remove_button):
             buttons.addWidget(button)
         buttons.addStretch(1)
-        column = QVBoxLayout()
+        content = QWidget()
+        with_role(content, "plain")
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
         column.addWidget(self.about)
         column.addWidget(self.form)
@@ -79,7 +92,13 @@ class ActivationEditor(Card):
         column.addWidget(self.all_button, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self.layer_button, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch(1)
-        self.body.addLayout(column)
+        scroll = QScrollArea(self)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setWidget(content)
+        self.body.addWidget(scroll)
 
     @property
     def params(self) -> Any:
@@ -97,7 +116,8 @@ class ActivationEditor(Card):
         alike = self._alike()
         op = family(rows[0].activation.op) if rows else ""
         self.all_button.setText(f"Replace all {len(alike)} {op}" if len(alike) > 1 else "")
-        self.all_button.setVisible(bool(rows) and len(alike) > len(rows))
+        same = all(row.state == "done" and row.plan == rows[0].plan for row in alike)
+        self.all_button.setVisible(bool(rows) and len(alike) > len(rows) and not same)
         self.remove_button.setVisible(any(row.state != "stays" for row in rows))
         layer = rows[0].layer if len(rows) == 1 else ""
         self.layer_button.setText(f"Select its layer: {layer}")

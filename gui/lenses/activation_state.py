@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.methods._replacement import Replacement, Swap
 from core.methods.registry import find
-from core.methods.replace_activation import FROM, ReplaceActivationParams, bounds, why_not
+from core.methods.replace_activation import FROM, TO, ReplaceActivationParams, bounds, why_not
 from core.recipe import Recipe, Step
 from gui.layers.rows import short_name
 from gui.units import number
@@ -65,7 +65,7 @@ def build_rows(
     """
     layers = {layer.name: short_name(layer) for layer in model.layers}
     swaps = planned_swaps(prepared) if fits else {}
-    trouble = prepared.rewriting.trouble if prepared is not None and fits else ()
+    trouble = left_alone(prepared) if fits else ()
     rows = []
     for one in there:
         role = "gate" if one.gate else "answer" if one.answers else ""
@@ -79,6 +79,15 @@ def planned_swaps(prepared: Prepared | None) -> dict[str, Swap]:
     """What the plan puts where, by key, as it was worked out; later steps count."""
     changes = prepared.rewriting.changes if prepared is not None else ()
     return {swap.key: swap for change in changes if isinstance(change, Replacement) for swap in change.swaps}
+
+
+def left_alone(prepared: Prepared | None) -> tuple[str, ...]:
+    """Sentences on activations that were to be replaced and stay, and on whole steps that could not be done."""
+    if prepared is None:
+        return ()
+    changes = prepared.rewriting.changes
+    single = (line for change in changes if isinstance(change, Replacement) for line in change.left)
+    return (*single, *prepared.rewriting.trouble)
 
 
 def _plan(
@@ -98,7 +107,7 @@ def _plan(
     if step.params.from_ == "any" and not step.params.nodes:
         return "", "stays", ""  # it leaves alone what it does not fit
     clause = why_not(one.op, step.params.to)
-    told = next((line for line in trouble if line.startswith(step.label())), "")
+    told = next((line for line in trouble if line.startswith((f"{one.title}:", step.label()))), "")
     return name, "refused", f"{one.title}: {clause}" if clause else told
 
 
@@ -161,7 +170,9 @@ def common_params(rows: Sequence[ActivationRow], graph: Sequence[Step]) -> tuple
              for step in (meaning(row.activation, graph) if row.state != "stays" else None for row in rows)}
     if len(plain) == 1 and (found := next(iter(plain))) is not None:
         return found, True
-    return find(WORD).Params(), False
+    possible = (to for to in TO if not any(why_not(row.activation.op, to) for row in rows))
+    first = find(WORD).Params()
+    return replace(first, to=next(possible, first.to)), False
 
 
 def to_title(to: str) -> str:

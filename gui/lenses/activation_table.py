@@ -44,7 +44,7 @@ _HINTS = {
     Column.ZEROS: "Share of its results that are exactly zero, measured on the loaded samples",
     Column.PLAN: "What the plan puts in its place",
 }
-_WIDTHS = {Column.FUNCTION: 112, Column.LAYER: 150, Column.ZEROS: 68, Column.PLAN: 130}
+_WIDTHS = {Column.FUNCTION: 102, Column.LAYER: 124, Column.ZEROS: 64, Column.PLAN: 120}
 _ROLES = {"done": "accent", "waits": "muted", "refused": "warn", "stays": "faint"}
 
 
