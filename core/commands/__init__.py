@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from core.commands import compare, compress, inspect, methods
+from core.commands import compare, compress, inspect, methods, sensitivity
 from core.commands.base import Command
 
-COMMANDS: tuple[Command, ...] = (inspect.COMMAND, methods.COMMAND, compress.COMMAND, compare.COMMAND)
+COMMANDS: tuple[Command, ...] = (
+    inspect.COMMAND, methods.COMMAND, sensitivity.COMMAND, compress.COMMAND, compare.COMMAND
+)

@@ -74,7 +74,7 @@ def warm() -> None:
             kernels.warm()
 
 
-def _user_cache() -> Path:
+def user_cache() -> Path:
     """The folder where this person's programs keep what can be made again."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
@@ -93,7 +93,7 @@ def _use_cache_folder() -> None:
         return
     try:
         # a folder for each numba: two versions at work in one folder load each other's code and crash
-        folder = _user_cache() / "featherweight" / f"kernels-{version('numba')}"
+        folder = user_cache() / "featherweight" / f"kernels-{version('numba')}"
         folder.mkdir(parents=True, exist_ok=True)
         usable = os.access(folder, os.W_OK)
     except (OSError, RuntimeError):  # RuntimeError: no home folder

@@ -1,0 +1,217 @@
+"""The table as a whole: levels, partial results, cancelling in every phase, the cache, what falls back to what."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from core.analysis.sensitivity.cells import LayerCells, Sensitivity, Tier
+from core.analysis.sensitivity.table import Asked, sensitivity
+from core.cli import main
+from core.data import Samples
+from core.errors import Cancelled, DataError, ParameterError
+from core.model.model import Model
+from core.progress import Progress, Reporter
+from core.recipe import Step
+from core.sensitivity_job import SensitivitySpec, measure_sensitivity
+from tests.core.analysis.sensitivity.conftest import SETTINGS
+
+WithData = Callable[..., tuple[Model, Samples]]
+MEASURED = Asked(Tier.MEASURED, SETTINGS, everything=True)
+
+
+def test_levels(mlp: tuple[Model, Samples]) -> None:
+    model, samples = mlp
+    free = sensitivity(model, None, Asked(Tier.FREE, SETTINGS))
+    fast = sensitivity(model, samples, Asked(Tier.FAST, SETTINGS))
+    measured = sensitivity(model, samples, MEASURED)
+    for tier, found in enumerate((free, fast, measured)):
+        assert {cell.tier for cell in found.cells} == {tier}
+        assert [(c.layer, c.steps, c.bytes) for c in found.cells] == [(c.layer, c.steps, c.bytes) for c in free.cells]
+    assert (free.measure, free.samples) == ("weight", 0) and (fast.measure, fast.samples) == ("kl", 20)
+    for name, nbytes in free.layer_bytes:
+        assert all(cell.bytes < nbytes for cell in free.by_layer[name])
+    assert json.loads(json.dumps(measured.to_dict()))["cells"][0]["tier"] == 2
+
+
+def test_only_the_hull_is_measured_unless_all_is_asked_for(mlp: tuple[Model, Samples]) -> None:
+    """A setting that takes more bytes and errs more than another is no candidate of any plan."""
+    settings = ((Step.make("quantize", bits=8),), (Step.make("prune", ratio=0.5),), (Step.make("quantize", bits=4),))
+    found = sensitivity(*mlp, Asked(Tier.MEASURED, settings))
+    tiers = {cell.steps: cell.tier for cell in found.by_layer["fc1.weight"]}
+    assert [tiers[steps] for steps in settings] == [2, 1, 2]
+
+
+def test_layers_are_told_as_they_are_done(mlp: tuple[Model, Samples]) -> None:
+    told: list[LayerCells] = []
+    done: list[float] = []
+
+    def on(progress: Progress) -> None:
+        done.append(progress.done)
+        if progress.part is not None:
+            told.append(progress.part)
+
+    found = sensitivity(*mlp, Asked(Tier.MEASURED, SETTINGS), reporter=Reporter(on))
+    for name in ("fc1.weight", "fc2.weight"):
+        tiers = [max(cell.tier for cell in part.cells) for part in told if part.layer == name]
+        assert tiers == [0, 1, 2]
+    last = {part.layer: part.cells for part in told}
+    assert found.cells == (*last["fc1.weight"], *last["fc2.weight"])
+    assert done == sorted(done) and done[-1] == 1.0
+
+
+class _Watch:
+    """A cancel flag that says yes from the n-th time on that it is asked, and the longest work between two times.
+
+    Processor time of the asking thread, so that a busy machine changes nothing.
+    """
+
+    def __init__(self, times: int | None = None) -> None:
+        self.times, self.asked, self.longest = times, 0, 0.0
+        self.thread, self.last = threading.get_ident(), time.thread_time()
+
+    def is_set(self) -> bool:
+        if threading.get_ident() == self.thread:
+            now = time.thread_time()
+            self.longest, self.last = max(self.longest, now - self.last), now
+            self.asked += 1
+        return self.times is not None and self.asked >= self.times
+
+
+def test_cancel_in_every_phase(mlp: tuple[Model, Samples], own_cache: Path) -> None:
+    watch = _Watch()
+    sensitivity(*mlp, MEASURED, reporter=Reporter(None, watch), cache=own_cache / "counting")
+    assert watch.longest < 0.15
+    for times in sorted({1, 2, watch.asked // 8, watch.asked // 4, watch.asked // 2, 3 * watch.asked // 4}):
+        stop = _Watch(times)
+        with pytest.raises(Cancelled):
+            sensitivity(*mlp, MEASURED, reporter=Reporter(None, stop))
+        assert stop.asked == max(times, 1)  # nothing was begun after it
+    assert not list(own_cache.glob("*.json"))
+
+
+def _count_work(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each table that is really computed."""
+    from core.analysis.sensitivity import table
+
+    made: list[int] = []
+    real = table._Table.made
+
+    def counted(self: object, base: Sensitivity | None) -> Sensitivity:
+        made.append(1)
+        return real(self, base)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(table._Table, "made", counted)
+    return made
+
+
+def test_the_cache_answers_the_same_question_only(
+    mlp: tuple[Model, Samples], with_data: WithData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, samples = mlp
+    made = _count_work(monkeypatch)
+    first = sensitivity(model, samples, Asked(Tier.FAST, SETTINGS))
+    assert sensitivity(model, samples, Asked(Tier.FAST, SETTINGS)) == first and len(made) == 1
+    sensitivity(model, samples, Asked(Tier.FAST, SETTINGS[:2]))
+    sensitivity(model, samples, Asked(Tier.FREE, SETTINGS))
+    sensitivity(model, samples, Asked(Tier.FAST, SETTINGS, samples=3))
+    assert len(made) == 4
+    _, other = with_data(model.path, x=np.ones((20, 16), np.float32))
+    sensitivity(model, other, Asked(Tier.FAST, SETTINGS))
+    assert len(made) == 5
+    sensitivity(model, other, Asked(Tier.MEASURED, SETTINGS))
+    assert len(made) == 6  # the predictions were there
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b"\xff\xfe", None])
+def test_a_damaged_table_is_computed_again(
+    mlp: tuple[Model, Samples], own_cache: Path, damage: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = sensitivity(*mlp, Asked(Tier.FAST, SETTINGS))
+    (path,) = own_cache.glob("*.json")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    made = _count_work(monkeypatch)
+    assert sensitivity(*mlp, Asked(Tier.FAST, SETTINGS)) == first and len(made) == 1
+    assert json.loads(path.read_bytes())["cells"] == json.loads(whole)["cells"]
+
+
+def test_a_cache_that_cannot_be_written_is_a_note(mlp: tuple[Model, Samples], tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    found = sensitivity(*mlp, Asked(Tier.FREE, SETTINGS), cache=tmp_path / "file" / "folder")
+    assert found.cells and "could not be kept" in found.notes[-1]
+
+
+def test_a_full_disk_is_a_note(mlp: tuple[Model, Samples], monkeypatch: pytest.MonkeyPatch) -> None:
+    from core.exporting import staging
+
+    def full(target: Path, data: bytes) -> None:
+        raise staging.target_error(target, OSError(28, os.strerror(28)))
+
+    monkeypatch.setattr(staging, "write_atomic", full)
+    found = sensitivity(*mlp, Asked(Tier.FREE, SETTINGS))
+    assert found.cells and "could not be kept" in found.notes[-1]
+
+
+def test_missing_operators_are_measured_instead(make_model: Callable[..., Path], with_data: WithData) -> None:
+    random = np.random.default_rng(0)
+    weights = {name: random.normal(0, 0.4, (1, 16, 16)).astype(np.float32) for name in ("w", "v")}
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Unsqueeze", ["h", "axes"], ["u"]),
+        helper.make_node("MeanVarianceNormalization", ["u"], ["m"], axes=[0, 2, 3]),
+        helper.make_node("MatMul", ["m", "v"], ["y"]),
+    ]  # fmt: skip
+    path = make_model(nodes, {**weights, "axes": np.array([0], np.int64)}, {"x": [1, 16, 16]}, {"y": [1, 1, 16, 16]})
+    model, samples = with_data(path, x=random.standard_normal((3, 16, 16)).astype(np.float32))
+    found = sensitivity(model, samples, Asked(Tier.FAST, SETTINGS))
+    assert {cell.tier for cell in found.cells} == {2} and len(found.cells) >= 4
+    assert "MeanVarianceNormalization" in found.notes[-1] and "measured" in found.notes[-1]
+
+
+def test_settings_that_work_from_samples_get_some(mlp: tuple[Model, Samples]) -> None:
+    """Half of the samples are set apart for them."""
+    settings = ((Step.make("quantize", bits=4, rounding="feedback"),),)
+    found = sensitivity(*mlp, Asked(Tier.MEASURED, settings))
+    assert len(found.cells) == 2 and found.samples == 10
+    free = sensitivity(mlp[0], None, Asked(Tier.FREE, settings))
+    assert not free.cells and "samples" in free.skipped[0].reason
+
+
+def test_one_sample_is_told(mlp: tuple[Model, Samples]) -> None:
+    found = sensitivity(mlp[0], mlp[1].subset(1), Asked(Tier.FAST, SETTINGS))
+    assert found.samples == 1 and found.notes[0].startswith("Only one sample")
+
+
+def test_no_samples(mlp: tuple[Model, Samples]) -> None:
+    with pytest.raises(DataError, match="no samples to measure with"):
+        sensitivity(mlp[0], None, Asked(Tier.FAST, SETTINGS))
+    with pytest.raises(DataError, match="no samples to measure with"):
+        sensitivity(mlp[0], replace(mlp[1], order=mlp[1].order[:0]), Asked(Tier.FAST, SETTINGS))
+
+
+def test_the_job_refuses_what_makes_no_sense(mlp_path: Path) -> None:
+    for bad in ({"level": "wild"}, {"samples": 0}):
+        with pytest.raises(ParameterError):
+            measure_sensitivity(SensitivitySpec(str(mlp_path), **bad))  # type: ignore[arg-type]
+
+
+def test_the_command_line(mlp: tuple[Model, Samples], capsys: pytest.CaptureFixture[str]) -> None:
+    model, samples = mlp
+    command = ["sensitivity", str(model.path), "--data", samples.source, "--level", "measured", "--quiet"]
+    assert main([*command, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert {cell["layer"] for cell in data["cells"]} == {"fc1.weight", "fc2.weight"} and data["measure"] == "kl"
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert "fc2.weight" in text and "KL divergence" in text and "int4" in text
+    assert main(["sensitivity", str(model.path), "--quiet"]) == 2
+    assert "load data" in capsys.readouterr().err
