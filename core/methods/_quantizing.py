@@ -168,14 +168,15 @@ def feed_back(
     """What to round instead of `values` so that later weights make up for the errors of earlier ones (GPTQ).
 
     scale, offset  of the weight's shape (broadcast); see `_fed_back` for the masks
+
+    A layer that sums over no inputs (an embedding, a norm) has nothing that could make up for an error: its weights
+    are rounded to nearest.
     """
     from core.methods._feedback import with_feedback
 
     layer = context.layer
     if not has_rows(layer):
-        raise LayerSkipped(
-            f"a {layer.kind} layer sums over no inputs that could make up for an error", do="choose another rounding"
-        )
+        return values
     scales, offsets = as_rows(scale, layer), as_rows(offset, layer)
     kept_rows, apart_rows = (None if mask is None else as_rows(mask, layer) for mask in (kept, apart))
 
@@ -201,12 +202,15 @@ def spread(numbers: Array, layout: Layout, shape: Shape) -> Array:
 def importance_of(values: Array, context: Context) -> Array:
     """What an error of each weight does to the layer's output: the mean square of its input, mean 1; a weight's shape.
 
-    Raises LayerSkipped when there are no statistics, or none that can be used.
+    All count alike in a layer that sums over no inputs (an embedding, a norm). Raises LayerSkipped when there are no
+    statistics, or none that can be used.
     """
-    square = require_inputs(context, Need.MEANS).square
     layer = context.layer
-    if square is None or not has_rows(layer) or values.shape != layer.shape:
-        raise LayerSkipped(f"the inputs of a {layer.kind} layer say nothing of single weights", do="choose range mse")
+    if not has_rows(layer):
+        return np.ones(values.shape, np.float32)
+    square = require_inputs(context, Need.MEANS).square
+    if square is None or values.shape != layer.shape:
+        raise LayerSkipped("its inputs say nothing of single weights", do="choose range mse")
     mean = float(square.mean(dtype=np.float64)) if square.size else 0.0
     if not np.isfinite(mean):
         raise LayerSkipped("the statistics of its inputs are NaN or infinite", do="check the samples")
