@@ -21,8 +21,8 @@ _ROUNDINGS = {
     "stochastic": ("Stochastic", "Stochastic rounds up or down by chance, right on average; for comparison, as it adds "
                    "noise."),
     "feedback": ("Error feedback", "Error feedback lets later weights make up for the errors of earlier ones, judged "
-                 "by your samples: the best of all at 2 to 4 bits, and slow. Layers that sum over no inputs (embeddings, norms) "
-                 "are rounded to nearest."),
+                 "by your samples: the best of all at 2 to 4 bits, and slow. Layers that sum over no inputs "
+                 "(embeddings, norms) are rounded to nearest."),
 }
 
 

@@ -195,11 +195,9 @@ def test_statistics_that_are_no_numbers_are_a_reason_and_silent_inputs_none(rng,
 
 
 @pytest.mark.parametrize("kind", [Kind.EMBEDDING, Kind.NORM, Kind.OTHER])
-def test_layers_that_sum_over_no_inputs_say_so(rng, context_of, kind) -> None:
+def test_layers_that_sum_over_no_inputs_are_rounded_to_nearest(rng, context_of, kind) -> None:
     weight = rng.normal(size=(40, 64)).astype(np.float32)
-    context = measured(context_of(weight, kind), rng.normal(size=(99, 64)))
-    cases = [({"range": "activation"}, "choose range mse"), ({"rounding": "feedback"}, "another rounding")]
-    for values, words in cases:
-        with pytest.raises(LayerSkipped) as caught:
-            quantize(weight, context, bits=4, **values)
-        assert words in (caught.value.do or "")
+    context = context_of(weight, kind)
+    plain = quantize(weight, context, bits=4, rounding="nearest").decode()
+    for values in ({"range": "activation", "rounding": "nearest"}, {"rounding": "feedback"}):
+        np.testing.assert_array_equal(quantize(weight, context, bits=4, **values).decode(), plain)
