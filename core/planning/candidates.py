@@ -1,0 +1,171 @@
+"""What a plan can choose from: settings to try, and for each layer the cells that a sensitivity table has of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.analysis.sensitivity.cells import Cell, Measure, Sensitivity, Setting, Tier
+from core.errors import ParameterError
+from core.methods import registry
+from core.methods.base import Stage
+from core.planning.hulls import Array, Points
+from core.recipe import Recipe, Step
+
+if TYPE_CHECKING:
+    from core.model.model import Model
+
+LEAVE: Setting = ()
+"""The setting that leaves a layer as it is."""
+
+
+def families() -> tuple[str, ...]:
+    """Families of methods that work on weights, which is what a plan chooses from."""
+    return tuple(sorted({m.family for m in registry.all_methods() if m.stage is Stage.WEIGHTS}))
+
+
+def check_families(names: Iterable[str]) -> frozenset[str]:
+    """The families by their proper names ("low rank" is "Low rank"); () means all. Raises ParameterError."""
+    known = {family.lower(): family for family in families()}
+    wanted = {name.strip(): name.strip().lower().replace("-", " ").replace("_", " ") for name in names if name.strip()}
+    unknown = [name for name, plain in wanted.items() if plain not in known]
+    if unknown:
+        listed = ", ".join(map(repr, unknown))
+        raise ParameterError(f"there is no family {listed} to plan with", do=f"choose from {', '.join(families())}")
+    return frozenset(known[plain] for plain in wanted.values()) or frozenset(families())
+
+
+def plan_settings(chosen: Collection[str] = ()) -> tuple[Setting, ...]:
+    """The settings that a plan tries on each layer, of these families (all when none are named).
+
+    All make the file smaller, and none needs samples; `refined` is what samples add. A setting with steps of two
+    families needs both: pruned weights are stored with few levels, and factors in few bits.
+    """
+    quantize = [_setting(("quantize", {"bits": bits})) for bits in (8, 7, 6, 5, 4, 3, 2)]
+    blocks = [_setting(("quantize", {"bits": bits, "granularity": "block", "block": 32})) for bits in (4, 3)]
+    codebook = [_setting(("quantize:codebook", {"bits": bits})) for bits in (5, 4, 3, 2)]
+    pruned = [
+        _setting(("prune", {"ratio": ratio}), ("quantize:codebook", {"bits": bits}))
+        for ratio, bits in ((0.5, 4), (0.7, 4), (0.7, 3), (0.85, 4), (0.85, 3), (0.95, 3))
+    ]
+    factors = [_setting(("low_rank", {"share": share}), ("quantize", {"bits": 6})) for share in (0.5, 0.25)]
+    alone = [
+        *(_setting(("prune", {"ratio": ratio})) for ratio in (0.5, 0.7, 0.9)),
+        *(_setting(("low_rank", {"share": share})) for share in (0.5, 0.25, 0.1)),
+        *(_setting(("filter:dct", {"share": share})) for share in (0.5, 0.25)),
+    ]
+    every = [_setting(("float16", {})), *quantize, *blocks, *codebook, *pruned, *factors, *alone]
+    wanted = frozenset(chosen) or frozenset(families())
+    fitting = [setting for setting in every if _families(setting) <= wanted]
+    if "Quantization" in wanted:  # then one step alone is never the best
+        fitting = [s for s in fitting if "Quantization" in _families(s)]
+    return tuple(fitting)
+
+
+def refined(setting: Setting) -> Setting:
+    """The setting with what it can learn from samples, at the same bytes: error feedback when rounding."""
+    changed = []
+    for step in setting:
+        plain = getattr(step.params, "rounding", None) in ("balanced", "nearest")
+        changed.append(Step(step.method, replace(step.params, rounding="feedback")) if plain else step)
+    return tuple(changed)
+
+
+def _setting(*steps: tuple[str, dict[str, Any]]) -> Setting:
+    return tuple(Step.make(method, **values) for method, values in steps)
+
+
+def _families(setting: Setting) -> set[str]:
+    return {registry.by_key(step.method).family for step in setting}
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The cells of every layer that a plan decides on.
+
+    cells    of each layer; the first leaves it as it is. A pinned layer has one cell, the setting that it has
+    base     recipe that the plan starts from: pinned layers and graph steps stay as it says
+    bytes_before  of each layer in the file as it is
+    pinned   names of the layers that stay as they are in `base`
+    """
+
+    cells: tuple[tuple[Cell, ...], ...]
+    base: Recipe
+    bytes_before: dict[str, int] = field(default_factory=dict)
+    pinned: frozenset[str] = frozenset()
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(cells[0].layer for cells in self.cells)
+
+    @cached_property
+    def points(self) -> tuple[Points, ...]:
+        """Bytes and errors of each layer's cells."""
+        return tuple(
+            Points(np.array([float(c.bytes) for c in cells]), np.array([c.error for c in cells]))
+            for cells in self.cells
+        )
+
+    @property
+    def smallest(self) -> int:
+        """Bytes of all layers in the smallest plan."""
+        return sum(min(cell.bytes for cell in cells if np.isfinite(cell.error)) for cells in self.cells)
+
+    def steps(self, options: Array | Sequence[int]) -> dict[str, Setting]:
+        """The setting of each layer when it takes these options."""
+        return {cells[o].layer: cells[o].steps for cells, o in zip(self.cells, options, strict=True)}
+
+    def recipe(self, steps: dict[str, Setting]) -> Recipe:
+        """The recipe in which the layers have these steps, written as briefly as it can be."""
+        free = {name: setting for name, setting in steps.items() if name not in self.pinned}
+        return self.base.with_steps({name: setting or None for name, setting in free.items()})
+
+    def uniform(self, setting: Setting) -> Array:
+        """Options when every free layer that can has this setting; the others are left as they are."""
+        found = [
+            next((i for i, cell in enumerate(cells) if cell.steps == setting and np.isfinite(cell.error)), 0)
+            for cells in self.cells
+        ]
+        return np.array(found, np.int64)
+
+
+def candidates(model: Model, table: Sensitivity, base: Recipe, pinned: Collection[Cell] = ()) -> Candidates:
+    """What a plan for the model chooses from.
+
+    base    the recipe that the plan starts from; its entries of layers that are not pinned are replaced
+    pinned  the cells of layers that keep the steps that `base` gives them
+
+    Layers that are locked, or without cells, stay as they are and are not among the candidates. A layer of which only
+    the weight's error is known (tier 0) beside layers that were measured is taken for a typical one: see `_typical`.
+    """
+    fixed = {cell.layer: cell for cell in pinned}
+    typical = _typical(table)
+    before = dict(table.layer_bytes)
+    found: list[tuple[Cell, ...]] = []
+    for layer in model.layers:
+        if layer.name in fixed:
+            found.append((fixed[layer.name],))
+        elif layer.name in table.by_layer and layer.name in before:
+            leave = Cell(layer.name, LEAVE, before[layer.name], 0.0, Tier.MEASURED)
+            found.append((leave, *(_in_measure(cell, table, typical) for cell in table.by_layer[layer.name])))
+    return Candidates(tuple(found), base, before, frozenset(fixed))
+
+
+def _typical(table: Sensitivity) -> dict[Setting, float]:
+    """The median error of each setting over the layers that were measured, or predicted from gradients."""
+    known: dict[Setting, list[float]] = {}
+    for cell in table.cells:
+        if cell.tier > Tier.FREE and np.isfinite(cell.error):
+            known.setdefault(cell.steps, []).append(cell.error)
+    return {steps: float(np.median(errors)) for steps, errors in known.items()}
+
+
+def _in_measure(cell: Cell, table: Sensitivity, typical: dict[Setting, float]) -> Cell:
+    """The cell with its error in the table's measure; one that cannot be told is never taken."""
+    if table.measure == Measure.WEIGHT or cell.tier > Tier.FREE:
+        return cell
+    return replace(cell, error=typical.get(cell.steps, float("inf")))

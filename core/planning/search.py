@@ -1,0 +1,270 @@
+"""Whole plans under trial: chosen by predicted errors, measured, and the predictions corrected by what was measured."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from core.analysis.sensitivity.cells import Setting
+from core.errors import FeatherweightError
+from core.figures import size_text
+from core.planning.candidates import Candidates, refined
+from core.planning.evaluation import Evaluator, Measured
+from core.planning.hulls import Array, Points, hull
+from core.planning.knapsack import Unreachable, choose
+from core.planning.workshop import Workshop
+from core.progress import Reporter
+
+CLOSE = 0.002  # of the budget: a plan this near below it is not fitted again
+FITS = 5
+POWERS = (0.75, 1.35)
+"""Errors to these powers give other plans to try: sums of single errors count some layers for too much, others for too
+little, and how they add up differs from model to model."""
+PROBES = 6
+"""Layers whose error is measured within the plan before the plan is chosen anew."""
+MOST_CORRECTED = 8.0
+IDLE, WORTH = 2, 0.97
+"""The search ends when so many corrected plans in turn lowered the error by less than 3 %."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A whole plan that was carried out.
+
+    options    each layer's option
+    learned    whether its steps learned from samples (`candidates.refined`)
+    steps      each layer's steps, as they were carried out
+    nbytes     of the file, predicted from the encodings themselves
+    predicted  sum of the layers' errors as they were known then
+    measured   None without samples
+    """
+
+    options: Array
+    learned: bool
+    steps: dict[str, Setting] = field(repr=False)
+    nbytes: int
+    predicted: float
+    measured: Measured | None = None
+    error: float = math.inf
+
+    @property
+    def key(self) -> tuple[bytes, bool]:
+        return self.options.tobytes(), self.learned
+
+
+class Search:
+    """Tries whole plans. It ends when `most` plans were measured or the time is over; then `out` is true.
+
+    evaluator  measures plans; None without samples: then plans are judged by their predicted error
+    on_best    is told of every plan that is the best so far of its kind
+    until      time.monotonic() at which to end
+    """
+
+    def __init__(
+        self,
+        found: Candidates,
+        workshop: Workshop,
+        evaluator: Evaluator | None,
+        measure: str,
+        reporter: Reporter,
+        *,
+        most: int,
+        until: float,
+    ) -> None:
+        self.found, self.workshop, self.evaluator = found, workshop, evaluator
+        self.measure, self.reporter = measure, reporter
+        self.most, self.until = most, until
+        self.corrections = np.ones(len(found.cells))
+        self.trials: dict[tuple[bytes, bool], Trial] = {}
+        self.learn = False
+        self.measurements = 0
+        self.fixed = workshop.file_bytes({}) - sum(found.bytes_before[name] for name in found.names)
+        """Bytes of the file that no layer of the plan takes."""
+
+    @property
+    def out(self) -> bool:
+        """Whether no more plans should be measured."""
+        return self.evaluator is None or self.measurements >= self.most or time.monotonic() > self.until
+
+    @property
+    def points(self) -> list[Points]:
+        """Bytes and errors of each layer's options, as corrected by now."""
+        return [
+            Points(points.costs, points.errors * factor)
+            for points, factor in zip(self.found.points, self.corrections, strict=True)
+        ]
+
+    def sum_of(self, options: Array) -> float:
+        """Predicted error of a plan: the sum of its layers' errors."""
+        return float(sum(points.errors[option] for points, option in zip(self.points, options, strict=True)))
+
+    def fitted(self, budget: int, power: float = 1.0) -> Trial:
+        """The best plan by prediction whose file takes no more than `budget` bytes, carried out but not measured.
+
+        Raises Unreachable with the bytes of the smallest file, and its predicted error.
+        """
+        points = [Points(p.costs, p.errors**power) for p in self.points]
+        room, best = float(budget - self.fixed), None
+        for _ in range(FITS):
+            trial = self.carried_out(self._chosen(points, room, best))
+            if trial.nbytes <= budget and (best is None or trial.predicted < best.predicted):
+                best = trial
+            left = budget - trial.nbytes
+            if 0 <= left <= CLOSE * budget or (best is not None and left > 0 and trial is not best):
+                break
+            room += left if left < 0 else 0.9 * left
+        if best is None:
+            smallest = self.carried_out(self._chosen(points, self.found.smallest, None))
+            if smallest.nbytes > budget:
+                raise Unreachable("no plan is that small", smallest.nbytes, smallest.predicted)
+            best = smallest
+        return best
+
+    def _chosen(self, points: Sequence[Points], room: float, best: Trial | None) -> Array:
+        try:
+            return choose(points, room).options
+        except Unreachable as error:
+            if best is not None:
+                return best.options
+            if room < self.found.smallest * (1 - 0.02):  # beyond what constants that layers share can save
+                smallest = self.carried_out(choose(points, error.cost).options)
+                raise Unreachable("no plan is that small", smallest.nbytes, self.sum_of(smallest.options)) from None
+            return choose(points, error.cost).options
+
+    def carried_out(self, options: Array, learned: bool | None = None) -> Trial:
+        """The plan with its layers compressed, so that its bytes are exact."""
+        learn = self.learn if learned is None else learned
+        known = self.trials.get((options.tobytes(), learn))
+        if known is not None:
+            return known
+        steps = self.found.steps(options)
+        if learn:
+            better = {name: refined(setting) for name, setting in steps.items() if name not in self.found.pinned}
+            self.workshop.encodings(better, self.reporter.part(0.0, 0.0))
+            steps |= {name: s for name, s in better.items() if not self.workshop.refused(name, s)}
+        self.workshop.encodings(steps, self.reporter.part(0.0, 0.0))
+        return Trial(options, learn, steps, self.workshop.file_bytes(steps), self.sum_of(options))
+
+    def measured(self, trial: Trial) -> Trial:
+        """The plan measured (once); without samples, judged by its prediction."""
+        known = self.trials.get(trial.key)
+        if known is not None:
+            return known
+        if self.evaluator is None:
+            done = replace(trial, error=trial.predicted)
+        else:
+            encodings = self.workshop.encodings(trial.steps, self.reporter.part(0.0, 0.0))
+            result = self.evaluator.measure(encodings, self.reporter.part(0.0, 0.0))
+            self.measurements += 1
+            done = replace(trial, measured=result, error=result.error(self.measure))
+        self.trials[done.key] = done
+        text = f"plan {self.measurements} of up to {self.most}: {size_text(done.nbytes)}"
+        if done.measured is not None and math.isfinite(done.measured.sqnr_db):
+            text += f", {done.measured.sqnr_db:.1f} dB"
+        self.reporter.report(min(1.0, self.measurements / max(1, self.most)), text)
+        return done
+
+    def improved(self, best: Trial, budget: int, on_best: Callable[[Trial], None]) -> Trial:
+        """The best of further plans within `budget` bytes: what samples teach, other ways to add up, corrections."""
+        tries: list[Callable[[], Trial]] = [lambda: self.carried_out(best.options, True)]
+        tries += [lambda power=power: self.fitted(budget, power) for power in POWERS]  # type: ignore[misc]
+        for make in tries:
+            if self.out:
+                return best
+            trial = self.measured(make())
+            if trial.nbytes <= budget and trial.error < best.error:
+                self.learn = self.learn or trial.learned
+                best = trial
+                on_best(best)
+        idle = 0
+        while idle < IDLE and not self.out:
+            if not self.correct(best) or self.out:
+                break
+            trial = self.measured(self.fitted(budget))  # known already: then the next layers are looked at
+            idle += 1
+            if trial.error < best.error:
+                idle = 0 if trial.error < WORTH * best.error else idle
+                best = trial
+                on_best(best)
+        return best
+
+    def correct(self, plan: Trial) -> bool:
+        """Measure, within the plan, what the layers that should matter most really add; true when anything was learned.
+
+        Each is given the next better setting of its hull and the whole plan is measured. What the plan's error then
+        falls by, against what it should fall by, corrects the layer's errors; all is relative to how far the plan's
+        own error is from its prediction, as only the proportions between layers decide.
+        """
+        points = self.points
+        predicted = self.sum_of(plan.options)
+        if not predicted > 0.0 or not math.isfinite(plan.error) or not plan.error > 0.0:
+            return False
+        scale = plan.error / predicted
+        added = np.array([p.errors[o] for p, o in zip(points, plan.options, strict=True)])
+        probed = 0
+        for layer in np.argsort(-added, kind="stable"):
+            if probed == PROBES or self.out:
+                break
+            better = _next_better(points[layer], int(plan.options[layer]))
+            if better is None or not added[layer] > 0.0:
+                continue
+            options = plan.options.copy()
+            options[layer] = better
+            trial = self.carried_out(options, plan.learned)
+            if trial.key in self.trials:
+                continue
+            expected = scale * float(added[layer] - points[layer].errors[better])
+            gained = plan.error - self.measured(trial).error
+            factor = min(max(gained / expected, 1.0 / MOST_CORRECTED), MOST_CORRECTED)
+            self.corrections[layer] *= factor
+            probed += 1
+        return probed > 0
+
+    def predicted_error(self, plan: Trial) -> float:
+        """The plan's error as predicted from the others that were measured: its sum times what theirs were off by."""
+        return self.sum_of(plan.options) * self.ratio(plan, "error")
+
+    def predicted_sqnr(self, total: float, apart: Trial | None = None) -> float | None:
+        """Output SQNR in dB of a plan with this sum of errors; None when nothing was measured."""
+        if total == 0.0:
+            return math.inf
+        ratio = self._ratio(total, apart, "noise")
+        return None if ratio is None or not total * ratio > 0.0 else -10.0 * math.log10(total * ratio)
+
+    def ratio(self, plan: Trial, of: str) -> float:
+        """What measured errors are to predicted ones, for plans like this one; 1 when none was measured."""
+        return self._ratio(self.sum_of(plan.options), plan, of) or 1.0
+
+    def _ratio(self, total: float, apart: Trial | None, of: str) -> float | None:
+        """From the two measured plans nearest in predicted error, `apart` left out: their geometric mean."""
+        known = []
+        for trial in self.trials.values():
+            if trial.measured is None or (apart is not None and trial.key == apart.key):
+                continue
+            real = trial.error if of == "error" else trial.measured.error("squared")
+            summed = self.sum_of(trial.options)
+            if 0.0 < real < math.inf and 0.0 < summed < math.inf:
+                other = apart is not None and trial.learned != apart.learned
+                known.append((other, abs(math.log(summed / total)) if total > 0.0 else 0.0, math.log(real / summed)))
+        if not known:
+            return None
+        nearest = sorted(known)[:2]
+        return math.exp(sum(entry[2] for entry in nearest) / len(nearest))
+
+
+def _next_better(points: Points, option: int) -> int | None:
+    """The next more accurate option on a layer's hull."""
+    error, cost = points.errors[option], points.costs[option]
+    return next((int(i) for i in hull(points) if points.errors[i] < error and points.costs[i] > cost), None)
+
+
+def unreachable(error: Unreachable, budget: str, where: str, cost: str) -> FeatherweightError:
+    """The sentence for a budget that no plan meets."""
+    return Unreachable(
+        f"no plan has {budget}: the smallest file is {size_text(error.cost)}{cost}", error.cost, error.error,
+        where=where, do="give a larger size, or allow more families",
+    )
