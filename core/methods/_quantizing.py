@@ -148,7 +148,8 @@ def _fed_back(
 
     kept, apart  bool, of the weight's shape, or None: what pruning kept; outliers, which stay as they are
     """
-    require_inputs(context, Need.MOMENTS)
+    if has_rows(context.layer):
+        require_inputs(context, Need.MOMENTS)
     scale, offset = (spread(x, layout, values.shape) for x in (found.scale, found.offset))
     targets = feed_back(values, kept, apart, grid, scale, offset, context)
     exact = targets if kept is None else np.where(kept, targets, np.float32(0))
