@@ -54,7 +54,7 @@ def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:
     """
     from core.exporting.staging import check_target
     from core.model.readers import open_model
-    from core.planning.candidates import candidates, check_families, plan_settings
+    from core.planning.candidates import candidates, check_families, learned_settings, plan_settings
     from core.planning.planner import Wish, make_plan
 
     budget = _budget(spec, spec.model_path)
@@ -76,6 +76,8 @@ def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:
 
     try:
         settings = plan_settings(families)
+        if calibration is not None:
+            settings += learned_settings(settings, sum(layer.n_weights for layer in model.layers))
         table, pinned = _sensitivity(model, settings, spec, base, calibration, reporter.part(0.0, 0.4))
         found = candidates(model, table, base, pinned)
         plan = make_plan(

@@ -19,6 +19,8 @@ from core.recipe import Recipe, Step
 if TYPE_CHECKING:
     from core.model.model import Model
 
+LARGE = 5_000_000
+"""Weights of a model in which error feedback is tried beforehand for some settings only."""
 LEAVE: Setting = ()
 """The setting that leaves a layer as it is."""
 
@@ -73,6 +75,17 @@ def refined(setting: Setting) -> Setting:
         plain = getattr(step.params, "rounding", None) in ("balanced", "nearest")
         changed.append(Step(step.method, replace(step.params, rounding="feedback")) if plain else step)
     return tuple(changed)
+
+
+def learned_settings(settings: Iterable[Setting], weights: int) -> tuple[Setting, ...]:
+    """What samples add to the settings, beside which they stand in a table: which layers gain most decides the plan.
+
+    weights  of the whole model; of a large one only the settings near the middle are given, as each takes a while
+    """
+    better = [refined(setting) for setting in settings if refined(setting) != setting]
+    if weights <= LARGE:
+        return tuple(better)
+    return tuple(setting for setting in better if len(setting) == 1 and setting[0].params.bits in (3, 4, 5))
 
 
 def _setting(*steps: tuple[str, dict[str, Any]]) -> Setting:

@@ -170,7 +170,9 @@ class Search:
 
     def improved(self, best: Trial, budget: int, on_best: Callable[[Trial], None]) -> Trial:
         """The best of further plans within `budget` bytes: what samples teach, other ways to add up, corrections."""
-        tries: list[Callable[[], Trial]] = [lambda: self.carried_out(best.options, True)]
+        tries: list[Callable[[], Trial]] = []
+        if self.carried_out(best.options, True).steps != best.steps:
+            tries.append(lambda: self.carried_out(best.options, True))
         tries += [lambda power=power: self.fitted(budget, power) for power in POWERS]  # type: ignore[misc]
         for make in tries:
             if self.out:
