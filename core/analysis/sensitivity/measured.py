@@ -33,16 +33,21 @@ Array = np.ndarray[Any, np.dtype[Any]]
 MAX_BYTES = 512 * 2**20
 """What is kept of recorded values at a time."""
 MAX_WORKERS = 4
+NOT_REACHED = "nothing of it reaches the outputs on these samples (a branch that does not run, for example)"
 
 
 @dataclass(eq=False)
 class _Work:
-    """One layer at work: its trials, and the sums of each over the batches so far."""
+    """One layer at work: its trials, and the sums of each over the batches so far.
+
+    changed  whether any trial has other weights than the original
+    """
 
     layer: Layer
     trials: LayerTrials | None = None
     sums: list[Array] = field(default_factory=list)
     session: InferenceSession | None = None
+    changed: bool = False
 
 
 class Measuring:
@@ -144,6 +149,7 @@ class Measuring:
             weight = np.ascontiguousarray(trial.encoding.decode(), np.float32)
             if np.array_equal(weight, original):
                 continue
+            work.changed = True
             for batch, record in zip(batches, records, strict=True):
                 reporter.check()
                 feed = {value: record[value] for value in frontier} | {WEIGHT: weight}
@@ -154,6 +160,9 @@ class Measuring:
         trials = work.trials
         if trials is None:
             raise InternalError(f"layer {work.layer.name!r} was never measured")
+        if work.changed and not any(sums.any() for sums in work.sums):  # no sign that the layer may be compressed
+            skip = Skip(work.layer.name, (), f"not measured: {NOT_REACHED}")
+            return LayerCells(work.layer.name, trials.cells, (*trials.skipped, skip))
         scale = self._originals.scale
         cells = tuple(
             replace(trial.cell, error=error_of(sums, scale), tier=int(Tier.MEASURED))

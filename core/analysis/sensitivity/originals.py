@@ -64,7 +64,7 @@ def run_originals(
     Raises DataError when the outputs are not finite (naming the layer where that begins), zero on all samples, or no
     floats; ModelFileError or DataError when the model does not run on the samples.
     """
-    sess = suffixes.whole(())
+    sess = suffixes.whole()
     names = suffixes.outputs
     first = dict(zip(names, run(sess, samples.feed(0), where=model.name), strict=True))
     divergence = Divergence.choose(first, samples.labels, model.name)

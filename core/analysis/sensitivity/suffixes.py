@@ -59,6 +59,7 @@ class Suffixes:
         self._model, self._threads = model, threads or spare_threads()
         self._names, self._reasons = {}, {}  # type: dict[str, str], dict[str, str]
         self._known: dict[str, _Part] = {}
+        self._recorder: tuple[frozenset[str], InferenceSession] | None = None
         self._files = 0
 
     def __enter__(self) -> Suffixes:
@@ -79,6 +80,7 @@ class Suffixes:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._recorder = None  # before the folder goes: the data file is mapped by the session
         self._folder.cleanup()
 
     @property
@@ -105,15 +107,24 @@ class Suffixes:
                 found.setdefault(layers[weight], output)
         return list(found.items())
 
-    def whole(self, values: Iterable[str]) -> InferenceSession:
-        """A session of the whole model whose outputs are the model's own and these values."""
+    def whole(self, values: Iterable[str] = ()) -> InferenceSession:
+        """A session of the whole model whose outputs are the model's own and at least these values.
+
+        The last one with values is kept for who asks for no others; without values the runtime may rewrite the graph as
+        it likes, so that one is always made anew.
+        """
         import onnx
 
+        asked = frozenset(values)
+        if asked and self._recorder is not None and asked <= self._recorder[0]:
+            return self._recorder[1]
         made = onnx.ModelProto()
         made.CopyFrom(self._whole)
-        known = set(self.outputs)
-        made.graph.output.extend(onnx.ValueInfoProto(name=name) for name in values if name not in known)
-        return self._session(made)
+        made.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(asked - set(self.outputs)))
+        sess = self._session(made)
+        if asked:
+            self._recorder = asked, sess
+        return sess
 
     def part(self, layer: str, frontier: Mapping[str, Array], outputs: Sequence[str]) -> InferenceSession:
         """A session of the part behind a layer.

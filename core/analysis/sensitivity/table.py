@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SAMPLES = 64
 """Samples that errors are predicted and measured on unless another number is asked for."""
+NEGLIGIBLE = 1e-6
+"""A predicted error below which nothing is gained by measuring: no plan depends on whether it is twice as large."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Asked:
 
     tier      the highest; without samples only FREE can be had
     settings  columns of the table
-    everything  at tier MEASURED: measure every cell, not only those on each layer's hull of predicted errors
+    everything  at tier MEASURED: measure every cell, not only those on each layer's hull of predicted errors that are
+              not negligible
     samples   how many to use at most
     seed      for methods that draw random numbers, for the choice of samples and for probes
     """
@@ -59,8 +62,8 @@ def sensitivity(
     cache    folder to keep tables in; None: the person's own
 
     `reporter.tell` is given `LayerCells` as layers are done, first of tier 0, then of higher tiers. Where the
-    interpreter lacks operators, what cannot be predicted is measured instead, with a note. Cells of the hull are
-    measured at tier MEASURED (`Asked.everything`: all); each cell says which tier it is of.
+    interpreter lacks operators, what cannot be predicted is measured instead, with a note. At tier MEASURED those cells
+    are measured that a plan would choose from (`Asked.everything`: all); each cell says which tier it is of.
 
     Raises DataError when there are no samples or the outputs are not finite on them (naming the layer where that
     begins), ModelFileError when the model does not run, and Cancelled within 0.2 s.
@@ -210,12 +213,13 @@ class _Table:
             self._notes.append(f"Not predicted from gradients but measured: {error.what}.")
 
     def _to_measure(self) -> dict[str, frozenset[Setting]]:
-        """Settings to measure, by layer: those that were not predicted, all, or those on the hull of predictions."""
+        """Settings to measure, by layer: those that were not predicted, all, or those that a plan would choose from."""
         wanted: dict[str, frozenset[Setting]] = {}
         for name, found in self._cells.items():
             cells = [cell for cell in found.cells if self._asked.everything or cell.tier < Tier.FAST]
             if not cells and self._asked.tier is Tier.MEASURED:
-                cells = _on_hull(found.cells, self._bytes.get(name, 0))
+                hull = _on_hull(found.cells, self._bytes.get(name, 0))
+                cells = [cell for cell in hull if cell.error > NEGLIGIBLE]
             wanted[name] = frozenset(cell.steps for cell in cells)
         return wanted
 

@@ -41,8 +41,10 @@ def the_plain_way(model: Model, samples: Samples, layer: str, weight: np.ndarray
     return error_of(np.sum(sums, axis=0), originals.scale)
 
 
-def check(model: Model, samples: Samples, max_bytes: int = MAX_BYTES) -> list[Cell]:
-    cells = measured(model, samples, max_bytes)
+def check(model: Model, samples: Samples) -> list[Cell]:
+    """All cells, of which at least those of one layer are measured, and all of these rightly."""
+    cells = measured(model, samples)
+    assert {cell.tier for cell in cells} >= {2}
     encodings = {
         (cell.layer, cell.steps): trial.encoding
         for _, found in trials_for(model).all()
@@ -50,9 +52,11 @@ def check(model: Model, samples: Samples, max_bytes: int = MAX_BYTES) -> list[Ce
     }
     assert {(cell.layer, cell.steps) for cell in cells} == set(encodings) and cells
     for cell in cells:
+        if cell.tier == 0:  # told as not reached
+            continue
         expected = the_plain_way(model, samples, cell.layer, encodings[cell.layer, cell.steps].decode())
         assert cell.error == pytest.approx(expected, rel=1e-3, abs=1e-7)
-        assert cell.tier == 2 and (cell.error > 0 or expected == 0)
+        assert cell.error > 0 or expected == 0
     return cells
 
 
@@ -81,7 +85,7 @@ def test_a_tied_weight_changes_everywhere(make_model: Callable[..., Path], with_
 
 
 def test_a_weight_in_a_branch_and_one_in_a_constant(tmp_path: Path, with_data: WithData) -> None:
-    """The layers of both branches; the one that does not run changes nothing."""
+    """The layers of both branches; of the one that does not run nothing is known, which is not an error of 0."""
     random = np.random.default_rng(3)
 
     def branch(name: str) -> onnx.GraphProto:
@@ -110,8 +114,9 @@ def test_a_weight_in_a_branch_and_one_in_a_constant(tmp_path: Path, with_data: W
     model, samples = with_data(
         tmp_path / "if.onnx", x=random.standard_normal((4, 16)).astype(np.float32), which=np.ones(4, bool)
     )
-    errors = {cell.layer: cell.error for cell in check(model, samples)}
-    assert errors["other_w"] == 0.0 and errors["then_w"] > 0 and errors["first_w"] > 0
+    cells = check(model, samples)
+    assert {cell.layer for cell in cells if cell.tier == 0} == {"other_w"}
+    assert {cell.layer for cell in cells} == {"first_w", "then_w", "other_w"}
 
 
 def test_a_float16_weight(make_model: Callable[..., Path], with_data: WithData) -> None:

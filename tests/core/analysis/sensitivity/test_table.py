@@ -15,7 +15,7 @@ import pytest
 from onnx import helper
 
 from core.analysis.sensitivity.cells import LayerCells, Sensitivity, Tier
-from core.analysis.sensitivity.table import Asked, sensitivity
+from core.analysis.sensitivity.table import NEGLIGIBLE, Asked, sensitivity
 from core.cli import main
 from core.data import Samples
 from core.errors import Cancelled, DataError, ParameterError
@@ -49,6 +49,13 @@ def test_only_the_hull_is_measured_unless_all_is_asked_for(mlp: tuple[Model, Sam
     found = sensitivity(*mlp, Asked(Tier.MEASURED, settings))
     tiers = {cell.steps: cell.tier for cell in found.by_layer["fc1.weight"]}
     assert [tiers[steps] for steps in settings] == [2, 1, 2]
+
+
+def test_what_is_negligible_is_not_measured(mlp: tuple[Model, Samples]) -> None:
+    found = sensitivity(*mlp, Asked(Tier.MEASURED, ((Step.make("float16"),), (Step.make("quantize", bits=3),))))
+    for cell in found.cells:
+        assert cell.tier == (1 if cell.error < NEGLIGIBLE else 2)
+    assert {cell.tier for cell in found.cells} == {1, 2}
 
 
 def test_layers_are_told_as_they_are_done(mlp: tuple[Model, Samples]) -> None:
