@@ -16,7 +16,7 @@ from core.methods.base import Stage
 from core.methods.registry import all_methods
 from core.model.layer import Kind
 
-pytestmark = pytest.mark.bench
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 
 SIDE = 5120  # 5120 x 5120 float32 are 105 MB
 CHILD = """
