@@ -21,6 +21,8 @@ from core.errors import InternalError
 HIGHEST = 255
 """Largest code of a rounded value; the smallest is 0. ONNX Runtime's fast kernels multiply uint8 values by int8 weights
 (int8 by int8 takes ten times as long on x86), and it turns int8 values into uint8 itself where it can."""
+UNSIGNED_ZERO = 128
+"""The zero point of weights whose codes are stored as uint8."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Integer(Encoding):
         """
         codes = self.codes if negated is None else np.where(negated, -self.codes, self.codes)
         if self.unsigned:
-            return (codes.astype(np.int16) + 128).astype(np.uint8), np.array(128, np.uint8)
+            return (codes.astype(np.int16) + UNSIGNED_ZERO).astype(np.uint8), np.array(UNSIGNED_ZERO, np.uint8)
         return codes, np.array(0, np.int8)
 
     def with_weight(self, weight: Affine) -> Self:

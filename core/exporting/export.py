@@ -14,6 +14,7 @@ from core.encoding import Encoding
 from core.errors import FeatherweightError
 from core.exporting.cut_check import check_rewriting
 from core.exporting.gate import gate
+from core.exporting.integer_check import check_integer_layers
 from core.exporting.report import ExportReport
 from core.exporting.sizes import SizeModel
 from core.exporting.staging import Staging, check_target, staged
@@ -96,6 +97,11 @@ def _check(
             ir.save(simulate(model, written), simulated, external_data="simulated.data")
         if feeds and rounds:
             ir.save(simulate(model, written, round_inputs=False), unrounded, external_data="unrounded.data")
+        rewritten = {name: written[name] for name in assembly.split if name in written}
+        float_graph = ir.load(simulated) if feeds else simulate(model, written)
+        layers_check = check_integer_layers(
+            model, rewritten, float_graph, stage.path, feeds, reporter.part(0.3, 0.5)
+        )
         checks, parity = gate(
             model.path,
             simulated if feeds else None,
@@ -105,15 +111,16 @@ def _check(
             bytes_after=stage.nbytes,
             why_not_smaller=_why_not_smaller(written),
             unrounded=unrounded if rounds else None,
-            reporter=reporter.part(0.3, 1.0),
+            reporter=reporter.part(0.5, 1.0),
         )
+    more = [check for check in (graph_check, layers_check) if check is not None]
     return ExportReport(
         target=str(stage.target),
         bytes_before=model.file_bytes,
         bytes_after=stage.nbytes,
         bytes_predicted=predicted,
         layers=tuple(_as_written(r, assembly) for r in compression.layers),
-        checks=checks if graph_check is None else (*checks[:-1], graph_check, checks[-1]),
+        checks=(*checks[:-1], *more, checks[-1]),
         parity=parity,
         compared_on=compared_on,
         savings=SizeModel(rewriting.original, list_savings=True).savings,

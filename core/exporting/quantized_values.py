@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from core.encoding.integer import Levels
+from core.encoding.integer import UNSIGNED_ZERO, Levels
 from core.errors import InternalError
 from core.exporting.building import (
     Builder,
@@ -249,7 +249,7 @@ def _store_bias(node: ir.Node, weight: ir.Node, step: float, builder: Builder) -
         return
     if np.abs(numbers / steps).max(initial=0.0) > _BIAS_TOP:
         steps = np.maximum(steps, np.abs(numbers) / _BIAS_TOP)
-        steps = _coarsen(codes, scales, steps / step, attribute(weight, "axis", 0)) * step
+        steps = _coarsen(weight, codes, scales, steps / step) * step
     steps = np.broadcast_to(steps, numbers.shape).astype(np.float32)
     graph = graph_of(node)
     whole = builder.tensor(graph, np.rint(numbers / steps).astype(np.int32))
@@ -258,17 +258,22 @@ def _store_bias(node: ir.Node, weight: ir.Node, step: float, builder: Builder) -
     node.replace_input_with(2, dequantize.outputs[0])
 
 
-def _coarsen(codes: ir.Value, scales: ir.Value, wanted: np.ndarray[Any, Any], axis: int) -> np.ndarray[Any, Any]:
+def _coarsen(
+    weight: ir.Node, codes: ir.Value, scales: ir.Value, wanted: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
     """Give channels larger scales, where their bias is too large for the products' scale; returns the scales.
 
+    weight  the DequantizeLinear of the codes
     What their codes lose is below the bias's own rounding to float32.
     """
     before, values = (np.asarray(v.const_value.numpy()) for v in (scales, codes) if v.const_value is not None)
-    after = np.maximum(wanted, before).astype(np.float32)
+    after, axis = np.maximum(wanted, before).astype(np.float32), attribute(weight, "axis", 0)
     if after.shape != before.shape:  # one scale for the whole weight
         after = np.asarray(after.max(), np.float32)
     factor = np.broadcast_to(before / after, (values.shape[axis],) if after.ndim else ())
     spread = factor.reshape([-1 if a == axis else 1 for a in range(values.ndim)]) if after.ndim else factor
-    codes.const_value = ir.Tensor(np.rint(values * spread).astype(np.int8), name=codes.name)
+    zero = 0 if values.dtype == np.int8 else UNSIGNED_ZERO
+    moved = np.rint((values.astype(np.float32) - zero) * spread) + zero
+    codes.const_value = ir.Tensor(moved.astype(values.dtype), name=codes.name)
     scales.const_value = ir.Tensor(after, name=scales.name)
     return after.astype(np.float64)
