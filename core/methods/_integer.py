@@ -26,7 +26,7 @@ def dense_values(encoding: Encoding, context: Context) -> Array:
         return leaf_values(encoding, context)
     raise LayerSkipped(
         f"the weight is stored as {encoding.describe()}, and a layer cannot multiply that as integers",
-        do="quantize it with scheme affine",
+        do="use Quantize",
     )
 
 
@@ -35,7 +35,7 @@ def refuse_larger(before: Encoding, after: Encoding) -> None:
     if isinstance(before, Sparse) and after.nbytes >= before.nbytes:
         raise LayerSkipped(
             f"a layer that multiplies integers stores all weights, {after.nbytes:,} B instead of {before.nbytes:,} B",
-            do="quantize what is kept with scheme affine or codebook",
+            do="use Quantize or Quantize to a codebook on what is kept",
         )
 
 

@@ -49,7 +49,7 @@ def importance(values: Array, criterion: str, context: Context) -> Array:
 def why_no_criterion(criterion: str, layer: Layer) -> str:
     """Why a criterion means nothing for a layer (one clause), or ""."""
     if criterion == ACTIVATION and not has_rows(layer):
-        return f"criterion activation needs a layer that sums over its inputs, which {layer.kind} does not"
+        return f"Weight times input needs a layer that sums over its inputs, which {layer.kind} does not"
     return ""
 
 

@@ -211,7 +211,7 @@ def importance_of(values: Array, context: Context) -> Array:
         return np.ones(values.shape, np.float32)
     square = require_inputs(context, Need.MEANS).square
     if square is None or values.shape != layer.shape:
-        raise LayerSkipped("its inputs say nothing of single weights", do="choose range mse")
+        raise LayerSkipped("its inputs say nothing of single weights", do="choose Least squared error as its range")
     mean = float(square.mean(dtype=np.float64)) if square.size else 0.0
     if not np.isfinite(mean):
         raise LayerSkipped("the statistics of its inputs are NaN or infinite", do="check the samples")

@@ -37,7 +37,7 @@ class LowRankTucker(LowRankMethod):
     saves = ("file", "memory", "time", "multiply-adds")
     costs = "A high error where channels have little in common; two more operators for each layer."
     choose_when = "A convolution has many input and output channels and a kernel of 3 x 3 or more."
-    avoid_when = "Channels are few, or the kernel is 1 x 1: use scheme channels."
+    avoid_when = "Channels are few, or the kernel is 1 x 1: use Low rank, channel pair."
     source = (
         "Kim et al., \"Compression of Deep Convolutional Neural Networks for Fast and Low Power Mobile Applications\", "
         "ICLR 2016; HOOI: De Lathauwer, De Moor, Vandewalle, SIAM J. Matrix Anal. Appl. 2000"
@@ -50,7 +50,7 @@ class LowRankTucker(LowRankMethod):
 
     def why_not_shape(self, layer: Layer) -> str:
         if len(layer.shape) < 3 or layer.n_weights == layer.shape[0] * layer.shape[1]:
-            return "a 1 x 1 convolution has no core; use scheme channels"
+            return "a 1 x 1 convolution has no core; use Low rank, channel pair"
         return f"its {layer.groups} groups of channels share no factors" if layer.groups > 1 else ""
 
     def why_not(self, layer: Layer, params: TuckerParams) -> str:

@@ -66,7 +66,7 @@ class PruneParams:
     )
     scope: str = param(
         "layer", "Share of", "The whole layer: some outputs lose more than others. Each output: all lose the same "
-        "share, which suits criterion activation.",
+        "share, which suits the importance Weight times input.",
         choices=("layer", "output"), choice_titles=("Whole layer", "Each output"), when={"pattern": [_UNSTRUCTURED]},
     )
     compensate: str = param(

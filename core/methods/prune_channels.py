@@ -81,7 +81,7 @@ class PruneChannels(ChannelChooser):
         if params.compensate == "mean":
             require_inputs(context, Need.MEANS)
         if channels.heads:
-            raise LayerSkipped("its channels can only go as whole attention heads", do="use prune_heads")
+            raise LayerSkipped("its channels can only go as whole attention heads", do="use Cut attention heads")
         if params.criterion == _ACTIVITY:
             return _active(channels, params.threshold, context)
         count = _channels.kept_count(channels.units, channels.width, params.ratio, params.round_to)

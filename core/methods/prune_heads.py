@@ -52,7 +52,7 @@ class PruneHeads(ChannelChooser):
     def choose(self, channels: Channels, params: PruneHeadsParams, context: Context) -> Array:
         context.reporter.check()
         if not channels.heads:
-            raise LayerSkipped("it is no query, key or value weight of an attention layer", do="use prune_channels")
+            raise LayerSkipped("it is no query, key or value weight of an attention layer", do="use Cut channels")
         count = _channels.kept_count(channels.units, channels.width, params.ratio, 1)
         if params.criterion == "norm":
             return _channels.keep_best(_channels.power(channels, 2, context), count)

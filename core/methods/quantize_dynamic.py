@@ -15,9 +15,9 @@ from core.model.layer import Kind, Layer
 @dataclass(frozen=True)
 class DynamicParams:
     weights: str = param(
-        "int7", "Weights", "Within +-63 no processor's sums overflow, and it is fastest. All 8 bits halve the weights' "
+        "int7", "Weights", "Within ±63 no processor's sums overflow, and it is fastest. All 8 bits halve the weights' "
         "error at two to three times the time, and are as exact everywhere.",
-        choices=("int7", "uint8"), choice_titles=("8 bits within +-63", "All 8 bits"),
+        choices=("int7", "uint8"), choice_titles=("8 bits within ±63", "All 8 bits"),
     )
     granularity: str = param(
         "channel", "One scale for", "A scale for each output costs 4 bytes and nothing in time.",
@@ -42,8 +42,8 @@ class QuantizeDynamic(Method):
     )
     choose_when = "A transformer or other model of large Linear layers must become faster, and no samples are at hand."
     avoid_when = (
-        "Convolutions are not handled: rounding their inputs anew in every run takes longer than it saves; use scheme "
-        "static."
+        "Convolutions are not handled: rounding their inputs anew in every run takes longer than it saves; use Static "
+        "int8."
     )
     source = "ONNX operators DynamicQuantizeLinear and MatMulInteger; Jacob et al., CVPR 2018"
     kinds = frozenset({Kind.LINEAR})
@@ -51,7 +51,7 @@ class QuantizeDynamic(Method):
 
     def why_not(self, layer: Layer, params: DynamicParams) -> str:
         if layer.kind in (Kind.CONV, Kind.DEPTHWISE, Kind.CONV_TRANSPOSE) and not layer.locked:
-            return "dynamic int8 makes convolutions slower; use scheme static"
+            return "dynamic int8 makes convolutions slower; use Static int8"
         return super().why_not(layer, params)
 
     def apply(self, encoding: Encoding, params: DynamicParams, context: Context) -> Encoding:

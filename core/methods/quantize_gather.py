@@ -36,7 +36,7 @@ class QuantizeGather(Method):
     saves = ("file", "memory")
     costs = "Hardly any time: only rows that are looked up are unpacked (MiniLM's time stayed the same)."
     choose_when = "The embedding is a large part of the model: a language model with a large vocabulary."
-    avoid_when = "The table is also the last layer's weight (tied): it would be rebuilt as floats; use scheme affine."
+    avoid_when = "The table is also the last layer's weight (tied): it would be rebuilt as floats; use Quantize."
     source = "ONNX Runtime operator GatherBlockQuantized"
     kinds = frozenset({Kind.EMBEDDING})
     Params = GatherParams
@@ -44,7 +44,7 @@ class QuantizeGather(Method):
     def apply(self, encoding: Encoding, params: GatherParams, context: Context) -> Encoding:
         values = dense_values(encoding, context)
         if values.ndim != 2:
-            raise LayerSkipped("only tables with one row a token are handled", do="quantize it with scheme affine")
+            raise LayerSkipped("only tables with one row a token are handled", do="use Quantize")
         weight = in_blocks(values, 1, params.bits, params.block, params.symmetric, context)
         refuse_larger(encoding, weight)
         return PackedEmbedding(weight)

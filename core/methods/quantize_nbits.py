@@ -44,7 +44,7 @@ class QuantizeNBits(Method):
         "with 8 bits; with inputs as they are 1.05 and 2.1, and 2 bits took 3.2."
     )
     choose_when = "Memory is short and the model consists of large Linear layers, as language models do."
-    avoid_when = "Only the file must shrink (scheme affine runs at full speed), or speed counts most (scheme dynamic)."
+    avoid_when = "Only the file must shrink (Quantize runs at full speed), or speed counts most (Dynamic int8)."
     source = "ONNX Runtime operator MatMulNBits; Frantar et al., \"GPTQ\", ICLR 2023, for blocks of 4 bits"
     kinds = frozenset({Kind.LINEAR})
     Params = NBitsParams
@@ -52,7 +52,7 @@ class QuantizeNBits(Method):
     def apply(self, encoding: Encoding, params: NBitsParams, context: Context) -> Encoding:
         values = dense_values(encoding, context)
         if values.ndim != 2 or context.layer.output_axis not in (0, 1):
-            raise LayerSkipped("MatMulNBits takes matrices only", do="quantize it with scheme affine")
+            raise LayerSkipped("MatMulNBits takes matrices only", do="use Quantize")
         weight = in_blocks(values, 1 - context.layer.output_axis, params.bits, params.block, params.symmetric, context)
         refuse_larger(encoding, weight)
         return PackedLinear(weight, cast('Literal["float32", "int8"]', params.inputs))

@@ -27,9 +27,9 @@ class StaticParams:
         when={"calibration": ["percentile"]}, grid=(99.999, 99.99, 99.9),
     )
     weights: str = param(
-        "int7", "Weights", "Within +-63 no processor's sums overflow, and it is fastest. All 8 bits halve the weights' "
+        "int7", "Weights", "Within ±63 no processor's sums overflow, and it is fastest. All 8 bits halve the weights' "
         "error at two to three times the time, and are as exact everywhere.",
-        choices=("int7", "uint8"), choice_titles=("8 bits within +-63", "All 8 bits"),
+        choices=("int7", "uint8"), choice_titles=("8 bits within ±63", "All 8 bits"),
     )
     range: str = param(
         "mse", "Range of weights", "Least squared error narrows the range where cutting outliers off pays.",
@@ -45,7 +45,8 @@ class QuantizeStatic(Method):
     family = "Quantization"
     summary = (
         "Stores a layer as int8 and multiplies integers, with ranges of its inputs and outputs measured on samples. "
-        "Layers that follow each other hand int8 on."
+        "Between two such layers in a row the values stay int8; they become floats again only where a float layer "
+        "follows."
     )
     saves = ("file", "memory", "time")
     costs = (
@@ -55,7 +56,7 @@ class QuantizeStatic(Method):
     )
     choose_when = "A convolutional network must become faster, and samples like those in use are at hand."
     avoid_when = (
-        "The model is a transformer (use scheme dynamic), or layers are tiny: converting takes longer than they do."
+        "The model is a transformer (use Dynamic int8), or layers are tiny: converting takes longer than they do."
     )
     data = "unlabelled samples"
     source = "Jacob et al., \"Quantization and Training of Neural Networks for Efficient Inference\", CVPR 2018"

@@ -180,7 +180,7 @@ def _ranges(
     if context.ranges is None:
         what = "where to clip is" if params.to == "Clip" else "the mean to keep is"
         raise LayerSkipped(f"{what} read from samples, and none are loaded",
-                           do="load samples, or choose Relu6 and keep_mean: false")
+                           do="load samples, or choose Relu6 and leave Keep the mean off")
     return dict(context.ranges([name for activation in chosen for name in (activation.input, activation.output)]))
 
 
