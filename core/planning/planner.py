@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.analysis.sensitivity.cells import Sensitivity, Setting, setting_label
+from core.analysis.sensitivity.cells import Measure, Sensitivity, Setting, setting_label
 from core.errors import FeatherweightError
 from core.exporting.sizes import SizeModel
 from core.figures import db_text, size_text
@@ -115,6 +115,7 @@ class _Planning:
             found, workshop, evaluator, self.measure, reporter.part(0.1, 0.9), most=wish.evaluations, until=until
         )
         self.uniform = self._uniform()
+        self.predicted: tuple[float, float] | None = None  # of the finished plan: its error, its noise to signal
 
     def plan(self) -> Plan:
         """Carry it out."""
@@ -274,7 +275,20 @@ class _Planning:
             if self._met(best, found):
                 break
             best, found = other, whole.measure(self.search.workshop.encodings(other.steps), rest)
+        self._predict(best, whole, rest)
         return best, found
+
+    def _predict(self, best: Trial, whole: Evaluator, reporter: Reporter) -> None:
+        """Predict the finished plan on the samples that it is measured on, from another plan measured on these.
+
+        Single samples whose answer flips carry most of the error, so two sets of samples can be decibels apart.
+        """
+        other = self.search.alike(best)
+        if other is None or self.test is self.checked:
+            return
+        found = whole.measure(self.search.workshop.encodings(other.steps), reporter)
+        expected = self.search.sum_of(best.options) / max(self.search.sum_of(other.options), 1e-300)
+        self.predicted = expected * found.error(self.measure), expected * found.error(Measure.SQUARED)
 
     # ---- results
 
@@ -297,11 +311,15 @@ class _Planning:
         base = SizeModel(self.model, list_savings=False).base if final else search.workshop.file_bytes({})
         if final and base < self.model.file_bytes:
             notes.append(f"Cleaning up alone takes {size_text(self.model.file_bytes - base)} off the file.")
+        error = search.predicted_error(best) if best.measured else best.predicted
+        sqnr = search.predicted_sqnr(search.sum_of(best.options), best)
+        if final and self.predicted is not None:
+            error, noise = self.predicted
+            sqnr = -10.0 * math.log10(noise) if 0.0 < noise < math.inf else sqnr
         return Plan(
             recipe=self.found.recipe(best.steps), budget=self.budget, met=self._met(best, measured),
             bytes_before=self.model.file_bytes, bytes_predicted=best.nbytes, measure=self.measure,
-            error_predicted=search.predicted_error(best) if best.measured else best.predicted,
-            sqnr_predicted_db=search.predicted_sqnr(search.sum_of(best.options), best), measured=measured,
+            error_predicted=error, sqnr_predicted_db=sqnr, measured=measured,
             layers=planned_layers(self.found, best.options, errors), front=self._front(),
             uniform=tuple(self._with_figures(point) for point in self.uniform),
             binding=binding_layers(self.found, best.options, errors), notes=tuple(dict.fromkeys(notes)),

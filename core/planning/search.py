@@ -228,7 +228,16 @@ class Search:
 
     def predicted_error(self, plan: Trial) -> float:
         """The plan's error as predicted from the others that were measured: its sum times what theirs were off by."""
-        return self.sum_of(plan.options) * self.ratio(plan, "error")
+        total = self.sum_of(plan.options)
+        return total * (self._ratio(total, plan, "error") or 1.0)
+
+    def alike(self, plan: Trial) -> Trial | None:
+        """The other measured plan whose predicted error is nearest to this one's."""
+        total = max(self.sum_of(plan.options), 1e-300)
+        known = [t for t in self.trials.values() if t.measured is not None and t.error < math.inf]
+        others = [t for t in known if t.key != plan.key]
+        away = {t.key: abs(math.log(max(self.sum_of(t.options), 1e-300) / total)) for t in others}
+        return min(others, key=lambda t: (t.learned != plan.learned, away[t.key]), default=None)
 
     def predicted_sqnr(self, total: float, apart: Trial | None = None) -> float | None:
         """Output SQNR in dB of a plan with this sum of errors; None when nothing was measured."""
@@ -236,10 +245,6 @@ class Search:
             return math.inf
         ratio = self._ratio(total, apart, "noise")
         return None if ratio is None or not total * ratio > 0.0 else -10.0 * math.log10(total * ratio)
-
-    def ratio(self, plan: Trial, of: str) -> float:
-        """What measured errors are to predicted ones, for plans like this one; 1 when none was measured."""
-        return self._ratio(self.sum_of(plan.options), plan, of) or 1.0
 
     def _ratio(self, total: float, apart: Trial | None, of: str) -> float | None:
         """From the two measured plans nearest in predicted error, `apart` left out: their geometric mean."""
