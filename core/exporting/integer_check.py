@@ -27,7 +27,7 @@ from core.errors import FeatherweightError
 from core.exporting.gate import Check
 from core.exporting.integer_nodes import Product, bias_numbers, pair_levels, read_product, wrong
 from core.model.folding import Fold, find_folds
-from core.model.graph import attribute, remove_unused, stored_tensors
+from core.model.graph import attribute, stored_tensors
 from core.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -88,7 +88,6 @@ def check_integer_layers(
     graph = model.graph()
     values = {name: str(stored.value.name) for name, stored in stored_tensors(graph).items() if name in planned}
     folds = {fold.weight: fold for fold in find_folds(graph) if fold.weight in planned}
-    remove_unused(simulated)
     written = ir.load(exported)
     layers = []
     for name, use, node in _pairs(simulated, written, values):

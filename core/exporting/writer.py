@@ -85,6 +85,7 @@ def simulate(model: Model, encodings: Mapping[str, Encoding], *, round_inputs: b
         value = ir.Value(name=name, const_value=tensor)
         replace_stored(stored[name], [], [value], value)
     if rounding:
+        remove_unused(graph)  # as the export does: what else uses a value decides where it is rounded
         note_norms(find_folds(graph))
         place_shared(graph, names)
     return graph

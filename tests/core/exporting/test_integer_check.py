@@ -274,6 +274,53 @@ def test_a_channel_whose_bias_needs_a_larger_scale_passes(make_model, tmp_path, 
     assert found is not None and "what 1 of them give" in found.text
 
 
+@pytest.mark.parametrize("method", ["quantize:dynamic", "quantize:static"])
+def test_a_bias_that_is_computed(make_model, tmp_path, method) -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], keepdims=0), helper.make_node("Add", ["b", "m"], ["c"]),
+        helper.make_node("Gemm", ["x", "w", "c"], ["h"]), helper.make_node("Gemm", ["h", "v"], ["y"]),
+    ]
+    weights = {"w": normal(32, 48), "v": normal(48, 16), "b": normal(48)}
+    path = make_model(nodes, weights, {"x": ["n", 32]}, {"y": ["n", 16]})
+    case = Case(path, tmp_path, method)
+    found = case.check()
+    assert found is not None and "what 2 of them give" in found.text
+
+
+def test_a_node_that_nothing_uses_does_not_matter(make_model, tmp_path) -> None:
+    """A second, dead use of a convolution's result: the Relu behind it is taken in all the same."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Sigmoid", ["c"], ["dead"]),
+        helper.make_node("Relu", ["c"], ["r"]), helper.make_node("Conv", ["r", "v"], ["y"]),
+    ]
+    weights = {"w": normal(8, 3, 3, 3), "v": normal(4, 8, 3, 3)}
+    path = make_model(nodes, weights, {"x": [1, 3, 9, 9]}, {"y": [1, 4, 5, 5]})
+    found = Case(path, tmp_path, "quantize:static").check()
+    assert found is not None and "what 2 of them give" in found.text
+
+
+def test_layers_in_branches(tmp_path) -> None:
+    """Only what runs on the sample is compared; what is stored, in both branches."""
+    branches = []
+    for name in ("w", "v"):
+        node = helper.make_node("MatMul", ["x", name], [f"{name}.out"])
+        out = helper.make_tensor_value_info(f"{name}.out", onnx.TensorProto.FLOAT, ["n", 40])
+        branches.append(helper.make_graph([node], name, [], [out], [numpy_helper.from_array(normal(40, 40), name)]))
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["s"], keepdims=0), helper.make_node("Mul", ["s", "s"], ["q"]),
+        helper.make_node("Less", ["none", "q"], ["yes"]),
+        helper.make_node("If", ["yes"], ["y"], then_branch=branches[0], else_branch=branches[1]),
+    ]
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 40]) for name in "xy"]
+    none = numpy_helper.from_array(np.array(-1, np.float32), "none")
+    graph = helper.make_graph(nodes, "branches", ends[:1], ends[1:], [none])
+    path = tmp_path / "branches.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), path)
+    for method in ("quantize:dynamic", "quantize:nbits"):
+        found = Case(path, tmp_path, method).check()
+        assert found is not None and "2 layers" in found.text and "what 1 of them give" in found.text
+
+
 def test_codes_are_unpacked_from_the_lowest_bits() -> None:
     packed = np.array([[0b10_01_11_00]], np.uint8)
     assert unpacked(packed, 2).tolist() == [[0, 3, 1, 2]] and unpacked(packed, 4).tolist() == [[12, 9]]
