@@ -4,7 +4,8 @@
 2 session   stock ONNX Runtime loads it on the CPU
 3 parity    it gives what the original graph with the decoded weights gives
 4 bytes     it is smaller than the original, or the report says why not
-Latency is measured by the caller, with the comparison.
+The export asks two more where they apply: `cut_check` compares a changed graph with the masked original, and
+`integer_check` compares each layer that multiplies integers with its simulation. Latency is measured by the caller, with the comparison.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ INTEGER_LIMIT = 1.5
 levels now and then: it lands one level off, and deep networks amplify that up to the rounding's own size (two results
 of independent rounding differ by the square root of 2 of it). So the difference to the simulated result, and that to
 the result without such rounding, may be this many times what the rounding changes in the simulated one; root mean
-square of each output over all samples. A wrong scale or zero point changes more."""
+square of each output over all samples. It holds for the whole; a fault in one layer of a noisy model may change less,
+so `integer_check` looks at each."""
 
 
 @dataclass(frozen=True)
