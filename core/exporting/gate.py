@@ -5,7 +5,8 @@
 3 parity    it gives what the original graph with the decoded weights gives
 4 bytes     it is smaller than the original, or the report says why not
 The export asks two more where they apply: `cut_check` compares a changed graph with the masked original, and
-`integer_check` compares each layer that multiplies integers with its simulation. Latency is measured by the caller, with the comparison.
+`integer_check` compares each layer that multiplies integers with its simulation. Latency is measured by the caller,
+with the comparison.
 """
 
 from __future__ import annotations
