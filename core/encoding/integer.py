@@ -14,8 +14,9 @@ from typing import Self
 import numpy as np
 
 from core.encoding.affine import Affine
-from core.encoding.base import Array, Emitter, Encoding, Shape
+from core.encoding.base import Array
 from core.encoding.codes import Codes
+from core.encoding.run_time import RunTimeForm
 from core.errors import InternalError
 
 HIGHEST = 255
@@ -58,7 +59,7 @@ class Levels:
 
 
 @dataclass(frozen=True, eq=False)
-class Integer(Encoding):
+class Integer(RunTimeForm):
     """A weight as int8 codes with a scale for the whole weight or for each channel, multiplied as integers.
 
     weight    Affine over signed 8-bit codes, without zero points and blocks, with float32 scales
@@ -66,16 +67,13 @@ class Integer(Encoding):
               of products uint8 x int8 in 16 bits, which full int8 codes overflow; uint8 x uint8 is summed in 32
     """
 
-    weight: Affine
     unsigned: bool = field(default=False, kw_only=True)
-    shape: Shape = field(init=False)
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         weight = self.weight
         signed = isinstance(weight.child, Codes) and weight.child.signed
         if not signed or weight.block or weight.zero_point is not None or weight.scale_dtype != "float32":
             raise InternalError(f"{weight.describe()} cannot be multiplied as integers")
-        object.__setattr__(self, "shape", weight.shape)
 
     @property
     def codes(self) -> Array:
@@ -111,23 +109,9 @@ class Integer(Encoding):
         """The same with another weight."""
         return replace(self, weight=weight)
 
-    def decode(self) -> Array:
-        return self.weight.decode()
-
-    @property
-    def nbytes(self) -> int:
-        return self.weight.nbytes
-
-    def emit_as(self, out: Emitter, shape: Shape) -> str:
-        return self.weight.emit_as(out, shape)
-
     @property
     def rounds_inputs(self) -> bool:
         return True
-
-    @property
-    def children(self) -> tuple[Encoding, ...]:
-        return (self.weight,)
 
     def levels(self) -> Array | None:
         return self.weight.levels()

@@ -7,33 +7,29 @@ Source: operator definitions of ONNX Runtime's com.microsoft domain, which every
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from core.encoding.affine import Affine
-from core.encoding.base import Array, Emitter, Encoding, Shape
+from core.encoding.base import Array
 from core.encoding.codes import Codes
+from core.encoding.run_time import RunTimeForm
 from core.errors import InternalError
 
 
 @dataclass(frozen=True, eq=False)
-class Packed(Encoding):
+class Packed(RunTimeForm):
     """A matrix in blocks along its rows: for a Linear layer a row holds the weights of one output, else a token's.
 
     weight  Affine over unsigned codes with blocks along `weight.axis` and float32 scales; zero points are whole numbers
     """
 
-    weight: Affine
-    shape: Shape = field(init=False)
-
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         weight = self.weight
         plain = isinstance(weight.child, Codes) and not weight.child.signed and weight.zero_point is not None
         if not plain or len(weight.shape) != 2 or not weight.block or weight.scale_dtype != "float32":
             raise InternalError(f"{weight.describe()} is no matrix in blocks")
-        object.__setattr__(self, "shape", weight.shape)
 
     @property
     def bits(self) -> int:
@@ -79,24 +75,6 @@ class Packed(Encoding):
         if (zeros == 1 << (self.bits - 1)).all():
             return None
         return pack_low_first(np.broadcast_to(zeros, (rows, blocks)).astype(np.uint8), self.bits)
-
-    def decode(self) -> Array:
-        return self.weight.decode()
-
-    @property
-    def nbytes(self) -> int:
-        return self.weight.nbytes
-
-    def emit_as(self, out: Emitter, shape: Shape) -> str:
-        return self.weight.emit_as(out, shape)
-
-    @property
-    def min_opset(self) -> int:
-        return self.weight.min_opset
-
-    @property
-    def children(self) -> tuple[Encoding, ...]:
-        return (self.weight,)
 
     def describe(self) -> str:
         return f"{self.bits} bits in blocks of {self.block}, read as they are"
