@@ -4,7 +4,8 @@ Python collects cyclic garbage in whichever thread allocates, and holds the inte
 a quarter of a million objects, so a full collection takes 0.15 s, in which the window stands still. Therefore the
 automatic collection is off; what start-up made, which lives as long as the program, is set aside for good; and the rest
 (some milliseconds) is collected once the session has been quiet for a moment. Reference counts free nearly everything
-at once; what waits are the graphs that opening and planning built.
+at once; what waits are the graphs that opening and planning built. Planning a cut leaves some 13,000 objects at every
+position where a slider rests: of those the young ones are collected at once, so that they do not add up.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ _QUIET_MS = 1200
 """Longer than the pauses between clicks of a person who is at work."""
 _FEW = 2_000
 """New objects that are not worth looking through."""
+_MANY = 10_000
+"""New objects that are collected without waiting: about 10 ms."""
 
 
 class Collector(QObject):
@@ -49,6 +52,8 @@ class Collector(QObject):
 
     def _stir(self, *_what: object) -> None:
         self._quiet.start()
+        if gc.get_count()[0] >= _MANY:
+            gc.collect(0)
 
     def _collect(self) -> None:
         if self._session.tasks.busy:

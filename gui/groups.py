@@ -89,11 +89,10 @@ class ChannelGroups(QObject):
 
 def find_channel_groups(model: Model, reporter: Reporter) -> dict[str, ChannelGroup]:
     """The group of every layer of a model, by name; of several (where a Split parts its channels) the union."""
-    from core.model.coupling import find_groups
     from core.model.coupling.groups import Group, channel_axis
     from core.model.layer import Kind
 
-    coupling = find_groups(model.graph())
+    coupling = model.coupling
     reporter.check()
 
     def layers_of(groups: tuple[Group, ...], outputs: bool) -> tuple[str, ...]:

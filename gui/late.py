@@ -23,6 +23,13 @@ _OPENING_MODULES = ("core.model.readers", "core.recipe", "core.data.loading", "c
                     "core.analysis.preview", "core.exporting.sizes", "core.pipeline")
 """What opening and planning import; here so that the first click finds it there."""
 
+_PLANNING_MODULES = ("core.model.coupling.groups", "scipy.sparse.csgraph", "core.preparing", "core.rewriting.cuts",
+                     "core.analysis.calibration", "core.analysis.spectra", "core.model.activations",
+                     "core.exporting.uses", "core.model.evaluate", "onnx.reference.ops._op_list", "scipy.linalg",
+                     "scipy.fft")
+"""What cuts, spectra and steps from samples import at their first use: half a second of work, in which the window would
+answer late, and a hundred thousand objects that the collector would go through time and again."""
+
 _KERNEL_MODULES = ("core.kernels.moments", "core.kernels.histogram", "core.kernels.compare", "core.kernels.uniform",
                    "core.kernels.rounding", "core.kernels.clustering")
 """These load numba, about a second of work in a thread, so that no statistics or slider waits for it."""
@@ -53,7 +60,8 @@ class LateStart(QObject):
         """With the clean-up, after the panels: a thread at work makes building them twice as long."""
         settings = self._window.settings
         self._window.session.tasks.thread("leftovers", _clean, settings.folder / "work", settings.export_folders)
-        self._window.session.tasks.thread("late kernels", import_late, _KERNEL_MODULES, done=self._settle)
+        self._window.session.tasks.thread("late kernels", import_late, _KERNEL_MODULES + _PLANNING_MODULES,
+                                          done=self._settle)
 
     def _settle(self, _nothing: None) -> None:
         """All that lives as long as the program is there now."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import FeatherweightError
-from core.progress import Reporter
+from core.progress import Progress, Reporter
 
 if TYPE_CHECKING:
     from core.model.model import Model
@@ -127,6 +127,13 @@ class Preparation:
         self._set_measuring(True)
 
     def _prepare(self, model: Model, recipe: Recipe, wanted: Any, folder: Path | None) -> None:
+        def progress(progress: Progress) -> None:
+            """The shown layer need not wait for the file's size."""
+            if self._session.model is model and progress.part is not None:
+                self.current, self.base_bytes = progress.part, None
+                self._structure, self._needs = wanted
+                self._session.preparedChanged.emit()
+
         def done(found: tuple[Prepared | None, int]) -> None:
             if self._session.model is not model:
                 return
@@ -140,8 +147,8 @@ class Preparation:
             self._ready()
 
         plain = not wanted[0] and not wanted[1]
-        self._session.tasks.thread(PREPARE, _prepared, model, None if plain else recipe, folder, done=done,
-                                   failed=failed)
+        self._session.tasks.thread(PREPARE, _prepared, model, None if plain else recipe, folder,
+                                   progress=progress, done=done, failed=failed)
 
 
 def structure(model: Model | None, recipe: Recipe | None) -> tuple[Any, ...]:
@@ -165,4 +172,5 @@ def _prepared(
         return None, SizeModel(model).base
     found = prepare(model, recipe, None, reporter) if folder is None else Prepared.load(model, recipe, folder, reporter)
     reporter.check()
+    reporter.tell(found)
     return found, SizeModel(found.rewriting.model).base

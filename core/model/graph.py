@@ -119,7 +119,8 @@ def constant_tensor(node: ir.Node) -> ir.TensorProtocol | None:
         if attribute.is_ref():
             return None
         if attribute.type == ir.AttributeType.TENSOR:
-            return attribute.as_tensor()
+            tensor: ir.TensorProtocol = attribute.value  # `as_tensor` checks a protocol, which is slow
+            return tensor
         if attribute.type in (ir.AttributeType.FLOAT, ir.AttributeType.FLOATS):
             return ir.tensor(np.asarray(attribute.value, np.float32))
         if attribute.type in (ir.AttributeType.INT, ir.AttributeType.INTS):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from core.encoding.base import Encoding
     from core.encoding.floats import FloatType
+    from core.model.coupling import Coupling
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -101,6 +102,13 @@ class Model:
     def release(self) -> None:
         """Give back the memory of weights that were read; they are read again when they are used again."""
         self._release()
+
+    @cached_property
+    def coupling(self) -> Coupling:
+        """Which channels are cut together, found once, in a graph of its own: to look at, not to cut."""
+        from core.model.coupling import find_groups
+
+        return find_groups(self.graph())
 
     @cached_property
     def sha256(self) -> str:

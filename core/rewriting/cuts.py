@@ -133,7 +133,7 @@ def plan_cuts(
 
 def measurements(model: Model, steps: Mapping[str, StepLike]) -> dict[str, frozenset[Need]]:
     """What `plan_cuts` reads of each layer's statistics for these steps, also of layers that are cut with others."""
-    coupling = find_groups(model.graph())
+    coupling = model.coupling
     found: dict[str, set[Need]] = {}
     for name, step in steps.items():
         needs = registry.by_key(step.method).needs(step.params)
@@ -149,7 +149,7 @@ def measurements(model: Model, steps: Mapping[str, StepLike]) -> dict[str, froze
 class _Planner:
     def __init__(self, model: Model, inputs: Inputs, reporter: Reporter, seed: int) -> None:
         self._model, self._inputs, self._reporter, self._seed = model, inputs, reporter, seed
-        self._coupling = find_groups(model.graph())
+        self._coupling = model.coupling
         self._skipped: dict[str, str] = {}
 
     def plan(self, steps: Mapping[str, StepLike]) -> CutPlan:

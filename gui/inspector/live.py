@@ -84,6 +84,7 @@ class LiveLayer(QObject):
         self._shown: Shown | None = None
         self._works: dict[str, _Work] = {}
         self._spectra: dict[str, Spectra] = {}
+        self._asked_of: Prepared | None = None  # the preparation that the newest preview is made from
         self._wants_details = False
         self._rest = QTimer(self, singleShot=True, interval=_REST_MS)
         self._rest.timeout.connect(self._ask_channels)
@@ -168,12 +169,15 @@ class LiveLayer(QObject):
                                    failed=failed)
 
     def _take_preparation(self) -> None:
+        if self._asked_of is self._session.prepared:
+            return  # it is told twice: when it is there, and when the sizes are
         self._ask_preview()
         if self._wants_details:
             self._rest.start()
 
     def _ask_preview(self, delay_ms: int = 0) -> None:
         if self._shown is not None:
+            self._asked_of = self._session.prepared
             self._ask(PREVIEW, _preview, self._shown.steps, self._session.prepared, done=self._take_preview,
                       delay_ms=delay_ms)
 
