@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.analysis.hulls import Array, Points
 from core.analysis.sensitivity.cells import Cell, Measure, Sensitivity, Setting, Tier
 from core.errors import ParameterError
 from core.methods import registry
 from core.methods.base import Stage
-from core.planning.hulls import Array, Points
 from core.recipe import Recipe, Step
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.analysis.hulls import Array, Front, Points, front, pareto
 from core.errors import FeatherweightError
-from core.planning.hulls import Array, Front, Points, front, pareto
 
 STATES = 20_000
 """Partial plans kept after each layer. Where more are left, costs are told apart to a 20,000th of their range only, and

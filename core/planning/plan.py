@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.analysis.hulls import Array, hull
 from core.analysis.metrics import json_number
 from core.analysis.sensitivity.cells import setting_label
 from core.planning.budgets import Budget
 from core.planning.evaluation import Measured
-from core.planning.hulls import Array, hull
 from core.recipe import Recipe
 
 if TYPE_CHECKING:

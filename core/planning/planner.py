@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.analysis.hulls import Array, front
 from core.analysis.sensitivity.cells import Measure, Sensitivity, Setting, setting_label
 from core.errors import FeatherweightError
 from core.exporting.sizes import SizeModel
@@ -21,7 +22,6 @@ from core.figures import db_text, size_text
 from core.planning.budgets import Budget, Goal
 from core.planning.candidates import Candidates
 from core.planning.evaluation import Evaluator, Measured
-from core.planning.hulls import Array, front
 from core.planning.knapsack import Unreachable
 from core.planning.plan import Plan, PlanPoint, binding_layers, planned_layers
 from core.planning.search import Search, Trial, unreachable

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from core.analysis.hulls import Array, Points, hull
 from core.analysis.sensitivity.cells import Setting
 from core.errors import FeatherweightError
 from core.figures import size_text
 from core.planning.candidates import Candidates, refined
 from core.planning.evaluation import Evaluator, Measured
-from core.planning.hulls import Array, Points, hull
 from core.planning.knapsack import Unreachable, choose
 from core.planning.workshop import Workshop
 from core.progress import Reporter

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.analysis.hulls import Points, front
 from core.data import load_samples
 from core.exporting.sizes import SizeModel
 from core.model.readers import open_model
 from core.plan_job import PlanSpec, plan_file
 from core.planning.evaluation import Evaluator
-from core.planning.hulls import Points, front
 from core.planning.knapsack import choose
 from core.planning.workshop import Workshop
 from core.recipe import Step

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.analysis.hulls import Points, hull
 from core.analysis.sensitivity.cache import cache_folder, cache_key, load, store
 from core.analysis.sensitivity.cells import Cell, LayerCells, Measure, Sensitivity, Setting, Skip, Tier
 from core.analysis.sensitivity.gradients import Predicting
@@ -260,8 +261,6 @@ def _only(trials: Trials, wanted: Mapping[str, frozenset[Setting]]) -> Callable[
 
 def _on_hull(cells: tuple[Cell, ...], now: int) -> list[Cell]:
     """The cells on the lower convex hull of bytes and error, with the layer as it is as the point without error."""
-    from core.planning.hulls import Points, hull
-
     costs = np.array([cell.bytes for cell in cells] + [now], np.float64)
     errors = np.array([cell.error for cell in cells] + [0.0])
     return [cells[index] for index in hull(Points(costs, errors)) if index < len(cells)]

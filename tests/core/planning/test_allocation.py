@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from core.planning.hulls import Points, front, hull, pareto
+from core.analysis.hulls import Points, front, hull, pareto
 from core.planning.knapsack import Unreachable, choose, choose_two
 
 
