@@ -270,6 +270,7 @@ class Calibration:
             if plan.ranges:
                 def count(_: int, record: Record) -> None:
                     for key, counter in plan.ranges.items():
+                        reporter.check()  # a sample may have many large values
                         if key not in plan.unfit:
                             counter.count(record[key])
 

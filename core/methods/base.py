@@ -176,10 +176,11 @@ class ChannelMethod(Described):
 class GraphContext:
     """What a graph method may use besides the graph.
 
-    ranges  measures the distribution of values of the graph (by name) on the person's samples; None without samples
+    ranges  measures the distribution of values of the graph (by name) on the person's samples, reporting progress and
+            hearing a cancel; None without samples
     """
 
-    ranges: Callable[[Sequence[str]], Mapping[str, ValueRange]] | None = None
+    ranges: Callable[[Sequence[str], Reporter], Mapping[str, ValueRange]] | None = None
     seed: int = 0
     reporter: Reporter = SILENT
 

@@ -181,7 +181,8 @@ def _ranges(
         what = "where to clip is" if params.to == "Clip" else "the mean to keep is"
         raise LayerSkipped(f"{what} read from samples, and none are loaded",
                            do="load samples, or choose Relu6 and leave Keep the mean off")
-    return dict(context.ranges([name for activation in chosen for name in (activation.input, activation.output)]))
+    wanted = [name for activation in chosen for name in (activation.input, activation.output)]
+    return dict(context.ranges(wanted, context.reporter))
 
 
 def _from_data(params: ReplaceActivationParams) -> bool:

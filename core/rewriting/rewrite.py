@@ -123,8 +123,9 @@ def _graph_changes(
         method = registry.by_key(step.method)
         if not isinstance(method, GraphMethod):
             continue
-        reporter.report(number / len(recipe.graph), f"Planning {step.label()}")
-        context = GraphContext(calibration.ranges if calibration is not None else None, seed, reporter)
+        part = reporter.part(number / len(recipe.graph), (number + 1) / len(recipe.graph))
+        part.report(0.0, f"Planning {step.label()}")
+        context = GraphContext(calibration.ranges if calibration is not None else None, seed, part)
         try:
             change = method.plan(rewritten_model(model, changes).graph(), step.params, context)
         except LayerSkipped as error:

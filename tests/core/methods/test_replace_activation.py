@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,15 @@ from core.analysis.activation_ranges import activation_ranges
 from core.analysis.calibration import Calibration
 from core.analysis.runtime import run, session
 from core.data import load_samples
-from core.errors import LayerSkipped
+from core.errors import Cancelled, LayerSkipped
 from core.methods.base import GraphContext
 from core.methods.replace_activation import TO, ReplaceActivation, ReplaceActivationParams, why_not
 from core.model.activations import find_activations
 from core.model.readers import open_model
 from core.model.rewritten import rewritten_model
+from core.progress import Progress, Reporter
+from core.recipe import Recipe
+from core.rewriting.rewrite import rewrite
 from tests.core.model.test_activations import SPELLED
 
 METHOD = ReplaceActivation()
@@ -87,6 +91,23 @@ def test_the_clip_comes_from_the_samples(mlp_path: Path, tmp_path: Path) -> None
     assert 0.2 < result.share_of_zeros < 0.8
     (changed,) = find_activations(rewritten_model(model, [change]).graph())
     assert changed.op == "ClippedRelu"
+
+
+def test_measuring_tells_how_far_it_is_and_hears_a_cancel(mlp_path: Path, tmp_path: Path) -> None:
+    model = open_model(mlp_path)
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(1).normal(0, 1, (20, 16)).astype(np.float32))
+    calibration = Calibration(model, load_samples(tmp_path / "data.npz", model.inputs))
+    recipe = Recipe.parse("featherweight: 1\ngraph:\n  - replace_activation: {from: Relu, to: Clip}\n")
+    stop, told = threading.Event(), []
+
+    def hear(progress: Progress) -> None:
+        told.append(progress.text)
+        if progress.text == "calibrating, sample 3 of 20":
+            stop.set()
+
+    with pytest.raises(Cancelled):
+        rewrite(model, recipe, calibration, Reporter(hear, stop))
+    assert told[-3:] == [f"calibrating, sample {n} of 20" for n in (1, 2, 3)]
 
 
 def test_the_mean_stays_where_it_was(make_model, tmp_path: Path) -> None:
