@@ -165,7 +165,7 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
     started = time.perf_counter()
     target = Path(spec.target)
     model = open_model(spec.model_path)
-    check_target(target, model.path, (*model.data_files, *([Path(spec.data_path)] if spec.data_path else [])))
+    check_target(target, model.path, (*model.data_files, *(Path(p) for p in (spec.data_path, spec.calib_path) if p)))
     if not model.layers:
         raise ModelFileError(
             "no weights were found in this model", where=model.name, do="choose a model that stores its weights"
@@ -224,11 +224,11 @@ def _data(spec: CompressSpec, model: Model, recipe: Recipe) -> tuple[Samples | N
     from core.preparing import works_from_samples
 
     measured = _samples(spec.data_path, model)
+    given = None if spec.calib_path is None else load_samples(spec.calib_path, model.inputs)
     if not works_from_samples(model, recipe):
         return None, measured, ""
-    if spec.calib_path is not None:
-        given = load_samples(spec.calib_path, model.inputs)
-        return given, measured, f"{min(given.n, CALIBRATION_SAMPLES)} samples of {Path(spec.calib_path).name}"
+    if given is not None:
+        return given, measured, f"{min(given.n, CALIBRATION_SAMPLES)} samples of {Path(given.source).name}"
     if measured is None:
         return None, None, ""
     name = Path(measured.source).name

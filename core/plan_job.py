@@ -61,7 +61,8 @@ def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:
     families = check_families(spec.families)
     model = open_model(spec.model_path)
     if spec.target is not None:
-        check_target(Path(spec.target), model.path, model.data_files)
+        read = [Path(spec.data_path)] if spec.data_path else []
+        check_target(Path(spec.target), model.path, (*model.data_files, *read))
     if not model.layers:
         raise ModelFileError(
             "no weights were found in this model", where=model.name, do="choose a model that stores its weights"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from core.exporting.opset import default_opset
 from core.exporting.report import Saving
 from core.exporting.uses import extra_bytes, has_joint_bytes, joint_bytes, own_bytes
 from core.model.folding import find_folds
-from core.model.graph import Stored, remove_unused, stored_tensors
+from core.model.graph import Stored, fresh_names, remove_unused, stored_tensors
 from core.model.model import Model
 
 _LIGHT = 1024
@@ -37,6 +38,8 @@ class LayerSize:
     own     its tensors and nodes
     shared  small constants that it needs and that its graph holds once for all layers; the last element is their size
     scope   which graph (If branches have their own constants)
+    merged  contents that equal layers which are stored alike take once: a digest, and their bytes; only for layers that
+            have an equal one
     joint   the encoding, when layers that are stored like it also take bytes together (`uses.joint_bytes`)
     """
 
@@ -44,6 +47,7 @@ class LayerSize:
     shared: frozenset[Constant]
     scope: tuple[str, ...] = ()
     joint: Encoding | None = None
+    merged: tuple[bytes, int] | None = None
 
 
 class SizeModel:
@@ -65,8 +69,8 @@ class SizeModel:
 
         clean_up(graph, {layer.name for layer in model.layers}, done)
         folds = find_folds(graph)
-        for number, fold in enumerate(folds):
-            apply_fold(fold, f"w{number}")
+        for fold, name in zip(folds, fresh_names(graph), strict=False):
+            apply_fold(fold, name)
         remove_unused(graph)
         done(f"{len(folds):,} batch norms folded into the convolutions before them")
         saved = (before - after for before, after in itertools.pairwise(sizes))
@@ -83,6 +87,7 @@ class SizeModel:
         self._name_lengths = {name: len(str(s.value.name).encode()) for name, s in stored.items()}
         names = {s.value: name for name, s in stored.items()}
         self._twins = [[names[value] for value in group] for _, group in identical_tensors(graph, least=WORTH_MERGING)]
+        self._twin_names = {name for group in self._twins for name in group}
         self.base = sizes[-1] if list_savings else graph_bytes(graph)
 
     def emitted(self, name: str, encoding: Encoding) -> LayerSize:
@@ -95,7 +100,8 @@ class SizeModel:
         whole = own_bytes(self._stored[name], encoding, opset) if name in self._stored else None
         if whole is not None:
             data = min(encoding.nbytes, whole)
-            return LayerSize(EmittedSize(data, whole - data), frozenset(), self._scopes.get(name, ()), joint)
+            merged = (_digest([encoding.decode()]), data) if name in self._twin_names else None
+            return LayerSize(EmittedSize(data, whole - data), frozenset(), self._scopes.get(name, ()), joint, merged)
         numbers = itertools.count(self._typical)
         emitter = GraphEmitter(opset, lambda: f"w{next(numbers)}")
         emitter.emit(encoding, "v" * self._name_lengths.get(name, 12))
@@ -111,7 +117,14 @@ class SizeModel:
             shared,
             self._scopes.get(name, ()),
             joint,
+            self._mergeable(name, emitter),
         )
+
+    def _mergeable(self, name: str, emitter: GraphEmitter) -> tuple[bytes, int] | None:
+        if name not in self._twin_names:
+            return None
+        arrays = [t.array for t in emitter.tensors if not t.constant and t.array.nbytes >= WORTH_MERGING]
+        return _digest(arrays), sum(array.nbytes for array in arrays)
 
     def predict(self, sizes: Mapping[str, LayerSize]) -> int:
         """Bytes of the file when the named layers take `sizes` and the rest stays as it is."""
@@ -127,9 +140,16 @@ class SizeModel:
 
     def _merged(self, group: list[str], known: Mapping[str, LayerSize]) -> int:
         """Bytes that equal layers do not take twice where they are stored alike."""
-        alike = Counter(known[name].own.data if name in known else None for name in group)
-        alone = self._entries[group[0]]
-        return sum((times - 1) * (alone if data is None else data) for data, times in alike.items())
+        alone = (b"", self._entries[group[0]])  # stored as they are
+        alike = Counter(known[name].merged if name in known else alone for name in group)
+        return sum((times - 1) * contents[1] for contents, times in alike.items() if contents is not None)
+
+
+def _digest(arrays: Iterable[np.ndarray]) -> bytes:
+    found = hashlib.blake2b()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.digest()
 
 
 def predict_bytes(model: Model, encodings: Mapping[str, Encoding]) -> int:

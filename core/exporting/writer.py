@@ -6,7 +6,6 @@ the tensor was; write low-rank Linear layers as two layers; remove what nothing 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +23,7 @@ from core.exporting.opset import default_opset, raise_opset
 from core.exporting.quantized_values import note_norms
 from core.exporting.uses import place_shared, rewrite_uses, simulate_uses
 from core.model.folding import Fold, find_folds
-from core.model.graph import Stored, places, remove_unused, replace_stored, stored_tensors, takes_float32
+from core.model.graph import Stored, fresh_names, remove_unused, replace_stored, stored_tensors, takes_float32
 from core.model.model import Model
 from core.progress import SILENT, Reporter
 
@@ -53,7 +52,7 @@ def assemble(model: Model, encodings: Mapping[str, Encoding], reporter: Reporter
     graph, left = _fit_opset(graph, encodings)
     wanted = {name: encoding for name, encoding in encodings.items() if name not in left}
     clean_up(graph, {layer.name for layer in model.layers})
-    names = _fresh_names(graph)
+    names = fresh_names(graph)
     folds = find_folds(graph)
     for fold in folds:
         wanted[fold.weight] = scale_channels(
@@ -77,7 +76,7 @@ def simulate(model: Model, encodings: Mapping[str, Encoding], *, round_inputs: b
     rounding = {name: e for name, e in encodings.items() if round_inputs and e.rounds_inputs}
     graph, _ = _fit_opset(graph, rounding)
     stored = stored_tensors(graph)
-    names = _fresh_names(graph)
+    names = fresh_names(graph)
     for name, encoding in encodings.items():
         if name in rounding:
             simulate_uses(stored[name], encoding, names)
@@ -116,13 +115,6 @@ def _fit_opset(graph: ir.Model, encodings: Mapping[str, Encoding]) -> tuple[ir.M
             for name, e in encodings.items()
             if e.min_opset > opset
         }
-
-
-def _fresh_names(graph: ir.Model) -> Iterator[str]:
-    """Short names that nothing in the model has: w1, w2, ... Short, because each is written several times."""
-    taken = {v.name for place in places(graph) for node in place.graph for v in node.outputs}
-    taken |= {s.value.name for s in stored_tensors(graph).values()} | {v.name for v in graph.graph.inputs}
-    return (name for number in itertools.count(1) if (name := f"w{number}") not in taken)
 
 
 def _forgotten_norms(graph: ir.Model, folds: tuple[Fold, ...], wanted: dict[str, Encoding]) -> dict[str, str]:

@@ -5,6 +5,7 @@ Everything that walks a model does it through here, so that a weight inside an I
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -200,6 +201,13 @@ def takes_float32(stored: Stored) -> bool:
     if stored.tensor is None or stored.tensor.dtype == ir.DataType.FLOAT:
         return True
     return not stored.value.is_graph_output() and all(use.node.op_type == "Cast" for use in stored.value.uses())
+
+
+def fresh_names(graph: ir.Model) -> Iterator[str]:
+    """Short names that nothing in the model has: w1, w2, ... Short, because each is written several times."""
+    taken = {v.name for place in places(graph) for node in place.graph for v in node.outputs}
+    taken |= {s.value.name for s in stored_tensors(graph).values()} | {v.name for v in graph.graph.inputs}
+    return (name for number in itertools.count(1) if (name := f"w{number}") not in taken)
 
 
 def remove_unused(model: ir.Model) -> None:

@@ -94,3 +94,14 @@ def test_what_cannot_be_computed_exactly_stays(make_model) -> None:
     graph = open_model(make_model(nodes, {"a": np.ones(4, np.float32)}, {"x": [4]}, {"y": [4]})).graph()
     assert fold_constants(graph, ()) == 0
     assert len(list(graph.graph)) == 5
+
+
+def test_equal_layers_that_chance_stores_differently_are_foretold_apart(path: Path, tmp_path: Path) -> None:
+    model = open_model(path)
+    done = compress(model, Recipe.parse("featherweight: 1\ndefaults: [{quantize: {bits: 8, rounding: stochastic}}]\n"))
+    encodings = {r.name: r.encoding for r in done.layers if r.encoding is not None}
+    assert not np.array_equal(encodings["first"].decode(), encodings["second"].decode())
+    sizes = SizeModel(model)
+    foretold = sizes.predict({name: sizes.emitted(name, e) for name, e in encodings.items()})
+    out = written(assemble(model, encodings).graph, tmp_path / "out.onnx")
+    assert foretold == pytest.approx(out.stat().st_size, rel=0.03)
