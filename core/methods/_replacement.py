@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.errors import InternalError
 from core.model.change import Change
 
 if TYPE_CHECKING:
@@ -68,22 +69,25 @@ class Replacement(Change):
 
         swaps = {swap.key: swap for swap in self.swaps}
         opset = graph.opset_imports.get("", 1)
+        stands_for: dict[ir.Value, ir.Value] = {}  # an activation may take the result of one replaced before it
         for match in matches(graph):
             if match.key in swaps:
-                _replace(match, swaps[match.key], opset)
+                match = replace(match, input=stands_for.get(match.input, match.input))
+                stands_for[match.output] = _replace(match, swaps[match.key], opset)
 
     def lines(self) -> tuple[str, ...]:
         return (*(swap.line for swap in self.swaps), *(f"left as it is: {why}" for why in self.left))
 
 
-def _replace(match: Match, swap: Swap, opset: int) -> None:
+def _replace(match: Match, swap: Swap, opset: int) -> ir.Value:
+    """Put the new nodes in the place of the old ones; returns the new result."""
     last, old = match.nodes[-1], match.output
     nodes = _nodes(match, swap, opset)
     if swap.shift:
         nodes += _added(match, nodes[-1].outputs[0], swap.shift)
     graph = last.graph
     if graph is None:
-        return
+        raise InternalError("an activation is in no graph")
     graph.insert_before(last, nodes)
     new = nodes[-1].outputs[0]
     new.type, new.shape, name = old.type, old.shape, old.name
@@ -96,6 +100,7 @@ def _replace(match: Match, swap: Swap, opset: int) -> None:
             _drop_constants(sources)
     old.name, new.name = None, name
     nodes[-1].meta.update(key)
+    return new
 
 
 def _drop_constants(values: list[ir.Value]) -> None:

@@ -110,6 +110,22 @@ def test_measuring_tells_how_far_it_is_and_hears_a_cancel(mlp_path: Path, tmp_pa
     assert told[-3:] == [f"calibrating, sample {n} of 20" for n in (1, 2, 3)]
 
 
+@pytest.mark.parametrize("shown", [[], ["inner"]])
+@pytest.mark.parametrize(("ops", "to"), [(("Elu", "Elu"), "Identity"), (("Softplus", "Tanh"), "Relu"),
+                                         (("Tanh", "Tanh"), "HardTanh"), (("Softplus", "Softplus"), "HardSwish")])
+def test_two_that_follow_each_other(
+    make_model, tmp_path: Path, ops: tuple[str, str], to: str, shown: list[str]
+) -> None:
+    nodes = [helper.make_node(ops[0], ["x"], ["inner"]), helper.make_node(ops[1], ["inner"], ["y"])]
+    outputs = {name: ["n", 4] for name in ["y", *shown]}
+    model = open_model(make_model(nodes, {}, {"x": ["n", 4]}, outputs, opset=17))
+    change = METHOD.plan(model.graph(), ReplaceActivationParams(to=to, nodes="re:.*"), GraphContext())
+    assert [swap.old for swap in change.swaps] == list(ops)
+    changed = rewritten_model(model, [change])
+    np.testing.assert_allclose(ran(changed, tmp_path), FUNCTIONS[to](FUNCTIONS[to](X)), atol=1e-6)
+    assert [value.name for value in changed.graph().graph.outputs] == ["y", *shown]
+
+
 def test_the_mean_stays_where_it_was(make_model, tmp_path: Path) -> None:
     model = single(make_model, "gelu as exported")
     np.savez(tmp_path / "data.npz", x=X)
