@@ -352,8 +352,8 @@ def test_the_target_is_the_source(folder: Folder, big_path: Path, monkeypatch: p
 def test_the_target_is_the_recipe_or_the_data(folder: Folder, big_path: Path) -> None:
     data = big_path.parent / "data.npz"
     np.savez(data, x=np.zeros((2, 64), np.float32))
-    for target in (data, folder.recipe):
-        folder.refuses(big_path, "--data", data, target=target, said="one of the files that are read")
+    for target, given in ((data, "--data"), (data, "--calib"), (folder.recipe, "--data")):
+        folder.refuses(big_path, given, data, target=target, said="one of the files that are read")
     np.load(data)
 
 

@@ -105,3 +105,17 @@ def test_equal_layers_that_chance_stores_differently_are_foretold_apart(path: Pa
     foretold = sizes.predict({name: sizes.emitted(name, e) for name, e in encodings.items()})
     out = written(assemble(model, encodings).graph, tmp_path / "out.onnx")
     assert foretold == pytest.approx(out.stat().st_size, rel=0.03)
+
+
+def test_biases_of_folded_norms_take_no_name_of_the_model(make_model, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    norms = {name: rng.uniform(0.5, 1.5, 8).astype(np.float32) for name in ("g", "b", "m", "v")}
+    weights = {"w0": rng.normal(size=(8, 3, 3, 3)).astype(np.float32), "w1": np.ones((1, 8, 1, 1), np.float32), **norms}
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["c"]),
+        helper.make_node("BatchNormalization", ["c", "g", "b", "m", "v"], ["n"]),
+        helper.make_node("Mul", ["n", "w1"], ["y"]),
+    ]
+    model = open_model(make_model(nodes, weights, {"x": [1, 3, 8, 8]}, {"y": [1, 8, 6, 6]}))
+    out = written(assemble(model, {}).graph, tmp_path / "out.onnx")
+    assert SizeModel(model).base == pytest.approx(out.stat().st_size, abs=20)
