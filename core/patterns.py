@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+PREFIX = "re:"
+"""What a text starts with that is a pattern and no name."""
 _LONGEST = 200
 _MOST_OPEN = 4  # each open repeat multiplies the worst time by the name's length
 _PARTS = re.compile(

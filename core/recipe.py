@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 from core.errors import RecipeError
 from core.methods import registry
 from core.methods.params import build
+from core.patterns import PREFIX
 
 if TYPE_CHECKING:
     from core.model.model import Model
 
 VERSION = 1
-PATTERN = "re:"
 MAX_BYTES = 4_000_000
 
 
@@ -108,9 +108,9 @@ class Recipe:
     @cached_property
     def _index(self) -> tuple[dict[str, tuple[Step, ...] | None], Patterns]:
         """Entries by exact name, and compiled patterns in order. Kept here: hashing thousands of entries is slow."""
-        exact = {key: steps for key, steps in self.layers if not key.startswith(PATTERN)}
+        exact = {key: steps for key, steps in self.layers if not key.startswith(PREFIX)}
         patterns = tuple(
-            (re.compile(key.removeprefix(PATTERN)), steps) for key, steps in self.layers if key.startswith(PATTERN)
+            (re.compile(key.removeprefix(PREFIX)), steps) for key, steps in self.layers if key.startswith(PREFIX)
         )
         return exact, patterns
 
@@ -158,8 +158,8 @@ class Recipe:
 
 def why_no_layer(key: str, names: Sequence[str]) -> str:
     """Why an entry (a name or `re:PATTERN`) means none of the layers with these names, or ""."""
-    if key.startswith(PATTERN):
-        pattern = re.compile(key.removeprefix(PATTERN))
+    if key.startswith(PREFIX):
+        pattern = re.compile(key.removeprefix(PREFIX))
         return "" if any(pattern.match(name) for name in names) else f"{key!r} matches no layer"
     if key in names:
         return ""

@@ -18,8 +18,8 @@ from core.methods import registry
 from core.methods.base import Stage
 from core.methods.order import why_not_after
 from core.methods.params import build, specs
-from core.patterns import why_not_safe
-from core.recipe import MAX_BYTES, PATTERN, VERSION, Recipe, Step, why_no_layer
+from core.patterns import PREFIX, why_not_safe
+from core.recipe import MAX_BYTES, VERSION, Recipe, Step, why_no_layer
 
 if TYPE_CHECKING:
     from core.recipe import Entry
@@ -128,7 +128,7 @@ class _Reader:
     def layers(self, node: yaml.Node | None) -> tuple[Entry, ...]:
         entries = []
         for key, key_node, value in self.items(node, "layers"):
-            unsafe = why_not_safe(key.removeprefix(PATTERN)) if key.startswith(PATTERN) else ""
+            unsafe = why_not_safe(key.removeprefix(PREFIX)) if key.startswith(PREFIX) else ""
             if unsafe:
                 self.problem(key_node, f"{key!r} {unsafe}")
             elif self._names is not None and (reason := why_no_layer(key, self._names)):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_type_hints
 
 from core.errors import ParameterError
+from core.patterns import PREFIX, why_not_safe
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ class Spec:
     when               {other parameter: values}: shown and used only if the others have one of these values
     grid               values that a sensitivity table tries, mildest first
     optional           None is allowed and means "not given"
+    pattern            a text that is a name, or `re:` and a regular expression that names are matched with
     """
 
     name: str
@@ -45,6 +47,7 @@ class Spec:
     when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     grid: tuple[Any, ...] = ()
     optional: bool = False
+    pattern: bool = False
 
     @property
     def attribute(self) -> str:
@@ -68,6 +71,10 @@ class Spec:
         too_small = self.minimum is not None and value < self.minimum
         if too_small or (self.maximum is not None and value > self.maximum):
             raise ParameterError(f"{self.name} is {value!r}", do=f"give {self.allowed()}")
+        if self.pattern and value.startswith(PREFIX):
+            why = why_not_safe(value.removeprefix(PREFIX))
+            if why:
+                raise ParameterError(f"{self.name} is {value!r}, which {why}", do="give a name, or re: and a pattern")
         return value
 
     def _convert(self, value: Any) -> Any:

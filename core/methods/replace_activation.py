@@ -15,7 +15,7 @@ from core.errors import LayerSkipped
 from core.methods._replacement import Replacement, Swap
 from core.methods.base import GraphContext, GraphMethod
 from core.methods.params import param
-from core.patterns import why_not_safe
+from core.patterns import PREFIX, why_not_safe
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -64,6 +64,7 @@ class ReplaceActivationParams:
     )
     nodes: str = param(
         "", "Nodes", "Empty for all; else the name of one activation's last node, or re: and a pattern of such names.",
+        pattern=True,
     )
 
 
@@ -163,9 +164,9 @@ def _described(activation: Activation) -> str:
 
 
 def _fits(nodes: str, key: str) -> bool:
-    if not nodes.startswith("re:"):
+    if not nodes.startswith(PREFIX):
         return nodes == key
-    pattern = nodes.removeprefix("re:")
+    pattern = nodes.removeprefix(PREFIX)
     why = why_not_safe(pattern)
     if why:
         raise LayerSkipped(f"the pattern {pattern!r} {why}")

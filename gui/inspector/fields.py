@@ -27,6 +27,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from core.errors import ParameterError
 from core.methods.params import Spec
 from gui.charts.card import with_role
 from gui.inspector.scale import Scale
@@ -314,7 +315,7 @@ class BooleanField(Field):
 
 
 class TextField(Field):
-    """Free text, committed on Enter or on leaving."""
+    """Free text, committed on Enter or on leaving; what the declaration refuses stays to be mended, with the reason."""
 
     def __init__(self, spec: Spec, parent: QWidget | None = None) -> None:
         super().__init__(spec, parent)
@@ -323,6 +324,11 @@ class TextField(Field):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(self._row(self.line))
+        self.trouble = QLabel(self)
+        self.trouble.setWordWrap(True)
+        self.trouble.setTextFormat(Qt.TextFormat.PlainText)
+        with_role(self.trouble, "warn")
+        layout.addWidget(self.trouble)
         self._name_editors()
         self.set_value(self._value)
         self.line.editingFinished.connect(self._finished)
@@ -333,13 +339,24 @@ class TextField(Field):
     def set_value(self, value: Any) -> None:
         self._value = str(value)
         self.line.setText(self._value)
+        self._show_trouble("")
 
     def value(self) -> Any:
         return self._value
 
+    def _show_trouble(self, text: str) -> None:
+        self.trouble.setText(text)
+        self.trouble.setVisible(bool(text))
+
     def _finished(self) -> None:
-        if self.line.text() != self._value:
-            self._value = self.line.text()
+        try:
+            value = self.spec.check(self.line.text())
+        except ParameterError as error:
+            self._show_trouble(f"{error.what}; {error.do}")
+            return
+        self._show_trouble("")
+        if value != self._value:
+            self._value = value
             self.edited.emit(self._value, self._next_gesture())
 
 

@@ -267,6 +267,12 @@ def test_an_infinite_whole_number_is_a_problem_like_any_other() -> None:
         Recipe.parse("featherweight: 1\ndefaults: [{low_rank: {by: rank, rank: 1e999}}]\n")
 
 
+@pytest.mark.parametrize(("pattern", "says"), [("[", "is no regular expression"), ("(a+)+", "can take forever")])
+def test_a_bad_pattern_of_nodes_is_told_with_its_line(pattern: str, says: str) -> None:
+    (problem,) = problems(f"featherweight: 1\ngraph:\n- replace_activation:\n    nodes: 're:{pattern}'\n")
+    assert problem.startswith(f"line 4: graph: replace_activation: nodes is 're:{pattern}', which ") and says in problem
+
+
 def test_thousands_of_problems_are_one_readable_sentence() -> None:
     text = "featherweight: 1\nlayers:\n" + "".join(f"  layer{i}: [{{nothing: {{}}}}]\n" for i in range(5000))
     with pytest.raises(RecipeError) as caught:

@@ -124,6 +124,21 @@ def test_the_declaration_picks_the_widget(words: dict[str, Any], kind: type, qtb
     assert type(field) is kind
 
 
+def test_a_bad_pattern_stays_in_the_field_with_the_reason(qtbot: QtBot) -> None:
+    field = make_field(spec(type="string", default="", pattern=True))
+    qtbot.addWidget(field)
+    assert isinstance(field, TextField)
+    told: list[object] = []
+    field.edited.connect(lambda value, gesture: told.append(value))
+    field.line.setText("re:[")
+    field.line.editingFinished.emit()
+    assert told == [] and field.value() == "" and field.line.text() == "re:["
+    assert not field.trouble.isHidden() and "is no regular expression" in field.trouble.text()
+    field.line.setText("re:[a]")
+    field.line.editingFinished.emit()
+    assert told == ["re:[a]"] and field.trouble.isHidden()
+
+
 def test_shares_are_per_cent_for_people(qtbot: QtBot) -> None:
     field = make_field(spec(minimum=0.0, maximum=1.0, percent=True, unit="%"))
     qtbot.addWidget(field)
