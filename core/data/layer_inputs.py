@@ -35,6 +35,7 @@ class ValueRange:
     counts         (bins,) int64, of equal width from `minimum` to `maximum`
     zeros          how many elements are exactly zero
     n              how many elements were seen, NaN and infinite ones not counted
+    predicted      worked out from another distribution, not measured
     """
 
     minimum: float
@@ -42,6 +43,7 @@ class ValueRange:
     counts: Array = field(repr=False)
     zeros: int
     n: int
+    predicted: bool = False
 
     @property
     def edges(self) -> Array:
