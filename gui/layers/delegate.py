@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from collections.abc import Iterable
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
+from gui.layers.elision import Elision
 from gui.layers.rows import SPARK_HEIGHT, Row
 from gui.layers.table_model import Column, LayersModel
 from gui.theme import theme
@@ -25,8 +26,18 @@ class LayersDelegate(QStyledItemDelegate):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._elision = Elision(())
         self._retheme()
         theme().changed.connect(self._retheme)
+
+    def set_names(self, names: Iterable[str]) -> None:
+        """The names that are shown, as rows have them: where they differ is what shortened ones keep."""
+        self._elision = Elision(names)
+        self._names.clear()
+
+    def plan_width(self, plans: Iterable[str]) -> int:
+        """Width of the column that shows all of these plans whole."""
+        return max(map(self._body_metrics.horizontalAdvance, plans), default=0) + 2 * _PAD
 
     def _retheme(self) -> None:
         now = theme()
@@ -103,10 +114,11 @@ class LayersDelegate(QStyledItemDelegate):
         painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, row.badge)
 
     def _fitted(self, name: str, room: int) -> str:
-        """The name with as few letters left out of its middle as need be; Qt's own leaves out some more."""
+        """The name, shortened so that it still differs from the other names."""
         found = self._names.get((name, room))
         if found is None:
-            found = self._names[name, room] = _shortened(name, room, self._body_metrics)
+            found = self._names[name, room] = self._elision.shortened(
+                name, room, self._body_metrics.horizontalAdvance)
         return found
 
     def _paint_bars(self, painter: QPainter, rect: QRect, row: Row) -> None:
@@ -142,16 +154,3 @@ class LayersDelegate(QStyledItemDelegate):
         painter.setPen(self._colors[row.plan_role])
         text = self._body_metrics.elidedText(row.plan, Qt.TextElideMode.ElideRight, rect.width())
         painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
-
-
-def _shortened(name: str, room: int, metrics: QFontMetrics) -> str:
-    """As much of the head and, first of all, of the tail as fits: names of one network differ at their ends."""
-
-    def with_letters(n: int) -> str:
-        head = n // 2
-        return f"{name[:head]}\N{HORIZONTAL ELLIPSIS}{name[len(name) - (n - head):]}"
-
-    if metrics.horizontalAdvance(name) <= room:
-        return name
-    fitting = bisect_right(range(len(name)), room, key=lambda n: metrics.horizontalAdvance(with_letters(n)))
-    return with_letters(max(fitting - 1, 0))

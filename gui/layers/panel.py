@@ -18,15 +18,20 @@ from PySide6.QtWidgets import (
 from gui.charts.card import restyle, with_role
 from gui.layers.delegate import ROW_HEIGHT, SIZES_WIDTH, LayersDelegate
 from gui.layers.filter import Condition, FilterError, fields, parse
+from gui.layers.rows import short_name
 from gui.layers.table_model import Column, LayersModel
 from gui.session import Session
 from gui.units import file_size
 
-_WIDTHS = {Column.SIZE: 72, Column.WEIGHTS: 76, Column.ERROR: 90, Column.PLAN: 150}
+_WIDTHS = {Column.SIZE: 72, Column.WEIGHTS: 76, Column.ERROR: 86, Column.PLAN: 56}
+_WIDEST_PLAN = 150
+_ROWS_FOR_WIDTH = 200
+"""Rows whose plans the plan column is made wide enough for; all rows of a large model would take long."""
 _FIRST_ORDER = {Column.SIZE: Qt.SortOrder.DescendingOrder, Column.WEIGHTS: Qt.SortOrder.DescendingOrder}
 _REFILTER_MS = 250
-_ROOM_FOR_ERROR, _ROOM_FOR_WEIGHTS, _ROOM_FOR_SIZES = 400, 490, 610
-"""Widths of the panel from which these columns leave enough for the names."""
+_WIDEN_MS = 60
+_LEFT_BY_ERRORS, _LEFT_BY_WEIGHTS, _LEFT_BY_SIZES = 110, 150, 210
+"""What these columns must leave for the names, least by the one that says most; sizes: those by the plan."""
 
 
 class LayersTable(QTableView):
@@ -60,9 +65,12 @@ class LayersPanel(QFrame):
         self.status.setWordWrap(True)
         self._refilter = QTimer(self, singleShot=True, interval=_REFILTER_MS)
         self._refilter.timeout.connect(self._apply_filter)
+        self._widen = QTimer(self, singleShot=True, interval=_WIDEN_MS)
+        self._widen.timeout.connect(self._choose_columns)
         self._lay_out()
         self.filter.textChanged.connect(self._apply_filter)
         self.model.modelReset.connect(self._after_reset)
+        self.model.dataChanged.connect(self._widen.start)
         self.table.selectionModel().selectionChanged.connect(self._take_selection)
         self.table.selectionModel().currentRowChanged.connect(self._take_selection)
         session.selectionChanged.connect(self._take_chosen)
@@ -75,7 +83,8 @@ class LayersPanel(QFrame):
     def _build_table(self) -> LayersTable:
         table = LayersTable(self)
         table.setModel(self.model)
-        table.setItemDelegate(LayersDelegate(table))
+        self._delegate = LayersDelegate(table)
+        table.setItemDelegate(self._delegate)
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -123,11 +132,22 @@ class LayersPanel(QFrame):
 
     def _choose_columns(self) -> None:
         """Names come first: without steps there are no errors, and in a narrow panel pictures give way."""
-        width = self.width()
-        self.table.setColumnHidden(Column.ERROR, not self._session.has_steps or width < _ROOM_FOR_ERROR)
-        self.table.setColumnHidden(Column.WEIGHTS, width < _ROOM_FOR_WEIGHTS)
-        both = self._session.has_steps and width >= _ROOM_FOR_SIZES
-        self.table.setColumnWidth(Column.SIZE, SIZES_WIDTH if both else _WIDTHS[Column.SIZE])
+        plan = self._plan_width()
+        free = self.width() - self.table.verticalScrollBar().sizeHint().width() - _WIDTHS[Column.SIZE] - plan
+        errors = self._session.has_steps and free - _WIDTHS[Column.ERROR] >= _LEFT_BY_ERRORS
+        free -= _WIDTHS[Column.ERROR] if errors else 0
+        weights = free - _WIDTHS[Column.WEIGHTS] >= _LEFT_BY_WEIGHTS
+        free -= _WIDTHS[Column.WEIGHTS] if weights else 0
+        sizes = self._session.has_steps and free + _WIDTHS[Column.SIZE] - SIZES_WIDTH >= _LEFT_BY_SIZES
+        self.table.setColumnHidden(Column.ERROR, not errors)
+        self.table.setColumnHidden(Column.WEIGHTS, not weights)
+        self.table.setColumnWidth(Column.SIZE, SIZES_WIDTH if sizes else _WIDTHS[Column.SIZE])
+        self.table.setColumnWidth(Column.PLAN, plan)
+
+    def _plan_width(self) -> int:
+        """What the longest plan needs, in bounds."""
+        plans = {self.model.row(row).plan for row in range(min(self.model.rowCount(), _ROWS_FOR_WIDTH))}
+        return min(max(self._delegate.plan_width(plans), _WIDTHS[Column.PLAN]), _WIDEST_PLAN)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -187,6 +207,8 @@ class LayersPanel(QFrame):
         else:
             text = f"{shown:,} of {total:,} layers, {file_size(self.model.shown_bytes)}"
         self.status.setText(text)
+        self._delegate.set_names(short_name(self.model.layer(row)) for row in range(shown))
+        self._widen.start()
         self._show_selection()
 
     # -- selection --------------------------------------------------------------------------------------------------

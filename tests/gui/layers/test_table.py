@@ -14,7 +14,7 @@ from PySide6.QtTest import QAbstractItemModelTester
 from pytestqt.qtbot import QtBot
 
 from core.recipe import Step
-from gui.layers.delegate import _shortened
+from gui.layers.elision import Elision
 from gui.layers.panel import LayersPanel
 from gui.layers.table_model import Column, LayersModel
 from gui.session import Session
@@ -122,6 +122,7 @@ def test_size_by_the_plan_is_beside_the_size_where_there_is_room(panel: LayersPa
     row = panel.model.row(panel.model.row_of("fc.weight"))
     assert row.size_after == file_size(session.previews["fc.weight"].bytes_after) != row.size
     assert panel.model.row(panel.model.row_of("conv.weight")).size_after == ""
+    panel.resize(400, 600)
     narrow = panel.table.columnWidth(Column.SIZE)
     panel.resize(700, 600)
     assert panel.table.columnWidth(Column.SIZE) > narrow
@@ -129,14 +130,36 @@ def test_size_by_the_plan_is_beside_the_size_where_there_is_room(panel: LayersPa
     assert panel.table.columnWidth(Column.SIZE) == narrow
 
 
-def test_names_take_all_the_room(qapp: object) -> None:
-    metrics = QFontMetrics(theme().font("body"))
-    name = "conv2d_12_batch_norm_variance"
-    assert _shortened(name, 1000, metrics) == name
-    for room in range(60, 200, 7):
-        short = _shortened(name, room, metrics)
-        assert metrics.horizontalAdvance(short) <= room < metrics.horizontalAdvance(short) + 2 * metrics.maxWidth()
-        assert short == name or ("…" in short and short.endswith("e"))
+def test_shortened_names_differ_and_fit(qapp: object) -> None:
+    width = QFontMetrics(theme().font("body")).horizontalAdvance
+    names = ["patches.proj", *(f"transformer.blocks.{i}.{part}" for i in range(12)
+                               for part in ("linear1", "linear2", "attention.output.dense"))]
+    elision = Elision(names)
+    for room in range(90, 240, 9):
+        short = [elision.shortened(name, room, width) for name in names]
+        assert max(map(width, short)) <= room
+        assert len(set(short)) == len(names), room
+    assert elision.shortened(names[1], 90, width) == "\N{HORIZONTAL ELLIPSIS}0.linear1"
+    assert elision.shortened(names[1], 1000, width) == names[1]
+
+
+def test_a_name_alone_or_without_room_is_still_shortened(qapp: object) -> None:
+    assert Elision(()).shortened("abcdefgh", 4, len) == "\N{HORIZONTAL ELLIPSIS}fgh"
+    assert Elision(["xab", "ab"]).shortened("xab", 0, len) == "\N{HORIZONTAL ELLIPSIS}"
+
+
+def test_the_plan_takes_only_the_room_that_it_needs(panel: LayersPanel, session: Session, opened: Opened,
+                                                    cnn_path: Path, qtbot: QtBot) -> None:
+    opened(session, cnn_path)
+    session.set_steps(["fc.weight"], [Step.make("quantize", bits=4)])
+    qtbot.waitUntil(lambda: not panel.table.isColumnHidden(Column.ERROR), timeout=PATIENCE_MS)
+    narrow = panel.table.columnWidth(Column.PLAN)
+    assert narrow < 100 and panel.table.columnWidth(Column.LAYER) > 200
+    session.set_steps(["fc.weight"], [Step.make("prune", ratio=0.5), Step.make("quantize", bits=4)])
+    qtbot.waitUntil(lambda: panel.table.columnWidth(Column.PLAN) > narrow, timeout=PATIENCE_MS)
+    assert panel.table.columnWidth(Column.PLAN) <= 150
+    panel.resize(330, 600)
+    assert panel.table.isColumnHidden(Column.WEIGHTS) and panel.table.columnWidth(Column.LAYER) >= 110
 
 
 def test_header_sorts_turns_round_and_returns_to_the_graph(panel: LayersPanel, session: Session, opened: Opened,
