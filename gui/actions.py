@@ -57,7 +57,7 @@ class Actions(QObject):
         self.reset_steps = self._make("&Remove all steps", None, window.reset_steps,
                                       "Leave the selected layers as they are")
         self.compress = self._make("&Compress", "Ctrl+Return", window.compress, "Compress by the plan and measure it")
-        self.cancel = self._make("Ca&ncel", "Escape", session.cancel, "Stop what runs; nothing is lost")
+        self.cancel = self._make("Ca&ncel", "Ctrl+.", session.cancel, "Stop what runs; nothing is lost")
         self.about = self._make("&About Featherweight", None, window.show_about)
         for signal in (session.stateChanged, session.modelChanged, session.selectionChanged, session.dataChanged,
                        session.recipeChanged, session.resultChanged, session.tasks.changed):

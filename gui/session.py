@@ -146,6 +146,10 @@ class Session(QObject):
         """Whether samples are being run for steps that need them."""
         return self._derived.preparation.measuring
 
+    def waits_for_samples(self, name: str) -> bool:
+        """Whether samples are being run for a layer's steps, or are about to be: what is known of it is out of date."""
+        return self._derived.waits_for_samples(name)
+
     @property
     def samples(self) -> Samples | None:
         return self._samples
@@ -382,9 +386,12 @@ class Session(QObject):
 
     def cancel(self) -> None:
         """Cancel what the status shows: opening, loading, compressing, exporting. Nothing that was there is lost."""
-        for state in self.tasks.states:
+        states = self.tasks.states
+        for state in states:
             self.tasks.cancel(state.key)
         self.stateChanged.emit()
+        if states:
+            self.said.emit(f"Cancelled: {', '.join(state.title[:1].lower() + state.title[1:] for state in states)}.")
 
     def close(self) -> None:
         """End all threads and the worker process, and remove the work folder's file."""

@@ -35,7 +35,7 @@ class TaskStatus(QFrame):
         self.bar.setTextVisible(False)
         self.cancel = QPushButton("Cancel", self)
         with_role(self.cancel, "link")
-        self.cancel.setToolTip("Stop this; nothing is lost (Esc)")
+        self.cancel.setToolTip("Stop this; nothing is lost (Ctrl+.)")
         self.cancel.clicked.connect(session.cancel)
         head = QHBoxLayout()
         head.setSpacing(6)

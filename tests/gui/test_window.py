@@ -215,3 +215,16 @@ def test_close_while_compressing_ends_at_once(window: MainWindow, opened: Opened
     window.close()
     assert not window.session.tasks.busy and window.session.tasks.worker_pid is None
     assert not list((window.settings.folder / "work").glob("run-*"))
+
+
+def test_escape_stops_nothing_and_cancel_says_so(window: MainWindow, opened: Opened, mlp_path: Path,
+                                                 qtbot: QtBot) -> None:
+    opened(window.session, mlp_path)
+    window.session.set_steps(["fc1.weight"], [Step.make("quantize", bits=8)])
+    window.session.compress()
+    qtbot.keyClick(window, Qt.Key.Key_Escape)
+    assert window.session.tasks.states
+    assert window.actions_.cancel.shortcut().toString() == "Ctrl+."
+    window.actions_.cancel.trigger()
+    assert not window.session.tasks.states
+    assert window.messages.text == f"Cancelled: compressing {mlp_path.name}."
