@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from core.model.coupling.groups import Coupling, Group, Plan
+from core.model.coupling.inference import inferred_types
 from core.model.coupling.sites import Kept, SumSite
 from core.model.coupling.sizes import Rewriter, fresh_name
 from core.model.graph import Stored, remove_unused, stored_tensors
@@ -55,10 +56,14 @@ def mask(coupling: Coupling, kept: Mapping[Group, Array]) -> None:
     """
     plan = coupling.plan
     state = _state(coupling, kept)
-    for site in plan.sites:
-        marks = site.mask(state) if isinstance(site, SumSite) else None
-        if marks is not None and isinstance(site, SumSite):
-            _put_mask(site, marks, plan)
+    found = [(site, marks) for site in plan.sites
+             if isinstance(site, SumSite) and (marks := site.mask(state)) is not None]  # fmt: skip
+    types = [_type_at(site.node, plan) for site, _ in found]
+    guessed = inferred_types(plan.graph) if None in types else {}  # of the graph as it is, before anything is put in
+    for (site, marks), known in zip(found, types, strict=True):
+        value = site.node.inputs[site.input]
+        name = value.name if value is not None else None
+        _put_mask(site, marks, known or guessed.get(name or "", ir.DataType.FLOAT))
 
 
 def _state(coupling: Coupling, kept: Mapping[Group, Array]) -> Kept:
@@ -128,12 +133,22 @@ def _cut_tensor(stored: Stored, selection: list[tuple[int, Array]]) -> None:
     value.type = ir.TensorType(old.dtype)
 
 
-def _put_mask(site: SumSite, marks: Array, plan: Plan) -> None:
+def _type_at(node: ir.Node, plan: Plan) -> ir.DataType | None:
+    """The type of what a node multiplies, which is one for its first three inputs; None when none of them says it."""
+    for value in node.inputs[:3]:
+        stored = plan.tensors.get(value) if value is not None else None
+        tensor = stored.tensor if stored is not None else None
+        found = tensor.dtype if tensor is not None else value.dtype if value is not None else None
+        if found is not None:
+            return found
+    return None
+
+
+def _put_mask(site: SumSite, marks: Array, dtype: ir.DataType) -> None:
     value, graph = site.node.inputs[site.input], site.node.graph
     if value is None or not isinstance(graph, ir.Graph):
         return
-    dtype = value.dtype or (plan.tensors[value].tensor.dtype if value in plan.tensors else None)  # type: ignore[union-attr]
-    constant = store(site.node, marks.astype((dtype or ir.DataType.FLOAT).numpy()))
+    constant = store(site.node, marks.astype(dtype.numpy()))
     product = ir.Node("", "Mul", [value, constant], num_outputs=1)
     graph.insert_before(site.node, product)
     site.node.replace_input_with(site.input, product.outputs[0])

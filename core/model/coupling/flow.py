@@ -36,6 +36,7 @@ class Flow:
         self.ledger = Ledger()
         self.sites: list[Site] = []
         self.known: dict[ir.Value, Axes | None] = {}
+        self.given_up: set[ir.Node] = set()  # nodes that no axis is followed through
         self.heads: list[Axis] = []  # axes along which two computed values are multiplied matrix by matrix
         self.stored: dict[ir.Value, Stored] = {
             stored.value: stored for stored in stored_tensors(model).values() if stored.place.graph is model.graph
@@ -103,6 +104,7 @@ class Flow:
 
     def _give_up(self, node: ir.Node, why: str) -> None:
         """Pin everything that the node reads, also from inside its branches; its results are as the file declares."""
+        self.given_up.add(node)
         for value in node.inputs:
             self._pin(value, why)
         graphs = subgraphs(node)

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from core.model.coupling import rules_layers, rules_pass, rules_shape
 from core.model.coupling.axes import Axes
 from core.model.coupling.classes import Classes
+from core.model.coupling.counts import pin_counts
 from core.model.coupling.flow import Flow, Rules
 from core.model.coupling.sites import Site
 from core.model.coupling.sizes import Sizes
@@ -119,6 +120,7 @@ def channel_axis(layer: Layer) -> int | None:
 def find_groups(graph: ir.Model) -> Coupling:
     """The groups of a graph. Changes nothing and reads no weights; a scipy import at the first call."""
     flow = Flow(graph, RULES).run()
+    pin_counts(flow)
     classes = Classes(flow.ledger)
     layers = {layer.name: layer for layer in find(graph).layers}
     tensors = {value: axes for value in flow.stored if (axes := flow.known.get(value)) is not None}

@@ -1,8 +1,9 @@
-"""Shapes by ONNX's own inference, on a copy of the graph without weights."""
+"""Shapes and types by ONNX's own inference, on a copy of the graph without weights."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -19,6 +20,23 @@ _SMALL = 256
 
 def inferred_shapes(model: ir.Model) -> dict[str, tuple[int | None, ...]]:
     """Shapes of inner values by name, None for sizes that are not known; empty when inference fails."""
+    return {
+        info.name: tuple(d.dim_value if d.HasField("dim_value") else None for d in info.type.tensor_type.shape.dim)
+        for info in _inferred(model)
+        if info.type.tensor_type.HasField("shape")
+    }
+
+
+def inferred_types(model: ir.Model) -> dict[str, ir.DataType]:
+    """Element types of inner values by name, as far as they are known; empty when inference fails."""
+    return {
+        info.name: ir.DataType(info.type.tensor_type.elem_type)
+        for info in _inferred(model)
+        if info.type.tensor_type.elem_type
+    }
+
+
+def _inferred(model: ir.Model) -> Sequence[onnx.ValueInfoProto]:
     import onnx
 
     proto = structure_only(model)
@@ -26,12 +44,8 @@ def inferred_shapes(model: ir.Model) -> dict[str, tuple[int | None, ...]]:
         inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, TypeError, ValueError) as error:
         _LOG.info("shape inference failed: %s", str(error)[:200])
-        return {}
-    return {
-        info.name: tuple(d.dim_value if d.HasField("dim_value") else None for d in info.type.tensor_type.shape.dim)
-        for info in inferred.graph.value_info
-        if info.type.tensor_type.HasField("shape")
-    }
+        return ()
+    return inferred.graph.value_info
 
 
 def structure_only(model: ir.Model) -> onnx.ModelProto:

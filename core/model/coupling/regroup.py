@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from core.model.coupling.axes import Axes, Axis, Factor, Ledger, fixed, size_of
 from core.model.coupling.sizes import Entries, Entry
@@ -59,12 +59,16 @@ def _match_ends(ledger: Ledger, row: list[Factor], target: Entries) -> Axes | No
                 break
             left = trial
             done.append(axis)
-    if any(factor.atoms is not None for factor in left):
+    if _is_tracked(left):
         return None
     between = target[len(front) : len(target) - len(back)]
-    middle = [entry.axis if entry.axis is not None else fixed(entry.size if entry.size != -1 else None)
-              for entry in between]  # fmt: skip
+    middle = [entry.axis if entry.axis is not None and not _is_tracked(entry.axis)
+              else fixed(entry.size if entry.size != -1 else None) for entry in between]  # fmt: skip
     return (*front, *middle, *reversed(back))
+
+
+def _is_tracked(factors: Iterable[Factor]) -> bool:
+    return any(factor.atoms is not None for factor in factors)
 
 
 def _consume(ledger: Ledger, row: list[Factor], entry: Entry, *, from_back: bool) -> Axis | None:

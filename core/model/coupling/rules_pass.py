@@ -114,6 +114,8 @@ def resize(flow: Flow, node: ir.Node) -> Sequence[Axes]:
         size = size_of(axis)
         target = sizes[place] if sizes is not None else None
         passes = scales[place] == 1 if scales is not None else target is not None and target.size == size is not None
+        if target is not None and target.axis is not None:
+            flow.ledger.tie(target.axis, axis if passes else fixed(target.size))
         if passes:
             if target is not None and target.literal and size is not None:
                 flow.sites.append(NumberSite(node, axis, place, 3))

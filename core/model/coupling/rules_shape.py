@@ -10,7 +10,7 @@ from core.model.coupling.axes import Axes, Axis, Factor, fixed, size_of
 from core.model.coupling.flow import Flow, Opaque, Rules, pin_axes
 from core.model.coupling.regroup import regroup
 from core.model.coupling.sites import NumberSite, SliceSite, SplitSite
-from core.model.coupling.sizes import Entry, slice_bounds
+from core.model.coupling.sizes import UNKNOWN, Entry, slice_bounds
 from core.model.graph import attribute, node_key, numbers
 from core.model.origins import permutation
 
@@ -79,7 +79,7 @@ def reshape(flow: Flow, node: ir.Node) -> Sequence[Axes]:
 
 def _written(flow: Flow, node: ir.Node, entry: Entry, axis: Axis, place: int) -> None:
     """Note a size that is stated for an axis, so that it follows a cut; pin the axis when it could not."""
-    if all(factor.atoms is None for factor in axis) or entry.size == -1:
+    if all(factor.atoms is None for factor in (*axis, *(entry.axis or ()))) or entry.size == -1:
         return
     if entry.axis is not None and entry.axis != axis:
         flow.ledger.tie(entry.axis, axis)
@@ -178,8 +178,25 @@ def slice_(flow: Flow, node: ir.Node) -> Sequence[Axes]:
         raise Opaque("which axes it cuts is computed")
     for place, (axis, start, end, step) in enumerate(bounds):
         axis %= len(data)
-        data[axis] = _sliced(flow, node, data[axis], place, start, end, step)
+        if _is_picked(flow, node, data[axis], place, step):
+            data[axis] = _sliced(flow, node, data[axis], place, start, end, step)
     return [tuple(data)]
+
+
+def _is_picked(flow: Flow, node: ir.Node, axis: Axis, place: int, step: int) -> bool:
+    """False where the bounds are the very size of the axis (x[:, :x.shape[1]]), which follows by itself.
+
+    Other bounds that are computed cannot be rewritten: the axis stays, and what they follow.
+    """
+    if len(node.inputs) == 1:  # before opset 10: attributes
+        return True
+    both = [flow.sizes.of(value) for value in node.inputs[1:3]]
+    first, last = (entries[place] if entries else UNKNOWN for entries in both)
+    if axis and last.axis == axis and first.literal and first.size == 0 and step == 1:
+        return False
+    if not (first.literal and last.literal):
+        pin_axes(flow, [axis, first.axis or (), last.axis or ()], f"Slice {node_key(node)!r} computes what it picks")
+    return True
 
 
 def _sliced(

@@ -19,7 +19,8 @@ from core.model.graph import Stored, attribute, numbers
 MOST = 64
 """Numbers of a value that may say a shape."""
 _DEPTH = 40
-_KEEPS = ("Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape")
+KEEPS = ("Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape")
+"""Operators whose result holds the very numbers of their first input."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ class Sizes:
         first = self.of(node.inputs[0], depth + 1) if node.inputs else None
         if first is None:
             return None
-        if node.op_type in _KEEPS:
+        if node.op_type in KEEPS:
             return first
         if node.op_type in ("Slice", "Gather"):
             return self._picked(node, first)

@@ -284,7 +284,7 @@ def test_heads_and_channels_are_told_apart(make_model: Make) -> None:
     assert heads.cut == {"q": (4, 8), "k": (4, 8), "v": (4, 8)}
     assert "output 'y'" in heads.skipped["o"]
     assert heads.change.lines()[0].startswith("Heads 4 -> 2: q, k, v")
-    assert "use prune_heads" in plan_cuts(model, {"q": step()}).skipped["q"]
+    assert "use Cut attention heads" in plan_cuts(model, {"q": step()}).skipped["q"]
     plain = plan_cuts(open_model(chain(make_model)), {"fc": Step.make("prune_heads")})
     assert plain.skipped["fc"]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -62,6 +63,12 @@ PASSING = {
                 {"apart": ints(0, 2, 4, 6, 6), "whole": ints(0, 8, 6, 6)}, 8),
     "where": ([node("Greater", ["h", "zero"], ["m"]), node("Where", ["m", "h", "c"], ["g"])],
               {"zero": np.float32(0), "c": random(8, 1, 1)}, 8),
+    "shapes that say the channels": (
+        [node("Shape", ["h"], ["s"]), node("Gather", ["s", "one"], ["n"]), node("Gather", ["s", "zero"], ["m"]),
+         node("Concat", ["m", "n", "rest"], ["flat"], axis=0), node("Reshape", ["h", "flat"], ["i"]),
+         node("Reshape", ["i", "s"], ["j"]), node("Slice", ["j", "zero", "n", "one"], ["k"]),
+         node("GlobalAveragePool", ["k"], ["l"]), node("Expand", ["l", "s"], ["g"])],
+        {"one": ints(1), "zero": ints(0), "rest": ints(-1)}, 8),
 }  # fmt: skip
 
 
@@ -77,6 +84,15 @@ def test_channels_pass(case: str, make_model: Make, cut_equals_mask) -> None:
     assert shapes["second"][1] == after // 2
 
 
+COUNT = [node("Shape", ["h"], ["s4"]), node("Gather", ["s4", "one"], ["n"])]
+
+
+def counted(name: str) -> onnx.GraphProto:
+    """A branch that makes floats of the number of channels."""
+    result = helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])
+    return helper.make_graph([node("Cast", ["n"], [name], to=TensorProto.FLOAT)], name, [], [result])
+
+
 STAYING = {
     "Softmax": ([node("Softmax", ["h"], ["g"], axis=1, name="weigh")], {}, 8, "Softmax 'weigh' weighs these channels"),
     "LRN": ([node("LRN", ["h"], ["g"], size=3, name="lrn")], {}, 8, "averages over these channels"),
@@ -89,6 +105,22 @@ STAYING = {
                                     node("Add", ["h", "z"], ["g"])], {}, 8, "Det 'det' stands behind it"),
     "padded channels": ([node("Pad", ["h", "pads"], ["g"], name="pad")], {"pads": ints(0, 1, 0, 0, 0, 1, 0, 0)}, 10,
                         "Pad 'pad' adds to these channels"),
+    "their number is computed with": (
+        [*COUNT, node("Cast", ["n"], ["f"], to=TensorProto.FLOAT), node("Sqrt", ["f"], ["r"]),
+         node("Div", ["h", "r"], ["g"])], {"one": ints(1)}, 8, "the graph computes with the number of these channels"),
+    "their number is computed with in a branch": (
+        [*COUNT, node("If", ["yes"], ["b"], then_branch=counted("then"), else_branch=counted("else")),
+         node("Add", ["h", "b"], ["g"])],
+        {"one": ints(1), "yes": np.array(True)}, 8, "the graph computes with the number of these channels"),
+    "their number says how something else is cut": (
+        [*COUNT, node("Slice", ["table", "zero", "n", "one"], ["t"]), node("ReduceSum", ["t"], ["u"]),
+         node("Add", ["h", "u"], ["g"])],
+        {"one": ints(1), "zero": ints(0), "table": random(2, 9)}, 8, "computes what it picks"),
+    "their number is the shape of what stays": (
+        [*COUNT, node("Concat", ["n", "rest"], ["s"], axis=0), node("Reshape", ["x", "s"], ["t"]),
+         node("ReduceMean", ["t", "one"], ["u"], keepdims=0), node("Unsqueeze", ["u", "last"], ["v"]),
+         node("Add", ["h", "v"], ["g"])],
+        {"one": ints(1), "rest": ints(-1), "last": ints(1, 2)}, 8, "it meets an axis of a size that cannot change"),
 }  # fmt: skip
 
 
@@ -101,8 +133,6 @@ def test_channels_stay_and_the_reason_names_the_operator(case: str, make_model: 
 
 
 def test_a_model_without_names_and_shapes_is_followed_all_the_same(make_model, tmp_path: Path, cut_equals_mask) -> None:
-    import onnx
-
     path = between(make_model, [node("Relu", ["h"], ["g"])], {}, 8)
     proto = onnx.load(path)
     del proto.graph.value_info[:]
@@ -112,9 +142,30 @@ def test_a_model_without_names_and_shapes_is_followed_all_the_same(make_model, t
     cut_equals_mask(tmp_path / "bare.onnx", FEED)
 
 
-def test_weights_that_are_constant_nodes_are_cut(tmp_path: Path, cut_equals_mask) -> None:
-    import onnx
+def test_the_number_of_channels_is_an_output(make_model: Make) -> None:
+    path = between(make_model, [node("Relu", ["h"], ["g"]), node("Shape", ["h"], ["sizes"])], {}, 8)
+    proto = onnx.load(path)
+    proto.graph.output.append(helper.make_tensor_value_info("sizes", TensorProto.INT64, [4]))
+    onnx.save(proto, path)
+    assert "the number of these channels" in find_groups(open_model(path).graph()).why_not("first")
 
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_the_mask_has_the_type_of_what_it_masks(declared: bool, tmp_path: Path, cut_equals_mask) -> None:
+    """Also where no type is declared and none of what is multiplied is stored: two computed factors."""
+    weights = {"a": random(6, 8), "b": random(6, 8)}
+    nodes = [node("MatMul", ["x", "a"], ["p"]), node("MatMul", ["x", "b"], ["q"]), node("Relu", ["q"], ["r"]),
+             node("Transpose", ["r"], ["t"], perm=[1, 0]), node("MatMul", ["p", "t"], ["y"])]  # fmt: skip
+    inputs, outputs = (helper.make_tensor_value_info(name, TensorProto.FLOAT16, shape)
+                       for name, shape in (("x", ["n", 6]), ("y", ["n", "n"])))  # fmt: skip
+    stored = [numpy_helper.from_array(value.astype(np.float16), name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "half", [inputs], [outputs], stored)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(onnx.shape_inference.infer_shapes(proto) if declared else proto, tmp_path / "half.onnx")
+    cut_equals_mask(tmp_path / "half.onnx", {"x": random(4, 6).astype(np.float16)}, tolerance=2e-3)
+
+
+def test_weights_that_are_constant_nodes_are_cut(tmp_path: Path, cut_equals_mask) -> None:
     constants = {"w": random(8, 3, 3, 3), "b": random(8), "v": random(4, 8, 1, 1), "shape": ints(1, 8, 1, 1)}
     nodes = [node("Constant", [], [name], value=numpy_helper.from_array(value)) for name, value in constants.items()]
     nodes += [node("Conv", ["x", "w"], ["h"]), node("Reshape", ["b", "shape"], ["bias"]),
