@@ -40,6 +40,10 @@ the result without such rounding, may be this many times what the rounding chang
 square of each output over all samples. It holds for the whole; a fault in one layer of a noisy model may change less,
 so `integer_check` looks at each."""
 
+VANISHING = 1e-30
+"""Differences that count as none: an output of zeros is not rounded at all, and sums at the edge of float32's range
+give some 1e-38 for it."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -141,9 +145,9 @@ def _integer_parity(
     plain = _outputs(session(unrounded, keep_memory=False), feeds, reporter.part(0.5, 1.0))
     difference, worst = _difference(got, wanted), 0.0
     for ours, theirs, without in zip(got, wanted, plain, strict=True):
-        rounding = max(_distance(theirs, without), PARITY_LIMIT * _distance(theirs))
+        rounding = max(_distance(theirs, without), PARITY_LIMIT * _distance(theirs), VANISHING)
         apart = max(_distance(ours, theirs), _distance(ours, without))
-        worst = max(worst, apart / rounding if rounding else (0.0 if apart == 0 else float("inf")))
+        worst = max(worst, apart / rounding)
     if not (worst <= INTEGER_LIMIT and difference < float("inf")):
         raise GateError(
             f"the integer layers give what differs from their simulation by {worst:.2g} times what rounding to their "
@@ -164,8 +168,9 @@ def _distance(values: list[Any], others: list[Any] | None = None) -> float:
         if isinstance(value, list):
             total += _distance(value, other) ** 2
         elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            change = value.astype(np.float64) if other is None else value.astype(np.float64) - other
-            total += float(np.square(change[np.isfinite(change)]).sum())
+            with np.errstate(invalid="ignore", over="ignore"):  # inf - inf: only finite differences count
+                change = value.astype(np.float64) if other is None else value.astype(np.float64) - other
+                total += float(np.square(change[np.isfinite(change)]).sum())
     return float(np.sqrt(total))
 
 

@@ -52,7 +52,7 @@ class _Layer:
 
     use      the node in the simulated graph
     product  what stands for it in the exported graph
-    given    the simulated value that enters `product`, rounded already
+    given    the simulated value that enters `product`: rounded already, but where that goes by its own range
     wanted   the simulated value that must leave, and the exported value that does
     levels   of what leaves; None where floats leave
     """
@@ -171,7 +171,7 @@ def _matched(name: str, use: ir.Node, product: Product, encoding: Encoding, fold
     if entering is None:
         wrong(name, "nothing enters it")
     if product.levels is None:
-        return _Layer(name, use, product, entering, use.outputs[0], product.leaving, None)
+        return _Layer(name, use, product, _before_rounding(entering), use.outputs[0], product.leaving, None)
     _same(product.levels, _levels_before(entering, name), "enters", name)
     if isinstance(encoding, Static) and not _covers(product.levels, encoding.input):
         wrong(name, "what enters it is cut off within the planned range")
@@ -179,6 +179,16 @@ def _matched(name: str, use: ir.Node, product: Product, encoding: Encoding, fold
     leaving, theirs = _leaves(product.leaving, name, None)
     _same(theirs, ours, "leaves", name)
     return _Layer(name, use, product, entering, wanted, leaving, theirs)
+
+
+def _before_rounding(entering: ir.Value) -> ir.Value:
+    """What the simulation rounds by its own range. Rounded values may span 254 steps, where the range gives 255: the
+    file, given those, would round them a second time, at other levels."""
+    back = entering.producer()
+    rounding = back.inputs[0].producer() if back is not None and back.inputs and back.inputs[0] is not None else None
+    if rounding is None or rounding.op_type != "DynamicQuantizeLinear" or rounding.inputs[0] is None:
+        return entering
+    return rounding.inputs[0]
 
 
 def _same(found: Levels | None, wanted: Levels | None, does: str, name: str) -> None:
@@ -264,16 +274,24 @@ def _apart(layer: _Layer, written: ir.Model, given: Array, wanted: Array, bias: 
     if found.shape != wanted.shape:
         wrong(layer.name, f"it gives the shape {found.shape}, not {wanted.shape}")
     finite = np.isfinite(wanted)
-    apart = np.abs(found.astype(np.float64) - wanted)[finite].max(initial=0.0)
+    apart = np.abs(found[finite].astype(np.float64) - wanted[finite]).max(initial=0.0)
     if layer.levels is not None:
-        step, allowed = layer.levels.scale, STEPS * (1 + 1e-3) * layer.levels.scale
+        step = layer.levels.scale
+        allowed = STEPS * (1 + 1e-3) * step + _bias_rounding(product)
     else:
-        step = float(np.ptp(wanted[finite])) / HIGHEST if finite.any() else 0.0
+        step = float(np.ptp(wanted[finite].astype(np.float64))) / HIGHEST if finite.any() else 0.0
         allowed = FLOAT_STEPS * step + _rounding(layer, given)
     if not apart <= allowed:
         told = [f"{what / (step or 1.0):.3g}" for what in (apart, allowed)]
         wrong(layer.name, f"what it gives is {told[0]} steps from the simulation (allowed: {told[1]})")
     return float(apart / step) if step else 0.0
+
+
+def _bias_rounding(product: Product) -> float:
+    """What a bias in steps of the products is off by at most: most often less than a step of what leaves."""
+    if product.bias is None or product.levels is None:
+        return 0.0
+    return 0.5 * product.levels.scale * float(np.abs(product.step).max(initial=0.0))
 
 
 def _rounding(layer: _Layer, given: Array) -> float:
@@ -282,7 +300,8 @@ def _rounding(layer: _Layer, given: Array) -> float:
     outputs = 0 if layer.use.op_type == "Conv" or attribute(layer.use, "transB", 0) else product.weight.ndim - 1
     along = tuple(axis for axis in range(product.weight.ndim) if axis != outputs)
     largest = float(np.abs(given[np.isfinite(given)]).max(initial=0.0))
-    total = ROUNDING * largest * float(np.abs(product.weight).sum(axis=along).max(initial=0.0))
+    magnitudes = np.abs(product.weight).sum(axis=along, dtype=np.float64) + HIGHEST * _TINY * product.weight.size
+    total = ROUNDING * largest * float(magnitudes.max(initial=0.0))
     stored = bias_numbers(product.bias, layer.name) if product.bias is not None else None
     return total + (0.0 if stored is None else float(np.max(stored[1]) + ROUNDING * np.abs(stored[0]).max(initial=0.0)))
 

@@ -30,7 +30,7 @@ from core.exporting.building import (
     tensor_bytes,
 )
 from core.model.folding import Fold
-from core.model.graph import attribute
+from core.model.graph import attribute, constant_tensor
 
 MARK = "featherweight.static"
 """Key of a node's `meta` that holds its Mark."""
@@ -157,13 +157,22 @@ def _bounds(node: ir.Node) -> tuple[float, float] | None:
     ends = []
     for index, (name, missing) in enumerate((("min", -np.inf), ("max", np.inf)), start=1):
         given = node.inputs[index] if index < len(node.inputs) else None
+        stored = _constant(given)
         if given is None:
             ends.append(node.attributes.get_float(name, missing))
-        elif given.const_value is None:
+        elif stored is None:
             return None
         else:
-            ends.append(float(given.const_value.numpy()))
+            ends.append(float(stored.numpy()))
     return ends[0], ends[1]
+
+
+def _constant(value: ir.Value | None) -> ir.TensorProtocol | None:
+    """An initializer's tensor or a Constant node's: exports lift the second kind to the first, simulations do not."""
+    producer = value.producer() if value is not None else None
+    if producer is not None:
+        return constant_tensor(producer)
+    return value.const_value if value is not None else None
 
 
 def _join_moves(points: dict[ir.Value, _Point], value: ir.Value) -> None:

@@ -13,6 +13,8 @@ from core.methods._structure import leaf_values, refuse_quantized
 from core.methods.base import Context
 
 _SMALLEST = np.float32(np.finfo(np.float32).tiny)
+SMALLEST, LARGEST = 1e-32, 1e32
+"""Largest magnitudes between which the scale of rounded values, and that of their products, are float32 numbers."""
 _NARROWER = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65)
 """Shares of the full range that are tried; at 8 bits less of it never has less error."""
 
@@ -28,6 +30,17 @@ def dense_values(encoding: Encoding, context: Context) -> Array:
         f"the weight is stored as {encoding.describe()}, and a layer cannot multiply that as integers",
         do="use Quantize",
     )
+
+
+def refuse_extremes(values: Array) -> None:
+    """Raise LayerSkipped where float32 does not hold the products' scale, or their sum."""
+    largest = float(np.abs(values).max())
+    if 0 < largest < SMALLEST or largest > LARGEST:
+        raise LayerSkipped(
+            f"its largest weight is {largest:.2g}: multiplied as integers, "
+            + ("its products vanish in float32" if largest < 1 else "its products overflow float32"),
+            do="use Quantize",
+        )
 
 
 def refuse_larger(before: Encoding, after: Encoding) -> None:

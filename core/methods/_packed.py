@@ -57,7 +57,7 @@ def _range(low: Array, high: Array, bits: int, symmetric: bool) -> tuple[Array, 
     steps = np.float32((1 << bits) - 1)
     middle = np.float32(1 << (bits - 1))
     width = np.maximum(-low, high) / (middle - 1) if symmetric else (high - low) / steps
-    scale = np.where(width < _SMALLEST, np.float32(1), width).astype(np.float32)
+    scale = np.maximum(width, _SMALLEST).astype(np.float32)  # of zeros: the runtime's sums then vanish too
     zero = np.full_like(scale, middle) if symmetric else np.clip(np.rint(-low / scale), 0, steps)
     return scale, zero.astype(np.float32)
 

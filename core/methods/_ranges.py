@@ -14,6 +14,7 @@ from core.data.layer_inputs import ValueRange
 from core.encoding.base import Array
 from core.encoding.integer import Levels
 from core.errors import LayerSkipped
+from core.methods._integer import LARGEST, SMALLEST
 
 _CANDIDATES = 128
 _ONE_SIDED, _TWO_SIDED = 256, 128
@@ -25,7 +26,7 @@ def levels_of(measured: ValueRange, how: str, percentile: float) -> Levels:
 
     how         "minmax", "percentile" or "entropy"
     percentile  per cent of what was seen that the range covers, for "percentile"
-    Raises LayerSkipped when nothing finite was seen.
+    Raises LayerSkipped when nothing finite was seen, only zeros, or values whose levels float32 does not hold.
     """
     low, high = measured.minimum, measured.maximum
     if measured.n == 0 or not np.isfinite((low, high)).all():
@@ -35,6 +36,14 @@ def levels_of(measured: ValueRange, how: str, percentile: float) -> Levels:
             low, high = _percentile(measured, percentile)
         elif how == "entropy":
             low, high = _entropy(measured)
+    width = max(high, 0.0) - min(low, 0.0)
+    if width == 0:
+        raise LayerSkipped("only zeros enter or leave it on the samples", do="check the samples")
+    if not SMALLEST <= width <= LARGEST:
+        raise LayerSkipped(
+            f"what enters or leaves it lies within {low:.2g} to {high:.2g} on the samples, and 8-bit levels in float32 "
+            "do not cover that", do="check the samples and their preprocessing"
+        )
     return Levels.of_range(low, high)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.encoding.base import Encoding
 from core.encoding.integer import Dynamic
-from core.methods._integer import dense_values, int8_channels, refuse_larger
+from core.methods._integer import dense_values, int8_channels, refuse_extremes, refuse_larger
 from core.methods.base import Context, Method, Role
 from core.methods.params import param
 from core.model.layer import Kind, Layer
@@ -57,6 +57,7 @@ class QuantizeDynamic(Method):
     def apply(self, encoding: Encoding, params: DynamicParams, context: Context) -> Encoding:
         pruned = bool(encoding.children)
         values = dense_values(encoding, context)
+        refuse_extremes(values)
         axis = context.layer.output_axis if params.granularity == "channel" else None
         wide = params.weights == "uint8"
         weight = int8_channels(values, axis, 8 if wide else 7, True, context, pruned=pruned)

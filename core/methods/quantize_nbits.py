@@ -8,7 +8,7 @@ from typing import Literal, cast
 from core.encoding.base import Encoding
 from core.encoding.packed import PackedLinear
 from core.errors import LayerSkipped
-from core.methods._integer import dense_values, refuse_larger
+from core.methods._integer import dense_values, refuse_extremes, refuse_larger
 from core.methods._packed import in_blocks
 from core.methods.base import Context, Method, Role
 from core.methods.params import param
@@ -51,6 +51,7 @@ class QuantizeNBits(Method):
 
     def apply(self, encoding: Encoding, params: NBitsParams, context: Context) -> Encoding:
         values = dense_values(encoding, context)
+        refuse_extremes(values)
         if values.ndim != 2 or context.layer.output_axis not in (0, 1):
             raise LayerSkipped("MatMulNBits takes matrices only", do="use Quantize")
         weight = in_blocks(values, 1 - context.layer.output_axis, params.bits, params.block, params.symmetric, context)

@@ -8,7 +8,7 @@ from core.data.layer_inputs import Need
 from core.encoding.base import Encoding
 from core.encoding.integer import Static
 from core.errors import LayerSkipped
-from core.methods._integer import dense_values, int8_channels, refuse_larger
+from core.methods._integer import dense_values, int8_channels, refuse_extremes, refuse_larger
 from core.methods._ranges import levels_of
 from core.methods.base import Context, Method, Role, require_inputs
 from core.methods.params import param
@@ -69,6 +69,7 @@ class QuantizeStatic(Method):
     def apply(self, encoding: Encoding, params: StaticParams, context: Context) -> Encoding:
         pruned = bool(encoding.children)
         values = dense_values(encoding, context)
+        refuse_extremes(values)
         inputs = require_inputs(context, Need.RANGES)
         if inputs.input_range is None or inputs.output_range is None:
             raise LayerSkipped("the range of its output was not measured")
@@ -77,8 +78,11 @@ class QuantizeStatic(Method):
             for measured in (inputs.input_range, inputs.output_range)
         )
         wide = params.weights == "uint8"
+        # The runtime takes zero points by channel, which uint8 codes need, for matrices and convolutions only.
+        stacked = context.layer.kind is Kind.LINEAR and values.ndim > 2
+        axis = None if wide and stacked else context.layer.output_axis
         weight = int8_channels(
-            values, context.layer.output_axis, 8 if wide else 7, params.range == "mse", context, pruned=pruned
+            values, axis, 8 if wide else 7, params.range == "mse", context, pruned=pruned
         )
         refuse_larger(encoding, weight)
         return Static(weight, entering, leaving, unsigned=wide)

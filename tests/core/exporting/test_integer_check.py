@@ -101,6 +101,12 @@ def linear(make_model) -> Path:
     return make_model(nodes, weights, {"x": ["n", 48]}, {last: ["n", 48]}, name="linear.onnx")
 
 
+@pytest.fixture
+def one_layer(make_model) -> Path:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Relu", ["m"], ["y"])]
+    return make_model(nodes, {"w": normal(32, 24)}, {"x": ["n", 32]}, {"y": ["n", 24]}, name="one.onnx")
+
+
 def stored(graph: onnx.GraphProto, name: str) -> onnx.TensorProto:
     return next(tensor for tensor in graph.initializer if tensor.name == name)
 
@@ -336,3 +342,46 @@ def test_an_export_reports_the_check(linear, tmp_path) -> None:
     report = export(case.model, done, tmp_path / "exported.onnx", case.samples)
     names = [check.name for check in report.checks]
     assert names.index("layers") > names.index("parity") and names[-1] == "bytes"
+
+
+def test_inputs_whose_rounding_spans_fewer_steps_than_their_range(one_layer, tmp_path) -> None:
+    """-1 and 1 lie 127.5 steps from zero: both may round inwards, and the rounded values have smaller steps."""
+    case = Case(one_layer, tmp_path, "quantize:dynamic")
+    encodings = {name: case.encodings[name] for name in case.split.split}
+    for largest in np.linspace(0.9, 1.1, 8, dtype=np.float32):
+        feed = {"x": np.linspace(-largest, largest, 8 * 32, dtype=np.float32).reshape(8, 32)}
+        check = check_integer_layers(case.model, encodings, simulate(case.model, case.encodings), case.file, [feed])
+        assert check is not None and check.passed
+
+
+@pytest.mark.parametrize("method", ["quantize:dynamic", "quantize:nbits"])
+def test_a_layer_of_zeros_passes_beside_others(make_model, tmp_path, method: str) -> None:
+    nodes = [helper.make_node("MatMul", ["x", name], [f"y_{name}"]) for name in ("zeros", "w")]
+    weights = {"zeros": np.zeros((64, 64), np.float32), "w": normal(64, 64)}
+    path = make_model(nodes, weights, {"x": ["n", 64]}, {"y_zeros": ["n", 64], "y_w": ["n", 64]})
+    case = Case(path, tmp_path, method)
+    assert len(case.split.split) == 2
+    assert case.check() is not None and case.whole_model()
+
+
+def test_clip_bounds_in_constant_nodes_limit_what_is_rounded(make_model, tmp_path) -> None:
+    """A simulation keeps the nodes, an export makes initializers of them."""
+    bounds = [
+        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.float32(value)))
+        for name, value in (("low", 0), ("high", 1))
+    ]
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Clip", ["c", "low", "high"], ["y"])]
+    path = make_model([*bounds, *nodes], {"w": normal(8, 8, 3, 3)}, {"x": [1, 8, 8, 8]}, {"y": [1, 8, 6, 6]})
+    case = Case(path, tmp_path, "quantize:static")
+    check = case.check()
+    assert check is not None and check.passed
+
+
+def test_all_8_bits_of_stacked_matrices_run(make_model, tmp_path) -> None:
+    path = make_model(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": normal(3, 64, 24)}, {"x": ["n", 64]}, {"y": [3, "n", 24]}
+    )
+    case = Case(path, tmp_path, "quantize:static", weights="uint8")
+    assert case.split.split and case.whole_model()
+    check = case.check()
+    assert check is not None and check.passed

@@ -55,9 +55,36 @@ def test_entropy_of_a_flat_distribution_cuts_nothing_off() -> None:
 
 
 def test_a_constant_value_and_one_never_seen() -> None:
-    assert levels_of(seen(np.zeros(5)), "percentile", 99.9) == Levels(1.0, 0)
+    assert levels_of(seen(np.full(5, 2.0)), "percentile", 99.9).high == pytest.approx(2)
+    with pytest.raises(LayerSkipped, match="only zeros"):
+        levels_of(seen(np.zeros(5)), "percentile", 99.9)
     with pytest.raises(LayerSkipped, match="nothing finite"):
         levels_of(ValueRange(np.inf, -np.inf, np.zeros(8, np.int64), 0, 0), "minmax", 100)
+
+
+@pytest.mark.parametrize("size", [1e-42, 3e38])
+def test_ranges_that_levels_cannot_cover_are_told(size: float) -> None:
+    counts = np.full(8, 10)
+    with pytest.raises(LayerSkipped, match="8-bit levels"):
+        levels_of(ValueRange(-size, size, counts, 0, 80), "minmax", 100)
+
+
+@pytest.mark.parametrize("size", [1e-42, 3e38])
+@pytest.mark.parametrize(("method", "params"), WAYS, ids=lambda part: getattr(part, "key", ""))
+def test_weights_whose_products_are_no_float32_numbers_are_told(context_of, rng, method, params, size: float) -> None:
+    weight = (rng.uniform(0.5, 1, (8, 6)) * size).astype(np.float32)
+    with pytest.raises(LayerSkipped, match="vanish" if size < 1 else "overflow"):
+        method.apply(Float(weight), params, with_ranges(context_of(weight)))
+
+
+def test_stacked_matrices_of_all_8_bits_share_one_scale(context_of, rng) -> None:
+    """The runtime takes zero points by channel for single matrices only."""
+    weight = rng.normal(size=(3, 16, 8)).astype(np.float32)
+    context = with_ranges(context_of(weight, output_axis=2))
+    wide, narrow = (
+        QuantizeStatic().apply(Float(weight), StaticParams(weights=weights), context) for weights in ("uint8", "int7")
+    )
+    assert wide.channel_axis is None and narrow.channel_axis == 2
 
 
 def test_static_needs_samples(context_of, rng) -> None:
