@@ -123,7 +123,7 @@ class Calibration:
                 self._measure_gradients(plan.gradients, reporter.part(half, 1.0))
 
     def layer(self, name: str) -> LayerInputs | None:
-        """What is known of a layer; None when nothing is (see `why_not`)."""
+        """What is known of a layer, or why it is not though it was asked for; None when there is neither."""
         with self._lock:
             known = self._known
             parts = [known.rows[found] for found in known.readings.get(name, ()) if found in known.rows]
@@ -144,14 +144,21 @@ class Calibration:
                 active=outputs.active if outputs else None,
                 input_range=input_range,
                 output_range=output_range,
+                why_no_means=known.reasons.get(name, ""),
+                why_no_outputs=known.why_no_outputs.get(name, ""),
+                why_no_ranges=known.why_no_ranges.get(name, ""),
             )
         gradients = found.gradient_square is not None or found.why_no_gradients
-        return found if rows or outputs or input_range or output_range or gradients else None
+        something = rows or outputs or input_range or output_range or gradients
+        return found if something or self.why_not(name) else None
 
     def why_not(self, name: str) -> str:
-        """Why the layer's input vectors are not known though they were asked for (one clause), or ""."""
+        """Why the layer's input vectors, ranges or outputs are not known though they were asked for (one clause), or
+        ""."""
         with self._lock:
-            return self._known.reasons.get(name, "")
+            known = self._known
+            told = (why.get(name, "") for why in (known.reasons, known.why_no_ranges, known.why_no_outputs))
+            return next(filter(None, told), "")
 
     def ranges(self, names: Iterable[str], reporter: Reporter = SILENT) -> dict[str, ValueRange]:
         """The distribution of inner values and inputs of the model, by name (`exposing.inner_values`' keys).
@@ -322,12 +329,25 @@ class Calibration:
                 self._explain(plan, layer, touched)
         for name, (_, channels) in plan.outputs.items():
             seen = channels.result()
-            if seen is not None:
+            if seen is None:
+                known.why_no_outputs[name] = channels.why_none()
+            else:
                 known.outputs[name] = seen
         for key, counter in plan.ranges.items():
             counted = counter.result() if key not in plan.unfit else None
             if counted is not None:
                 known.ranges[key] = counted
+        self._explain_ranges(plan)
+
+    def _explain_ranges(self, plan: _Plan) -> None:
+        """Note why the ranges of layers are missing that were counted."""
+        known = self._known
+        for layer, sides in known.sides.items():
+            for key, what in zip(sides, ("input", "output"), strict=True):
+                if key in plan.unfit:
+                    known.why_no_ranges.setdefault(layer, f"its {what} is no float tensor")
+                elif key in plan.ranges and key not in known.ranges:
+                    known.why_no_ranges.setdefault(layer, plan.ranges[key].why_none(what))
 
     def _explain(self, plan: _Plan, layer: str, ids: Sequence[str]) -> None:
         """Note what was left out of a layer's inputs, and why there is nothing where there is nothing."""

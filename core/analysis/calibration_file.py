@@ -24,7 +24,7 @@ from core.errors import DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -48,6 +48,8 @@ class Measured:
     gradients: dict[str, Array] = field(default_factory=dict)
     why_no_gradients: dict[str, str] = field(default_factory=dict)
     why_no_moments: dict[str, str] = field(default_factory=dict)
+    why_no_outputs: dict[str, str] = field(default_factory=dict)
+    why_no_ranges: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
 
@@ -68,7 +70,7 @@ class _Writer:
         return found
 
 
-_WORDS = ("why_no_gradients", "why_no_moments", "reasons", "notes")
+_WORDS = ("why_no_gradients", "why_no_moments", "why_no_outputs", "why_no_ranges", "reasons", "notes")
 
 
 def write_measured(path: Path, measured: Measured, about: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.analysis.one_node import NOT_RUN
 from core.model.layer import Kind, Layer
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class ChannelSums:
 
     def __init__(self, output: ChannelOutput) -> None:
         self._axis, channels = output.axis, output.channels
-        self._n = 0
+        self._n = self._left_out = 0
         self._sum, self._square, self._active = np.zeros(channels), np.zeros(channels), np.zeros(channels, np.int64)
 
     def fits(self, value: Array) -> bool:
@@ -58,18 +59,27 @@ class ChannelSums:
         with np.errstate(invalid="ignore"):  # infinities of both signs
             total = flat.sum(dtype=np.float64)
         if not np.isfinite(total):
-            flat = flat[:, np.isfinite(flat).all(axis=0)]
+            usable = np.isfinite(flat).all(axis=0)
+            self._left_out += int(usable.size - np.count_nonzero(usable))
+            flat = flat[:, usable]
         self._n += flat.shape[1]
         self._sum += flat.sum(axis=1, dtype=np.float64)
         self._square += np.square(flat, dtype=np.float64).sum(axis=1)
         self._active += np.count_nonzero(flat > 0, axis=1)
+
+    def why_none(self) -> str:
+        """Why `result` is None (one clause)."""
+        if not self._left_out:
+            return NOT_RUN
+        return f"all {self._left_out:,} positions of its output hold NaN or infinite numbers on these samples"
 
     def result(self) -> ChannelStatistics | None:
         """What was summed; None when no position was usable."""
         if not self._n:
             return None
         mean, square, active = (total / self._n for total in (self._sum, self._square, self._active))
-        return ChannelStatistics(self._n, *(figures.astype(np.float32) for figures in (mean, square, active)))
+        with np.errstate(over="ignore"):  # a square of more than a float32 holds is infinite: those who read it look
+            return ChannelStatistics(self._n, *(figures.astype(np.float32) for figures in (mean, square, active)))
 
 
 def channel_output(

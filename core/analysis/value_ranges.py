@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from core.analysis.one_node import NOT_RUN
 from core.data.layer_inputs import ValueRange
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -19,12 +20,13 @@ class RangeCounter:
 
     def __init__(self) -> None:
         self._low, self._high = np.inf, -np.inf
-        self._n = self._zeros = 0
+        self._n = self._zeros = self._left_out = 0
         self._counts = np.zeros(BINS, np.int64)
 
     def see(self, value: Array) -> None:
         """First pass: extremes, zeros; NaN and infinite elements do not count."""
         flat = _finite(value)
+        self._left_out += value.size - flat.size
         if flat.size:
             self._low, self._high = min(self._low, float(flat.min())), max(self._high, float(flat.max()))
             self._n += flat.size
@@ -39,6 +41,12 @@ class RangeCounter:
         for start in range(0, flat.size, 1 << 18):  # stays in the cache
             places = (flat[start : start + (1 << 18)].astype(np.float64) - self._low) * scale
             self._counts += np.bincount(np.clip(places, 0, BINS - 1).astype(np.int64), minlength=BINS)
+
+    def why_none(self, what: str) -> str:
+        """Why `result` is None (one clause). what: of a layer the value is: "input"."""
+        if not self._left_out:
+            return NOT_RUN
+        return f"all {self._left_out:,} values at its {what} are NaN or infinite on these samples"
 
     def result(self) -> ValueRange | None:
         """The distribution; None when no element was finite. A constant value has all its elements in the first bin."""

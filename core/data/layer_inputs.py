@@ -83,6 +83,8 @@ class LayerInputs:
                      behind the batch norm and the activation that follow it directly, if any
     active           (channels,) float32: share of the positions at which that value is above zero
     input_range, output_range   of the first node that uses the weight
+    why_no_means, why_no_outputs, why_no_ranges   like those of moments and gradients: why it is not known though it
+                     was asked for (one clause), or ""
     """
 
     samples: int
@@ -98,3 +100,6 @@ class LayerInputs:
     active: Array | None = field(default=None, repr=False)
     input_range: ValueRange | None = None
     output_range: ValueRange | None = None
+    why_no_means: str = ""
+    why_no_outputs: str = ""
+    why_no_ranges: str = ""

@@ -206,14 +206,17 @@ def require_inputs(context: Context, need: Need) -> LayerInputs:
             raise LayerSkipped(f"its inputs cannot be measured: {context.why_no_inputs}")
         raise LayerSkipped("this step works from samples, and none are loaded", do="load samples, or choose a setting "
                            "that needs none")
+    unfit = f"its inputs cannot be measured: {inputs.why_no_means}" if inputs.why_no_means else ""
     if need is Need.MOMENTS and inputs.moments is None:
-        raise LayerSkipped(inputs.why_no_moments or "the products of its inputs were not measured")
+        raise LayerSkipped(inputs.why_no_moments or unfit or "the products of its inputs were not measured")
     if need is Need.GRADIENTS and inputs.gradient_square is None:
-        raise LayerSkipped(inputs.why_no_gradients or "its gradients were not measured")
+        raise LayerSkipped(inputs.why_no_gradients or unfit or "its gradients were not measured")
     if need is Need.MEANS and inputs.square is None:
-        raise LayerSkipped("its inputs were not measured")
-    if need is Need.RANGES and inputs.input_range is None:
-        raise LayerSkipped("the ranges of its input and output were not measured")
+        raise LayerSkipped(unfit or "its inputs were not measured")
+    if need is Need.RANGES and (inputs.input_range is None or inputs.output_range is None):
+        raise LayerSkipped(inputs.why_no_ranges or unfit or "the ranges of its input and output were not measured")
+    if need is Need.OUTPUTS and inputs.why_no_outputs:
+        raise LayerSkipped(inputs.why_no_outputs)
     return inputs
 
 

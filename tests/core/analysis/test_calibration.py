@@ -13,7 +13,8 @@ from core.analysis.calibration import FEW, Calibration
 from core.analysis.exposing import Exposed
 from core.data import Samples, load_samples
 from core.data.layer_inputs import Need
-from core.errors import Cancelled, DataError
+from core.errors import Cancelled, DataError, LayerSkipped
+from core.methods.base import Context, require_inputs
 from core.model.matrix import as_rows, has_rows
 from core.model.model import Model
 from core.model.readers import open_model
@@ -246,11 +247,31 @@ def test_inputs_that_are_no_numbers_are_left_out_and_told(mlp_path: Path, tmp_pa
     assert found.input_range.n == x.size - 2
 
 
-def test_samples_without_a_single_number_say_why(mlp_path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("need", "says"), [
+    (Need.MOMENTS, "all 3 input vectors hold NaN or infinite numbers"),
+    (Need.RANGES, "all 48 values at its input are NaN or infinite"),
+    (Need.OUTPUTS, "all 3 positions of its output hold NaN or infinite numbers"),
+])  # fmt: skip
+def test_samples_without_a_single_number_say_why(mlp_path: Path, tmp_path: Path, need: Need, says: str) -> None:
     model, samples = opened(mlp_path, tmp_path, x=np.full((3, 16), np.nan, np.float32))
-    calibration = collected(model, samples, frozenset({Need.MOMENTS}))
-    assert calibration.layer("fc1.weight") is None
-    assert "all 3 input vectors" in calibration.why_not("fc1.weight")
+    calibration = collected(model, samples, frozenset({need}))
+    assert says in calibration.why_not("fc1.weight")
+    calibration.save(tmp_path / "measured.npz")
+    for known in (calibration, Calibration.load(tmp_path / "measured.npz", model)):
+        found = known.layer("fc1.weight")
+        with pytest.raises(LayerSkipped) as told:
+            require_inputs(Context(model.layer("fc1.weight"), inputs=found), need)
+        assert says in str(told.value)
+
+
+def test_a_result_that_overflows_says_so(make_model, tmp_path: Path) -> None:
+    node = helper.make_node("MatMul", ["x", "w"], ["y"], name="it")
+    path = make_model([node], {"w": np.full((4, 2), 10, np.float32)}, {"x": ["n", 4]}, {"y": ["n", 2]})
+    model, samples = opened(path, tmp_path, x=np.full((3, 4), 3e38, np.float32))
+    calibration = collected(model, samples, frozenset({Need.RANGES}))
+    found = calibration.layer("w")
+    assert found.input_range is not None and found.output_range is None
+    assert found.why_no_ranges == "all 6 values at its output are NaN or infinite on these samples"
 
 
 @pytest.mark.parametrize("value", [0.0, 3.5])
