@@ -16,11 +16,9 @@ from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QSizePolicy,
     QSlider,
     QToolButton,
     QVBoxLayout,
@@ -30,6 +28,7 @@ from PySide6.QtWidgets import (
 from core.errors import ParameterError
 from core.methods.params import Spec
 from gui.charts.card import with_role
+from gui.inspector.number import Number, Slider
 from gui.inspector.scale import Scale
 
 _SEGMENT_CHARACTERS = 22
@@ -91,32 +90,6 @@ class Field(QWidget):
         return next(_gestures)
 
 
-class _Slider(QSlider):
-    """A slider that leaves the wheel to the panel around it, so that scrolling never changes a value."""
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        event.ignore()
-
-
-class Number(QDoubleSpinBox):
-    """A number to type; commits on Enter or on leaving. Shows no trailing zeros."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setKeyboardTracking(False)
-        self.setAlignment(Qt.AlignmentFlag.AlignRight)
-        with_role(self, "number")
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-
-    def textFromValue(self, value: float) -> str:
-        text = super().textFromValue(value)
-        point = self.locale().decimalPoint()
-        return text.rstrip("0").removesuffix(point) if point in text else text
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        event.ignore()
-
-
 class NumberField(Field):
     """A number: typed at the right, with a slider below when both bounds are declared. Shares are shown per cent."""
 
@@ -153,7 +126,7 @@ class NumberField(Field):
         return number
 
     def _make_slider(self, scale: Scale) -> QSlider:
-        slider = _Slider(Qt.Orientation.Horizontal, self)
+        slider = Slider(Qt.Orientation.Horizontal, self)
         slider.setRange(0, scale.steps)
         slider.setSingleStep(scale.step)
         slider.setPageStep(scale.page)

@@ -199,6 +199,9 @@ class Inspector(QFrame):
     def _replace(self, index: int, key: str) -> None:
         steps = list(self._steps())
         steps[index] = _new_step(key)
+        if place < len(steps):
+            title, behind = by_key(key).title, by_key(steps[place].method).title
+            self._session.said.emit(f"{title} goes before {behind}: it needs the weights as they are before that step.")
         self._put(tuple(steps), f"change to {_title(steps[index])}")
         self.step_list.focus_step(index)
 

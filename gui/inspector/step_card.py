@@ -93,6 +93,7 @@ class StepCard(QFrame):
 
     def _menu(self) -> QMenu:
         menu = QMenu(self)
+        menu.setToolTipsVisible(True)  # disabled moves say why
         self.change_menu = menu.addMenu("Change to")
         self.change_menu.aboutToShow.connect(self._fill_change_menu)
         menu.addSeparator()
@@ -156,7 +157,7 @@ class StepCard(QFrame):
 
     def _why_not_swapped(self, index: int, other: int) -> str:
         if not 0 <= other < len(self._others):
-            return "There is no step beyond"
+            return "It is the first step" if other < index else "It is the last step"
         order = list(self._others)
         order[index], order[other] = order[other], order[index]
         return why_not_list(order)

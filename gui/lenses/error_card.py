@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QButtonGroup, QDoubleSpinBox, QLabel, QStackedLayo
 from gui.charts.bars import ErrorBars
 from gui.charts.card import Card, with_role
 from gui.charts.empty import EmptyState
-from gui.inspector.fields import Number
+from gui.inspector.number import Number
 from gui.lenses.compare_state import ACCUMULATED, ISOLATED, ErrorView, budget_words, missing_reasons, missing_words
 
 DEFAULT_BUDGET_DB = 30.0

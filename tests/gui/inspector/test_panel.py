@@ -12,6 +12,7 @@ from pytestqt.qtbot import QtBot
 from core.methods.base import Stage
 from core.methods.registry import all_methods, by_key
 from core.recipe import Recipe, Step
+from gui.inspector.about_method import about_lines
 from gui.inspector.fields import NumberField
 from gui.inspector.live import LiveLayer
 from gui.inspector.method_menu import offered
@@ -140,8 +141,12 @@ def test_steps_go_where_they_make_sense(panel: Inspector, session: Session) -> N
     """Quantizing is last: pruning is put before it, a second quantization is refused with the reason."""
     session.select((FC,))
     session.set_steps((FC,), (INT4,))
+    said: list[str] = []
+    session.said.connect(said.append)
     panel.add_step("prune")
     assert [step.method for step in session.steps(FC)] == ["prune", INT4.method]
+    assert len(said) == 1 and said[0].startswith("Prune goes before Quantize")
+    assert panel.step_list.cards[0].menu_button.menu().toolTipsVisible()
     down = next(action for action in panel.step_list.cards[0].actions() if action.text() == "Move down")
     assert not down.isEnabled() and "put prune before quantize" in down.toolTip()
     menu = panel.add_button.menu()
@@ -158,7 +163,9 @@ def test_a_card_says_what_its_method_saves_and_costs(panel: Inspector, session: 
     card.about_button.click()
     assert not card.about.isHidden()
     titles = [title for title, _ in card.about.lines]
-    assert {"Saves", "Does not save", "Costs", "Choose it", "Rather not", "Samples", "Source"} <= set(titles)
+    assert {"Saves", "Does not save", "Costs", "Choose it when", "Samples", "Source"} <= set(titles)
+    assert "nothing" not in dict(card.about.lines)["Does not save"]
+    assert "Does not save" not in dict(about_lines(by_key("low_rank")))  # it saves all there is
 
 
 def test_a_method_that_cannot_is_disabled_and_says_why(panel: Inspector, session: Session) -> None:
@@ -326,3 +333,17 @@ def test_a_new_step_takes_the_keyboard(panel: Inspector, session: Session) -> No
     session.select((FC,))
     panel.add_step("prune")
     assert QApplication.focusWidget() is number(panel, 0, "ratio").number
+
+
+def test_alt_with_an_arrow_changes_no_value(qtbot: QtBot, panel: Inspector, session: Session) -> None:
+    """Moving up is not possible at the top, and the keys must not reach the number then."""
+    session.select((FC,))
+    panel.add_step("prune")
+    ratio, before = number(panel, 0, "ratio"), session.steps(FC)
+    for widget in (ratio.number, ratio.slider):
+        assert widget is not None
+        qtbot.keyClick(widget, Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier)
+        qtbot.keyClick(widget, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+        assert session.steps(FC) == before
+    qtbot.keyClick(ratio.number, Qt.Key.Key_Up)
+    assert session.steps(FC) != before
