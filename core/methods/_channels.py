@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,12 +65,14 @@ class Channels:
     units  how many can go
     width  channels of the first producer that a unit has (a head's size)
     heads  the units are attention heads
+    slices numbers of units of which at least one must stay: they make up an axis of their own (a Split's part)
     """
 
     units: int
     width: int
     heads: bool
     parts: tuple[Part, ...]
+    slices: tuple[Array, ...] = field(default=(), repr=False)
 
     def with_role(self, *roles: str) -> tuple[Part, ...]:
         """The layers with weights that have one of these roles."""
@@ -95,7 +97,7 @@ def power(channels: Channels, exponent: int, context: Context) -> Array:
         context.reporter.check()
         values = part.weight()
         require_finite(values, part.layer)
-        sums = part.sums(np.abs(values) if exponent == 1 else np.square(values), channels.units)
+        sums = part.sums(np.abs(values) if exponent == 1 else _squares(values), channels.units)
         scores.append(sums if exponent == 1 else np.sqrt(sums))
     return mean_of(scores)
 
@@ -127,7 +129,7 @@ def response(channels: Channels, context: Context) -> Array:
     for part in channels.with_role(CONSUMER):
         values = part.weight()
         require_finite(values, part.layer)
-        weights.append(np.sqrt(part.sums(np.square(values), channels.units)))
+        weights.append(np.sqrt(part.sums(_squares(values), channels.units)))
     size = mean_of(rms)
     require_finite_scores(size, context)
     return size * mean_of(weights) if weights else size
@@ -144,7 +146,7 @@ def taylor(channels: Channels, context: Context) -> Array:
             context.reporter.check()
             values = part.weight()
             require_finite(values, part.layer)
-            total += part.sums(np.square(values) * square, channels.units)
+            total += part.sums(_squares(values) * square, channels.units)
     require_finite_scores(total, context)
     return total
 
@@ -166,8 +168,14 @@ def activity(channels: Channels, context: Context) -> Array:
 def mean_of(scores: Iterable[Array]) -> Array:
     """The mean of several scores, each scaled to a mean of one; a score of all zeros says nothing."""
     scores = list(scores)
-    scaled = [score / score.mean() for score in scores if score.mean() != 0]  # NaN stays, to be refused
+    with np.errstate(invalid="ignore"):  # what is infinite becomes NaN, to be refused
+        scaled = [score / score.mean() for score in scores if score.mean() != 0]
     return np.mean(scaled, axis=0) if scaled else np.zeros_like(scores[0])
+
+
+def _squares(values: Array) -> Array:
+    """In float64, where the square of a large float32 is still a number."""
+    return np.square(values, dtype=np.float64)
 
 
 def require_finite_scores(scores: Array, context: Context) -> None:
@@ -191,8 +199,19 @@ def kept_count(units: int, width: int, ratio: float, round_to: int) -> int:
     return rounded if rounded < units else exact
 
 
-def keep_best(scores: Array, count: int) -> Array:
-    """(units,) bool: the `count` units of the highest score; of equal ones the first stay."""
+def keep_best(scores: Array, count: int, slices: Sequence[Array] = ()) -> Array:
+    """(units,) bool: the `count` units of the highest score; of equal ones the first stay.
+
+    The best unit of each slice (`Channels.slices`) stays in any case, also where that makes more than `count`.
+    """
+    kept = best_of_each(scores, slices)
+    order = np.argsort(-scores, kind="stable")
+    kept[order[~kept[order]][: max(count - int(kept.sum()), 0)]] = True
+    return kept
+
+
+def best_of_each(scores: Array, slices: Sequence[Array]) -> Array:
+    """(units,) bool: the unit of the highest score of each slice; of equal ones the first."""
     kept = np.zeros(scores.size, bool)
-    kept[np.argsort(-scores, kind="stable")[:count]] = True
+    kept[[units[np.argmax(scores[units])] for units in slices]] = True
     return kept

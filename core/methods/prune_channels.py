@@ -85,12 +85,12 @@ class PruneChannels(ChannelChooser):
         if params.criterion == _ACTIVITY:
             return _active(channels, params.threshold, context)
         count = _channels.kept_count(channels.units, channels.width, params.ratio, params.round_to)
-        return _channels.keep_best(_scores(channels, params.criterion, context), count)
+        return _channels.keep_best(_scores(channels, params.criterion, context), count, channels.slices)
 
     def label(self, params: PruneChannelsParams) -> str:
         if params.criterion == _ACTIVITY:
             return f"idle <= {100 * params.threshold:.3g} %"
-        return f"channels -{100 * params.ratio:.3g} %"
+        return f"channels −{100 * params.ratio:.3g} %"
 
 
 def _scores(channels: Channels, criterion: str, context: Context) -> Array:
@@ -106,10 +106,9 @@ def _scores(channels: Channels, criterion: str, context: Context) -> Array:
 
 
 def _active(channels: Channels, threshold: float, context: Context) -> Array:
-    """(units,) bool: which fire more often than the threshold; the most active one stays in any case."""
+    """(units,) bool: which fire more often than the threshold; the most active one stays, and that of each slice."""
     share = _channels.activity(channels, context)
-    kept = share > threshold
-    kept[int(np.argmax(share))] = True
+    kept = (share > threshold) | _channels.best_of_each(share, (np.arange(share.size), *channels.slices))
     if kept.all():
         raise LayerSkipped(f"each of its {channels.units:,} channels fires at more than {100 * threshold:.3g} % of the "
                            "positions")

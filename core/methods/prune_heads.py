@@ -55,9 +55,9 @@ class PruneHeads(ChannelChooser):
             raise LayerSkipped("it is no query, key or value weight of an attention layer", do="use Cut channels")
         count = _channels.kept_count(channels.units, channels.width, params.ratio, 1)
         if params.criterion == "norm":
-            return _channels.keep_best(_channels.power(channels, 2, context), count)
+            return _channels.keep_best(_channels.power(channels, 2, context), count, channels.slices)
         rule = _channels.response if params.criterion == "activation" else _channels.taylor
-        return _channels.keep_best(rule(channels, context), count)
+        return _channels.keep_best(rule(channels, context), count, channels.slices)
 
     def label(self, params: PruneHeadsParams) -> str:
-        return f"heads -{100 * params.ratio:.3g} %"
+        return f"heads −{100 * params.ratio:.3g} %"

@@ -211,6 +211,8 @@ class _Planner:
         stays = method.choose(self._channels(group), step.params, context)
         if not stays.any() or stays.all():
             raise LayerSkipped("none of its channels would go" if stays.all() else "none of its channels would stay")
+        if not all(stays[units].any() for units in group.slices):
+            raise LayerSkipped("none would stay of the channels that one of the layers behind it reads")
         return stays
 
     def _channels(self, group: Group) -> Channels:
@@ -223,7 +225,8 @@ class _Planner:
                                   lambda name=layer.name: self._model.weight(name),  # type: ignore[misc]
                                   self._inputs(layer.name), member.tensor in group.scales))  # fmt: skip
         first = group.members[0].unit_of
-        return Channels(group.units, max(int((first >= 0).sum()) // group.units, 1), group.heads, tuple(parts))
+        return Channels(group.units, max(int((first >= 0).sum()) // group.units, 1), group.heads, tuple(parts),
+                        group.slices)
 
     def _counts(self, kept: Mapping[Group, Array]) -> dict[str, tuple[int, int]]:
         """(kept, of) output channels of every layer that loses some."""

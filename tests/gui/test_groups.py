@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 from onnx import helper
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from core.cli import main
 from core.recipe import Step
+from gui.inspector.cost_box import SAMPLES_ARE_RUN
 from gui.inspector.panel import Inspector
+from gui.lenses.weights import WeightsLens
 from gui.main_window import MainWindow
 from gui.preparation import MEASURE
 from gui.session import Session
+from gui.units import decibels
 
 PATIENCE_MS = 15_000
 CUT = Step.make("prune_channels", ratio=0.5, round_to=1)
@@ -69,10 +73,22 @@ def test_a_cut_is_shown_as_a_group(qtbot: QtBot, window: MainWindow, opened: Ope
     box = inspector(window).step_list.cards[0].group
     assert box is not None
     qtbot.waitUntil(lambda: "Cut together with depthwise" in box.names.text(), timeout=PATIENCE_MS)
-    assert box.outcome.text() == "4 of 8 channels stay" and "1 more layer loses inputs" in box.names.text()
+    assert box.outcome.text() == "4 of 8 channels stay" and "pointwise loses inputs" in box.names.text()
     assert plan_of(window, "depthwise.weight") == "4 of 8 channels"
     assert plan_of(window, "pointwise.weight") == "fewer inputs" and plan_of(window, "fc.weight") == "keep"
 
+    session.select(("conv.weight", "depthwise.weight"))  # nothing would be added: nothing is offered
+    session.set_steps(session.selection, (CUT,))
+    settled(qtbot, session)
+    box = inspector(window).step_list.cards[0].group
+    assert box is not None
+    assert "loses inputs" in box.names.text() and not box.button.isVisible()
+    session.undo_stack.undo()
+    settled(qtbot, session)
+
+    session.select(("conv.weight",))
+    box = inspector(window).step_list.cards[0].group
+    assert box is not None
     window.workspace.layers.filter.setText("kind:linear")  # what is selected must be in sight
     session.select(("conv.weight",))
     qtbot.mouseClick(box.button, Qt.MouseButton.LeftButton)
@@ -82,6 +98,52 @@ def test_a_cut_is_shown_as_a_group(qtbot: QtBot, window: MainWindow, opened: Ope
     session.undo_stack.undo()  # the last step is gone: nothing may stay cut
     settled(qtbot, session)
     assert session.prepared is None and plan_of(window, "depthwise.weight") == "keep"
+
+
+def test_several_layers_tell_each_what_stays_and_who_loses_inputs(
+    qtbot: QtBot, window: MainWindow, opened: Opened, cnn_path: Path
+) -> None:
+    session = opened(window.session, cnn_path)
+    session.select(("conv.weight", "pointwise.weight"))
+    session.set_steps(session.selection, (CUT,))
+    settled(qtbot, session)
+    box = inspector(window).step_list.cards[0].group
+    assert box is not None
+    first, second = box.names.text().replace("\N{NO-BREAK SPACE}", " ").split("\n")
+    assert first == "conv: 4 of 8 channels stay; cut together with depthwise; pointwise loses inputs."
+    assert second.startswith("pointwise: ") and second.endswith("channels stay; fc loses inputs.")
+    qtbot.mouseClick(box.button, Qt.MouseButton.LeftButton)
+    assert session.selection == ("conv.weight", "depthwise.weight", "pointwise.weight")
+
+
+def test_a_layer_that_only_loses_inputs_says_the_same_everywhere(
+    qtbot: QtBot, window: MainWindow, opened: Opened, cnn_path: Path
+) -> None:
+    session, name = opened(window.session, cnn_path), "pointwise.weight"
+    session.set_steps(("conv.weight",), (CUT,))
+    session.select((name,))
+    settled(qtbot, session)
+    panel, layers = inspector(window), window.workspace.layers.model
+    said = [label.text() for label in panel.step_list.findChildren(QLabel)]
+    assert "No step of its own; it loses inputs with layer conv." in said
+    qtbot.waitUntil(lambda: panel.cost.rows().get("Weight SQNR", "").endswith(" dB"), timeout=PATIENCE_MS)
+    shown = panel.cost.rows()["Weight SQNR"]
+    assert shown == decibels(session.previews[name].weight_sqnr_db)
+    assert layers.row(layers.row_of(name)).error == f"{session.previews[name].weight_sqnr_db:.0f}"
+    lens = window.workspace.lenses.findChild(WeightsLens)
+    assert lens is not None
+    assert f"after fewer inputs · zeros 0 % · SQNR {shown}" in lens.distribution_card.caption.plain_text
+    session.set_steps((name,), (Step.make("quantize", bits=8),))
+    settled(qtbot, session)
+    assert plan_of(window, name) == "int8 · fewer inputs"
+    session.set_steps((name,), (CUT,))
+    settled(qtbot, session)
+    assert plan_of(window, name) == "channels -50 % · fewer inputs"
+    session.select(("conv.weight", name))
+    session.set_steps(session.selection, ())
+    settled(qtbot, session)
+    said = [label.text() for label in panel.step_list.findChildren(QLabel)]
+    assert "Left as they are. Add a step to make them smaller." in said
 
 
 def test_a_cut_that_cannot_be_made_says_why(qtbot: QtBot, window: MainWindow, opened: Opened, cnn_path: Path) -> None:
@@ -112,7 +174,7 @@ def test_cut_compress_and_export(
     assert report.bytes_after == pytest.approx(predicted, rel=0.01)
     before, after = session.comparison.multiply_adds_before, session.comparison.multiply_adds_after
     assert before is not None and after is not None and after < 0.6 * before
-    assert "One step was not done: fc.weight: channels -50 %: it is the model's output" in window.messages.text
+    assert "One step was not done: fc.weight: channels −50 %: it is the model's output" in window.messages.text
     target = tmp_path / "cut.onnx"
     session.export(target)
     qtbot.waitUntil(lambda: target.is_file() and not session.tasks.busy, timeout=PATIENCE_MS)
@@ -149,6 +211,31 @@ def test_a_step_that_needs_data(
     arguments = ["compress", str(net_path), "--recipe", str(recipe), "--data", str(rows_path), "-o", str(again)]
     assert main([*arguments, "--quiet"]) == 0
     assert again.read_bytes() == target.read_bytes()
+
+
+def test_figures_of_other_steps_are_not_shown_while_samples_are_run(
+    qtbot: QtBot, window: MainWindow, opened: Opened, net_path: Path, rows_path: Path
+) -> None:
+    session, name = opened(window.session, net_path), "fc.weight"
+    session.load_data(rows_path)
+    session.select((name,))
+    session.set_steps((name,), (Step.make("quantize", bits=4),))
+    qtbot.waitUntil(lambda: session.samples is not None, timeout=PATIENCE_MS)
+    settled(qtbot, session)
+    layers, lens = window.workspace.layers.model, window.workspace.lenses.findChild(WeightsLens)
+    assert lens is not None and layers.row(layers.row_of(name)).error
+
+    session.set_steps((name,), (Step.make("quantize", bits=4, rounding="feedback"),))
+    said: list[str] = []
+    session.preparedChanged.connect(lambda: said.append(inspector(window).cost.reason.text()))
+    row = layers.row(layers.row_of(name))
+    assert (row.error, row.size_after, row.plan) == ("", "", "samples are run")
+    qtbot.waitUntil(lambda: session.measuring, timeout=PATIENCE_MS)
+    assert inspector(window).cost.reason.text() == SAMPLES_ARE_RUN
+    assert "samples are being run for this step" in lens.distribution_card.caption.plain_text
+    settled(qtbot, session)
+    assert layers.row(layers.row_of(name)).error and not any("none are loaded" in words for words in said)
+    qtbot.waitUntil(lambda: "SQNR" in lens.distribution_card.caption.plain_text, timeout=PATIENCE_MS)
 
 
 def test_measuring_can_be_cancelled(

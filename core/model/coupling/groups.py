@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -15,7 +15,7 @@ from core.model.coupling.axes import Axes
 from core.model.coupling.classes import Classes
 from core.model.coupling.counts import pin_counts
 from core.model.coupling.flow import Flow, Rules
-from core.model.coupling.sites import Site
+from core.model.coupling.sites import Site, SliceSite, SplitSite
 from core.model.coupling.sizes import Sizes
 from core.model.finder import find
 from core.model.graph import Stored
@@ -58,12 +58,15 @@ class Group:
     units     how many there are; each stays or goes as a whole (a unit of an attention layer is a head)
     heads     they are attention heads: along them two computed values are multiplied, a matrix each
     scales    members that are scales of batch norms
+    slices    numbers of units that make up an axis of their own (a Split's part, what one of its readers sums over): of
+              each, one unit must stay
     """
 
     members: tuple[Member, ...]
     units: int
     heads: bool = False
     scales: frozenset[str] = frozenset()
+    slices: tuple[Array, ...] = field(default=(), repr=False)
 
     @property
     def key(self) -> tuple[str, int]:
@@ -216,11 +219,35 @@ def _with_members(
     heads = {int(group) for axis in flow.heads for factor in axis if factor.atoms is not None
              for group in np.unique(group_of[classes.label[factor.atoms]])}  # fmt: skip
     scales = _norm_scales(flow)
+    slices = _slices([*(line.atoms for line in lines), *_parts(flow)], group_of[classes.label], unit_of[classes.label],
+                     counts)  # fmt: skip
     return tuple(
         Group(_producers_first(found), count, heads=number in heads,
-              scales=frozenset(member.tensor for member in found) & scales)
+              scales=frozenset(member.tensor for member in found) & scales, slices=slices[number])
         for number, (found, count) in enumerate(zip(members, counts, strict=True))
     )  # fmt: skip
+
+
+def _parts(flow: Flow) -> list[Array]:
+    """Atoms of what Splits and Slices take out of an axis."""
+    parts = [part for site in flow.sites if isinstance(site, SplitSite) for part in site.parts]
+    found = [factor.atoms for part in parts for factor in part if factor.atoms is not None]
+    slices = [site for site in flow.sites if isinstance(site, SliceSite)]
+    return found + [atoms[site.start : site.end] for site in slices if (atoms := site.axis[0].atoms) is not None]
+
+
+def _slices(
+    axes: Iterable[Array], group_of: Array, unit_of: Array, counts: Sequence[int]
+) -> list[tuple[Array, ...]]:
+    """`Group.slices` of each group. axes: atoms of each; group_of, unit_of: (atoms,), -1 for those that stay."""
+    found: list[dict[bytes, Array]] = [{} for _ in counts]
+    for atoms in axes:
+        groups = group_of[atoms]
+        for number in np.unique(groups).tolist() if groups.min(initial=0) >= 0 else ():
+            units = np.unique(unit_of[atoms[groups == number]])
+            if units.size < counts[number]:
+                found[number][units.tobytes()] = units
+    return [tuple(slices.values()) for slices in found]
 
 
 def _norm_scales(flow: Flow) -> frozenset[str]:

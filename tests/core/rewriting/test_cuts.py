@@ -294,3 +294,40 @@ def test_a_cancel_is_heard(make_model: Make) -> None:
     cancel.set()
     with pytest.raises(Cancelled):
         plan_cuts(open_model(chain(make_model)), {"conv": step()}, reporter=Reporter(cancel=cancel))
+
+
+def thirds(make_model: Make) -> Path:
+    """conv (30) in three: the first two, of small weights, are read together, the last alone."""
+    weights = {"conv": random(30, 3, 1, 1), "k1": random(5, 20, 1, 1), "k2": random(5, 10, 1, 1)}
+    weights["conv"][:20] *= 0.01
+    nodes = [node("Conv", ["x", "conv"], ["a"]), node("Split", ["a"], ["p", "q", "r"], axis=1, num_outputs=3),
+             node("Concat", ["p", "q"], ["z"], axis=1), node("Conv", ["z", "k1"], ["u"]),
+             node("Conv", ["r", "k2"], ["v"]), node("Add", ["u", "v"], ["y"])]  # fmt: skip
+    return make_model(nodes, weights, {"x": ["batch", 3, 6, 6]}, {"y": ["batch", 5, 6, 6]})
+
+
+@pytest.mark.parametrize(("values", "stay"), [({"ratio": 0.66}, 10), ({"ratio": 0.95}, 3),
+                                              ({"criterion": "activity"}, 3)])  # fmt: skip
+def test_of_each_part_of_a_split_a_channel_stays(values: dict[str, object], stay: int, make_model: Make) -> None:
+    model = open_model(thirds(make_model))
+    idle = LayerInputs(samples=1, rows=1, output_square=np.ones(30, np.float32), active=np.zeros(30, np.float32))
+    change = plan_cuts(model, {"conv": step(**values)}, lambda name: idle if name == "conv" else None).change
+    assert change is not None
+    found = shapes(model, change)
+    assert found["conv"][0] == found["k1"][1] + found["k2"][1] == stay
+    assert found["k1"][1] >= 2 and found["k2"][1] >= 1  # two parts make up what k1 reads
+    np.testing.assert_allclose(*both(model, change), rtol=0, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_whose_squares_overflow_are_judged_all_the_same(make_model: Make) -> None:
+    weights = np.ones((8, 3, 3, 3), np.float32) * np.float32(1e30)
+    weights[::2] *= 2
+    change = plan_cuts(open_model(chain(make_model, conv=weights, **ONES)), {"conv": step()}).change
+    assert change is not None
+    assert change.cuts[0].kept == (0, 2, 4, 6)
+
+
+def test_labels_fit_and_have_a_minus_sign() -> None:
+    assert step(0.25).label() == "channels −25 %"
+    assert Step.make("prune_heads", ratio=0.5).label() == "heads −50 %"
