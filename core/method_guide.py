@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from core.methods.base import Described, Role, Stage
-from core.methods.order import MAY_FOLLOW, role
+from core.methods.order import MAY_FOLLOW, role, short_name
 from core.methods.params import Spec, specs
 from core.methods.registry import all_methods
 from core.model.layer import Kind
@@ -129,7 +129,7 @@ def _order() -> str:
     words: dict[Role, dict[str, None]] = {}
     for method in all_methods():
         if method.stage is not Stage.GRAPH:
-            words.setdefault(role(method), {})[method.word] = None
+            words.setdefault(role(method), {})[short_name(method)] = None
     named = {key: ", ".join(f"`{word}`" for word in found) for key, found in words.items()}
     rows = [
         (named[key], ", ".join(named[r] for r in Role if r in named and key in MAY_FOLLOW[r]) or "nothing")

@@ -71,6 +71,8 @@ class Role(StrEnum):
     FILTER = "filter"
     FLOAT = "float"
     QUANTIZE = "quantize"
+    RUN_TIME = "run time"
+    """Quantized in a form that the runtime computes with, which wants the layer's own weights."""
 
 
 @dataclass(frozen=True)

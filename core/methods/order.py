@@ -13,6 +13,7 @@ MAY_FOLLOW: dict[Role, frozenset[Role]] = {
     Role.PRUNE: frozenset({Role.CUT, Role.PRUNE, Role.FLOAT}),
     Role.FLOAT: frozenset({Role.CUT, Role.FACTOR, Role.FILTER, Role.PRUNE}),
     Role.QUANTIZE: frozenset({Role.CUT, Role.FACTOR, Role.FILTER, Role.PRUNE, Role.FLOAT}),
+    Role.RUN_TIME: frozenset({Role.CUT, Role.PRUNE, Role.FLOAT}),
 }
 """{role: roles that may stand before it}"""
 
@@ -23,6 +24,7 @@ _DONE = {
     Role.PRUNE: "the weight is already pruned",
     Role.FLOAT: "the weight is already stored in 16 or 8 bit floats",
     Role.QUANTIZE: "the weight is already quantized",
+    Role.RUN_TIME: "the weight is already quantized",
 }
 
 
@@ -31,16 +33,22 @@ def role(method: Described) -> Role:
     return method.role if isinstance(method, Method) else Role.CUT
 
 
+def short_name(method: Described) -> str:
+    """What to call a method where order matters: its word, and the scheme where that decides what may come before."""
+    return f"{method.word} {method.scheme}" if role(method) is Role.RUN_TIME else method.word
+
+
 def why_not_after(method: Described, before: Sequence[Described]) -> str:
     """Why a step of this method makes no sense behind the steps `before` (one clause with advice), or ""."""
     if method.stage is Stage.GRAPH:
         return f"{method.word} changes the graph; it belongs under graph, not among a layer's steps"
     for earlier in before:
         if role(earlier) not in MAY_FOLLOW[role(method)]:
+            this, other = short_name(method), short_name(earlier)
             advice = (
-                f"use {earlier.word} once" if role(earlier) is role(method) else
-                f"put {method.word} before {earlier.word}" if role(method) in MAY_FOLLOW[role(earlier)] else
-                f"use {earlier.word} or {method.word}, not both"
+                f"use {earlier.word} once" if role(earlier) is role(method) or earlier.word == method.word else
+                f"put {this} before {other}" if role(method) in MAY_FOLLOW[role(earlier)] else
+                f"use {other} or {this}, not both"
             )
             return f"{_DONE[role(earlier)]}; {advice}"
     return ""

@@ -28,7 +28,7 @@ class DynamicParams:
 class QuantizeDynamic(Method):
     word = "quantize"
     scheme = "dynamic"
-    role = Role.QUANTIZE
+    role = Role.RUN_TIME
     title = "Dynamic int8"
     family = "Quantization"
     summary = (

@@ -29,7 +29,7 @@ class GatherParams:
 class QuantizeGather(Method):
     word = "quantize"
     scheme = "gather"
-    role = Role.QUANTIZE
+    role = Role.RUN_TIME
     title = "Packed embedding"
     family = "Quantization"
     summary = "Keeps an embedding in 2, 4 or 8 bits in memory too; only the rows that are looked up are unpacked."

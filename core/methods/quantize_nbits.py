@@ -34,7 +34,7 @@ class NBitsParams:
 class QuantizeNBits(Method):
     word = "quantize"
     scheme = "nbits"
-    role = Role.QUANTIZE
+    role = Role.RUN_TIME
     title = "Packed Linear weights"
     family = "Quantization"
     summary = "Keeps a Linear layer's weights in 2, 4 or 8 bits in memory too; they are unpacked as the layer runs."

@@ -40,7 +40,7 @@ class StaticParams:
 class QuantizeStatic(Method):
     word = "quantize"
     scheme = "static"
-    role = Role.QUANTIZE
+    role = Role.RUN_TIME
     title = "Static int8"
     family = "Quantization"
     summary = (

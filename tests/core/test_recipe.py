@@ -137,6 +137,9 @@ def test_every_recipe_comes_back_as_it_was(defaults, layers, name, sha256) -> No
         ("[{quantize: {bits: 8}}, {prune: {ratio: 0.5}}]", "put prune before quantize"),
         ("[{quantize: {bits: 8}}, {quantize: {bits: 4}}]", "use quantize once"),
         ("[{prune: {ratio: 0.5}}, low_rank]", "use prune or low_rank, not both"),
+        ("[low_rank, {quantize: {scheme: static}}]", "use low_rank or quantize static, not both"),
+        ("[{quantize: {scheme: nbits}}, filter]", "use quantize nbits or filter, not both"),
+        ("[{quantize: {bits: 8}}, {quantize: {scheme: dynamic}}]", "use quantize once"),
     ],
 )
 def test_steps_in_an_order_without_sense_are_refused_with_advice(steps: str, reason: str) -> None:
