@@ -54,6 +54,14 @@ class Derived:
             return None
         return base + sum(p.file_after - p.file_cut for p in self._previews.values())
 
+    def waits_for_samples(self, name: str) -> bool:
+        """Whether what is known of a layer was made without the samples that its steps work from, which are run now."""
+        if self.preparation.waits(name):
+            return True
+        known = self._previews.get(name)
+        outdated = name in self._waiting and known is not None and bool(known.skipped)
+        return outdated and self.preparation.measured(name)
+
     @property
     def statistics(self) -> Mapping[str, Statistics]:
         return MappingProxyType(self._statistics)

@@ -23,14 +23,14 @@ class ChannelGroup:
     """The channels that a layer's own are cut together with.
 
     members  names of the layers that lose output channels, in the model's order, the layer itself among them
-    readers  how many further layers lose inputs, norms not counted
+    readers  names of the further layers that lose inputs, norms left out
     units    how many channels (or heads) there are to choose from
     heads    whether only whole attention heads can go
     why_not  why none can be cut (one clause), or ""
     """
 
     members: tuple[str, ...] = ()
-    readers: int = 0
+    readers: tuple[str, ...] = ()
     units: int = 0
     heads: bool = False
     why_not: str = ""
@@ -107,7 +107,7 @@ def find_channel_groups(model: Model, reporter: Reporter) -> dict[str, ChannelGr
     for layer in model.layers:
         groups = coupling.groups_of(layer.name)
         members = layers_of(groups, outputs=True)
-        readers = len(set(layers_of(groups, outputs=False)) - set(members))
+        readers = tuple(name for name in layers_of(groups, outputs=False) if name not in members)
         found[layer.name] = ChannelGroup(members, readers, sum(group.units for group in groups),
                                          any(group.heads for group in groups), coupling.why_not(layer.name))
     return found

@@ -46,6 +46,8 @@ class Preparation:
         self.measuring = False
         self._structure: Any = ()
         self._needs: Any = ()
+        self._measured: tuple[Path | None, dict[str, Any]] = (None, {})  # samples, and what `current` has of each layer
+        self._given_up = False  # the samples that the present steps need will not be run
         self._wanted: Any = None
         self._fit: tuple[Recipe, Any] | None = None  # a recipe and its structure, asked for at every repaint of totals
         self._where: Path | None = None
@@ -57,6 +59,27 @@ class Preparation:
             self._fit = recipe, structure(self._session.model, recipe)
         return self._structure == self._fit[1]
 
+    def waits(self, name: str) -> bool:
+        """Whether a layer's steps need something measured that is not, but will be."""
+        return not self._given_up and bool(self._needed(name)) and not self.measured(name)
+
+    def measured(self, name: str) -> bool:
+        """Whether a layer's steps need something measured and it was, for the graph and channel steps in force."""
+        needed, recipe = self._needed(name), self._session.recipe
+        path, by_layer = self._measured
+        return (bool(needed) and recipe is not None and path == self._session.data_path and self.fits(recipe)
+                and by_layer.get(name) == needed)
+
+    def _needed(self, name: str) -> tuple[Any, ...]:
+        """What a layer's steps need, by stage; () when that is nothing, or there are no samples."""
+        from core.methods.base import Stage
+        from core.preparing import needs
+
+        if self._session.data_path is None:
+            return ()
+        found = tuple(needs(self._session.steps(name), stage) for stage in Stage)
+        return found if any(found) else ()
+
     def follow(self, model: Model, recipe: Recipe) -> bool:
         """The recipe, the model or the data changed. True when all is there already; else `ready` is called later."""
         wanted = structure(model, recipe), self._asks(model, recipe)
@@ -66,7 +89,7 @@ class Preparation:
             return True
         if wanted == self._wanted and (self._session.running(MEASURE) or self._session.running(PREPARE)):
             return False
-        self._wanted = wanted
+        self._wanted, self._given_up = wanted, False
         if wanted[1] and wanted[1] != self._needs:
             self._measure(model, recipe, wanted)
         else:
@@ -93,10 +116,10 @@ class Preparation:
         path = self._session.data_path
         if path is None or not works_from_samples(model, recipe):
             return ()
-        by_layer = ((layer.name, *(needs(recipe.steps_for(layer.name), stage) for stage in Stage))
+        by_layer = ((layer.name, tuple(needs(recipe.steps_for(layer.name), stage) for stage in Stage))
                     for layer in model.layers)
         # Where channels are cut, other inputs reach the layers behind: what was measured before is of no use.
-        return path, structure(model, recipe), tuple(entry for entry in by_layer if any(entry[1:]))
+        return path, structure(model, recipe), tuple(entry for entry in by_layer if any(entry[1]))
 
     def _measure(self, model: Model, recipe: Recipe, wanted: Any) -> None:
         from core.jobs import MeasureSpec, measure_for_steps
@@ -118,6 +141,7 @@ class Preparation:
         def cancelled() -> None:
             """Go on without: the steps that need samples say so, until the plan or the data changes."""
             if run == self._runs and self._session.model is model:
+                self._given_up = True
                 self._set_measuring(False)
                 self._prepare(model, recipe, wanted, None)
 
@@ -127,23 +151,28 @@ class Preparation:
         self._set_measuring(True)
 
     def _prepare(self, model: Model, recipe: Recipe, wanted: Any, folder: Path | None) -> None:
+        def take(found: Prepared | None, base_bytes: int | None) -> None:
+            self.current, self.base_bytes = found, base_bytes
+            self._structure, self._needs = wanted
+            known = found is not None and folder is not None
+            self._measured = (wanted[1][0], dict(wanted[1][2])) if known else (None, {})
+
         def progress(progress: Progress) -> None:
             """The shown layer need not wait for the file's size."""
             if self._session.model is model and progress.part is not None:
-                self.current, self.base_bytes = progress.part, None
-                self._structure, self._needs = wanted
+                take(progress.part, None)
                 self._session.preparedChanged.emit()
 
         def done(found: tuple[Prepared | None, int]) -> None:
             if self._session.model is not model:
                 return
-            self.current, self.base_bytes = found
-            self._structure, self._needs = wanted
+            take(*found)
             self._ready()
 
         def failed(error: FeatherweightError) -> None:
             self._session.failed.emit(error)
-            self.current, self._structure, self._needs = None, wanted[0], wanted[1]
+            self._given_up = True
+            take(None, self.base_bytes)
             self._ready()
 
         plain = not wanted[0] and not wanted[1]

@@ -42,6 +42,8 @@ class LayerPreview:
     weight_sqnr_db   inf when unchanged; weights of channels that are cut count as zero
     seconds          what this preview took
     note             what channel cuts did to the layer, or why its own cut cannot be done, in words, or ""
+    rank             that a low rank step kept, or None
+    rank_by          what that rank was weighted by ("inputs", as in encoding.low_rank), or ""
     """
 
     name: str
@@ -62,6 +64,8 @@ class LayerPreview:
     weight_sqnr_db: float
     seconds: float
     note: str = ""
+    rank: int | None = None
+    rank_by: str = ""
 
     @property
     def n_levels(self) -> int | None:
@@ -137,6 +141,7 @@ def preview(
     changed = None if found is None else _measure(original, given.weight, found, before)
     file_before, file_cut = (bytes_in_file(*pair, opset) for pair in ((encoding, layer), (given.encoding, given.layer)))
     span = (before.minimum, before.maximum)
+    rank, rank_by = _rank(found)
     return LayerPreview(
         name=layer.name,
         label=" · ".join(by_key(step.method).label(step.params) for step in steps),
@@ -156,7 +161,21 @@ def preview(
         weight_sqnr_db=changed.sqnr_db if changed else float("inf"),
         seconds=time.perf_counter() - started,
         note=given.note,
+        rank=rank,
+        rank_by=rank_by,
     )
+
+
+def _rank(found: Encoding | None) -> tuple[int | None, str]:
+    """The rank of the outermost two-factor product in an encoding, and what it was weighted by."""
+    from core.encoding.low_rank import LowRank
+
+    if found is None:
+        return None, ""
+    if isinstance(found, LowRank):
+        return found.rank, found.by
+    ranks = (_rank(child) for child in found.children)
+    return next((pair for pair in ranks if pair[0] is not None), (None, ""))
 
 
 def _measure(original: Array, start: Array, found: Encoding, before: Statistics) -> _Changed:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from core.analysis.preview import LayerPreview
 
 _ARROW = "\u2192"
+SAMPLES_ARE_RUN = "Samples are being run for this step\N{HORIZONTAL ELLIPSIS}"
 _LOCKED, _SKIPPED = "No steps can be added: ", "\u26a0 Left as it is: "
 
 
@@ -42,16 +43,16 @@ def one_layer(shown: Shown, session: Session) -> tuple[tuple[Row, ...], str]:
     preview, layer = shown.preview, shown.layer
     if layer.locked:  # figures of the stored weight would contradict the reason
         return (), f"{_LOCKED}{layer.locked}."
+    if session.waits_for_samples(layer.name):
+        return (Row("Layer size", file_size(layer.nbytes), "Bytes of its tensors in the file."),), SAMPLES_ARE_RUN
     if preview is None:
         return (), shown.problem
     size = Row("Layer size", _sizes(preview.bytes_before, preview.bytes_after), "Bytes of its tensors in the file.")
-    if preview.skipped and session.measuring:
-        return (size,), "Samples are being run for this step; its figures follow."
     if preview.skipped or shown.problem:
         return (size,), f"{_SKIPPED}{shown.problem or preview.skipped}"
     rows = [
         size,
-        Row("Weight SQNR", _weight_error(preview.weight_sqnr_db, bool(shown.steps)),
+        Row("Weight SQNR", _weight_error(preview.weight_sqnr_db),
             "Computed: 10 log10(sum of squares of the weight / sum of squares of the change)."),
         output_error(layer, session),
         Row("Zeros", _change(share_words(preview.zeros_before), share_words(preview.zeros_after)),
@@ -74,17 +75,21 @@ def _note(preview: LayerPreview, session: Session) -> str:
 def several_layers(summary: Summary, session: Session) -> tuple[tuple[Row, ...], str]:
     """The lines for several layers: sums, and what was skipped."""
     before = after = 0
-    waiting, skipped = 0, []
+    waiting, measured, skipped = 0, 0, []
     for layer in summary.layers:
         preview = session.previews.get(layer.name)
-        steps = session.steps(layer.name)
-        waiting += bool(steps) and preview is None
+        if session.waits_for_samples(layer.name):
+            measured += 1
+            preview = None
+        waiting += bool(session.steps(layer.name)) and preview is None
         before += layer.nbytes if preview is None else preview.bytes_before
         after += layer.nbytes if preview is None else preview.bytes_after
         if preview is not None and preview.skipped:
             skipped.append(f"{short_name(layer)}: {preview.skipped}")
     size = _sizes(before, after) if not waiting else f"{file_size(before)} {_ARROW} being computed"
     rows = [Row("Size of all", size, "Bytes of their tensors in the file.")]
+    if measured:
+        return tuple(rows), SAMPLES_ARE_RUN
     if not skipped:
         return tuple(rows), ""
     more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
@@ -120,8 +125,8 @@ def _change(before: str, after: str) -> str:
     return before if before == after else f"{before} {_ARROW} {after}"
 
 
-def _weight_error(db: float, steps: bool) -> str:
-    return decibels(db) if steps and db != float("inf") else "unchanged"
+def _weight_error(db: float) -> str:
+    return "unchanged" if db == float("inf") else decibels(db)
 
 
 class CostBox(QFrame):

@@ -30,7 +30,7 @@ from gui.groups import ChannelGroups
 from gui.inspector import cost_box
 from gui.inspector.choice_button import ChoiceButton
 from gui.inspector.cost_box import CostBox
-from gui.inspector.group_box import group_state
+from gui.inspector.group_box import group_state, left_words
 from gui.inspector.heading import Heading
 from gui.inspector.live import LiveLayer
 from gui.inspector.method_menu import fill_with_methods
@@ -161,8 +161,12 @@ class Inspector(QFrame):
             self._show_cost()
 
     def _show_group(self) -> None:
-        if self._summary is not None and self.step_list.cuts_channels:
+        if self._summary is None:
+            return
+        if self.step_list.cuts_channels:
             self.step_list.show_group(group_state(self._session, self._summary.layers))
+        elif not self._summary.steps:
+            self.step_list.show_left(left_words(self._session, self._summary.layers))
 
     def _show_cost(self) -> None:
         summary, shown = self._summary, self._live.shown
@@ -195,13 +199,13 @@ class Inspector(QFrame):
         place, _reason = place_for(by_key(key), _methods(steps))
         self._put((*steps[:place], step, *steps[place:]), f"add {_title(step)}")
         self.step_list.focus_step(place)
+        if place < len(steps):
+            title, behind = by_key(key).title, by_key(steps[place].method).title
+            self._session.said.emit(f"{title} goes before {behind}: it needs the weights as they are before that step.")
 
     def _replace(self, index: int, key: str) -> None:
         steps = list(self._steps())
         steps[index] = _new_step(key)
-        if place < len(steps):
-            title, behind = by_key(key).title, by_key(steps[place].method).title
-            self._session.said.emit(f"{title} goes before {behind}: it needs the weights as they are before that step.")
         self._put(tuple(steps), f"change to {_title(steps[index])}")
         self.step_list.focus_step(index)
 

@@ -38,6 +38,7 @@ class StepList(QWidget):
         self._shape: tuple[object, ...] = ()
         self._cards: list[StepCard] = []
         self._uses: list[QWidget] = []
+        self._left: QLabel | None = None
 
     @property
     def cards(self) -> tuple[StepCard, ...]:
@@ -67,6 +68,11 @@ class StepList(QWidget):
             if card.group is not None:
                 card.group.show_state(state)
 
+    def show_left(self, words: str) -> None:
+        """Say what becomes of layers that have no steps."""
+        if self._left is not None:
+            self._left.setText(words)
+
     def tab_stops(self) -> tuple[QWidget, ...]:
         """What Tab visits, from the top."""
         cards = [stop for card in self._cards for stop in card.tab_stops()]
@@ -87,14 +93,15 @@ class StepList(QWidget):
             if widget is not None:
                 widget.hide()
                 widget.deleteLater()
-        self._cards, self._uses = [], []
+        self._cards, self._uses, self._left = [], [], None
         if summary.steps is None:
             self._column.addWidget(self._differing(summary))
             return
         for index, step in enumerate(summary.steps):
             self._add_card(index, step, summary)
         if not summary.steps and not summary.locked:
-            self._column.addWidget(self._sentence("Left as it is. Add a step to make it smaller."))
+            self._left = self._sentence("")
+            self._column.addWidget(self._left)
 
     def _add_card(self, index: int, step: Step, summary: Summary) -> None:
         methods = [by_key(step.method) for step in summary.steps or ()]

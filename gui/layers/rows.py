@@ -10,6 +10,7 @@ import numpy as np
 from PySide6.QtCore import QRectF
 
 from core.model.layer import Kind, Layer
+from core.rewriting.rewrite import channel_step
 from gui.units import MINUS, TIMES, count, file_size, number
 
 if TYPE_CHECKING:
@@ -75,12 +76,13 @@ def short_name(layer: Layer) -> str:
 def error_db(session: Session, name: str) -> tuple[float, bool]:
     """SQNR of a layer in dB and whether it was measured at its output; the weight's own while it was not.
 
-    NaN when the layer has no steps or nothing is known yet.
+    NaN when the layer has no steps, nothing is known yet, or samples are being run for its steps.
     """
     if is_measured(session, name) and session.result is not None:
         return session.result.live[name], True
     preview = session.previews.get(name)
-    return (math.nan if preview is None or why_skipped(session, name) else preview.weight_sqnr_db), False
+    hidden = preview is None or why_skipped(session, name) or session.waits_for_samples(name)
+    return (math.nan if preview is None or hidden else preview.weight_sqnr_db), False
 
 
 def is_measured(session: Session, name: str) -> bool:
@@ -96,7 +98,9 @@ def is_measured(session: Session, name: str) -> bool:
 def planned_size(session: Session, layer: Layer) -> str:
     """Size of the layer by the plan; "" when it has none, or is left alone."""
     preview = session.previews.get(layer.name)
-    return "" if preview is None or why_skipped(session, layer.name) else file_size(preview.bytes_after)
+    if preview is None or why_skipped(session, layer.name) or session.waits_for_samples(layer.name):
+        return ""
+    return file_size(preview.bytes_after)
 
 
 def why_skipped(session: Session, name: str) -> str:
@@ -147,12 +151,23 @@ def plan_text(session: Session, layer: Layer) -> tuple[str, str]:
     if not steps:
         cut, _whole = cut_words(session, layer)
         return (cut, "muted") if cut else ("keep", "faint")
-    skipped = why_skipped(session, layer.name)
-    if skipped and session.measuring:
+    if session.waits_for_samples(layer.name):
         return "samples are run", "muted"
+    skipped = why_skipped(session, layer.name)
     if skipped:
         return f"skipped: {skipped}", "warn"
-    return " \N{MIDDLE DOT} ".join(step.label() for step in steps), "accent"
+    words = [*(step.label() for step in steps), _besides(session, layer)]
+    return " \N{MIDDLE DOT} ".join(filter(None, words)), "accent"
+
+
+def _besides(session: Session, layer: Layer) -> str:
+    """What other layers' cuts do to a layer that has steps of its own, for the plan column, or ""."""
+    cut, _whole = cut_words(session, layer)
+    if not cut or channel_step(session.steps(layer.name)) is None:
+        return cut
+    now = session.prepared.layers[layer.name].shape if session.prepared is not None else layer.shape
+    axes = (axis for axis in range(len(layer.shape)) if axis != layer.output_axis)
+    return "fewer inputs" if any(now[axis] != layer.shape[axis] for axis in axes) else ""
 
 
 def _in_few_words(plan: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QStackedLayout, QToolButton, QWidget
@@ -12,7 +14,10 @@ from gui.charts.card import Card, with_role
 from gui.charts.curves import Curve, CurveChart, Mark
 from gui.charts.empty import EmptyState
 from gui.inspector.live import Spectra
-from gui.lenses.weight_words import frequency_words, reaching, singular_words
+from gui.lenses.weight_words import cut_words, frequency_words, reaching, singular_words
+
+if TYPE_CHECKING:
+    from core.analysis.preview import LayerPreview
 
 _MOST_POINTS = 512
 
@@ -29,6 +34,7 @@ class SpectrumCard(Card):
         super().__init__("Singular values", parent)
         self._spectra: Spectra | None = None
         self._low_rank: Step | None = None
+        self._kept: tuple[int | None, str] = (None, "")  # rank, and what it was weighted by
         self.chart = CurveChart()
         self.chart.cut_moved.connect(self.rank_moved)
         self.none = EmptyState("curve")
@@ -57,22 +63,20 @@ class SpectrumCard(Card):
         self._spectra = spectra
         self._draw()
 
-    def show_cut(self, step: Step | None) -> None:
-        """Show where a low rank step cuts; None without such a step."""
-        if step != self._low_rank:
-            self._low_rank = step
+    def show_cut(self, step: Step | None, preview: LayerPreview | None = None) -> None:
+        """Show where a low rank step cuts; None without such a step. preview: what the step made of the layer."""
+        kept = (None, "") if step is None or preview is None else (preview.rank, preview.rank_by)
+        if (step, kept) != (self._low_rank, self._kept):
+            self._low_rank, self._kept = step, kept
             self._draw()
 
     def _cut(self) -> int | None:
-        """The rank that the step keeps, given by itself or by the energy."""
+        """The rank that the step keeps: as it is set, else as the step chose it."""
         found = self._spectra.singular if self._spectra is not None else None
         if self._low_rank is None or found is None:
             return None
         params = self._low_rank.params
-        if params.by == "share":
-            m, n = found.shape
-            return max(1, min(int(params.share * m * n / (m + n)), len(found.values)))
-        rank = params.rank if params.by == "rank" else found.rank_for(params.energy)
+        rank = params.rank if params.by == "rank" else self._kept[0]
         return None if rank is None else min(rank, len(found.values))
 
     def choose(self, index: int) -> None:
@@ -105,7 +109,7 @@ class SpectrumCard(Card):
 
     def _draw_singular(self, spectrum: Spectrum) -> None:
         cut = self._cut()
-        kept = "" if cut is None else f" · the step keeps rank {cut}, drag to change"
+        kept = "" if cut is None else f" · {cut_words(cut, self._kept[1])}"
         self.caption.set_template(f"{singular_words(spectrum)}{kept} · values {{before}} · energy {{after}}")
         known = len(spectrum.values)
         index = np.unique(np.linspace(0, known - 1, min(known, _MOST_POINTS)).round().astype(np.int64))

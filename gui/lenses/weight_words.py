@@ -16,20 +16,25 @@ _WIDE_GAP = f"{NBSP * 4} "
 """Between figures; a line may end there."""
 
 
-def distribution_words(shown: Shown, selected: int) -> str:
-    """The line above the histogram: how many weights, what is before and after, zeros, levels, SQNR."""
+def distribution_words(shown: Shown, selected: int, *, waits: bool = False) -> str:
+    """The line above the histogram: how many weights, what is before and after, zeros, levels, SQNR.
+
+    waits   samples are being run for the layer's steps: what is known of them is out of date
+    """
     preview, n = shown.preview, shown.layer.n_weights
     parts = [f"first of {selected} selected layers"] if selected > 1 else []
     parts.append(f"{n:,} weight{'' if n == 1 else 's'}")
     if shown.statistics is not None and shown.statistics.nonfinite:
         parts.append(f"{shown.statistics.nonfinite:,} of them NaN or infinite, not drawn")
+    if waits:
+        return " · ".join([*parts, "before {before}", "samples are being run for this step\N{HORIZONTAL ELLIPSIS}"])
     if preview is None:
         return " · ".join(parts)
     if preview.skipped:
         return " · ".join([*parts, "before {before}", f"left as it is: {preview.skipped}"])
     if preview.after is None:
         return " · ".join([*parts, "stored as it is {before}", f"zeros {share_words(preview.zeros_before)}"])
-    label = preview.label.replace(" · ", " + ")
+    label = preview.label.replace(" · ", " + ") or ("channels cut" if preview.note else "fewer inputs")
     parts += ["before {before}", f"after {label} {{after}}", f"zeros {share_words(preview.zeros_after)}"]
     if preview.n_levels is not None:
         parts.append(level_words(preview, shown.steps))
@@ -77,6 +82,12 @@ def singular_words(spectrum: Spectrum) -> str:
         parts.append(f"the first {known} keep {share_words(float(spectrum.energy[-1]) if known else 0.0)}")
     parts[0] += f" of the energy (of {spectrum.full_rank})"
     return ", ".join(parts) + (", estimated" if spectrum.method == "randomized" else "")
+
+
+def cut_words(rank: int, by: str) -> str:
+    """What the low rank step keeps; `by`: what it was weighted by, which the chart's plain spectrum is not."""
+    kept = f"the step keeps rank {rank}, drag to change"
+    return f"{kept}; it weights by {by}, the chart shows the spectrum without weighting" if by else kept
 
 
 def frequency_words(energy: FrequencyEnergy) -> str:

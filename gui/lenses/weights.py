@@ -84,6 +84,7 @@ class WeightsLens(Lens):
         self._live = LiveLayer.of(session)
         self._live.changed.connect(self._refresh)
         session.selectionChanged.connect(self._refresh)
+        session.measuringChanged.connect(self._refresh)
         self.spectrum_card.rank_moved.connect(self._take_rank)
         self._live.want_details(self.isVisible())
         self._refresh()
@@ -111,12 +112,13 @@ class WeightsLens(Lens):
         self._stack.setCurrentIndex(1)
         before, self._drawn = self._drawn, shown
         selected = len(self._session.selection)
-        self.distribution_card.caption.set_template(distribution_words(shown, selected))
+        waits = self._session.waits_for_samples(shown.layer.name)
+        self.distribution_card.caption.set_template(distribution_words(shown, selected, waits=waits))
         self.statistics_line.setText(statistics_words(shown))
         if before is None or before.layer is not shown.layer:
             before = None
         at = _low_rank_at(shown.steps)
-        self.spectrum_card.show_cut(shown.steps[at] if at is not None and selected == 1 else None)
+        self.spectrum_card.show_cut(shown.steps[at] if at is not None and selected == 1 else None, shown.preview)
         if before is None or before.preview is not shown.preview or before.statistics is not shown.statistics:
             self._draw_histogram(shown)  # follows the hand, so at once
         if before is None or before.channels is not shown.channels:

@@ -53,11 +53,11 @@ def file_figure(session: Session) -> Figure:
         after = result.outcome.report.bytes_after
         return Figure(title, file_size(before), file_size(after), f"{percent_change(before, after)}, measured",
                       "good" if after < before else "warn", detail=f"{before:,} bytes before, {after:,} after")
-    if not session.previews and session.predicted_bytes is not None:
+    if not session.has_steps:
         return Figure(title, file_size(before), "", "no steps yet")
     predicted = session.predicted_bytes
     if predicted is None:
-        return Figure(title, file_size(before), "", "being predicted" if session.has_steps else "no steps yet")
+        return Figure(title, file_size(before), "", "being predicted")
     return Figure(title, file_size(before), file_size(predicted), f"{percent_change(before, predicted)}, predicted",
                   "good" if predicted < before else "warn",
                   detail=f"{before:,} bytes before, {predicted:,} predicted; clean-up of the graph included")
@@ -180,4 +180,5 @@ def _unknown(title: str, session: Session) -> Figure:
 def _stale_or(session: Session, figure: Figure) -> Figure:
     if session.result_current:
         return figure
-    return replace(figure, note="edited since; compress again", role="warn", stale=True)
+    note = "edited since; compress again" if session.has_steps else "measured with steps, now none"
+    return replace(figure, note=note, role="warn", stale=True)

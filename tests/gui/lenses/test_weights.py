@@ -11,8 +11,14 @@ from onnx import helper
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from core.analysis.preview import Start, preview
+from core.analysis.spectra import singular_values
+from core.data.layer_inputs import LayerInputs
+from core.encoding import Float
+from core.methods.base import Memo
+from core.model.layer import Kind, Layer
 from core.recipe import Step
-from gui.inspector.live import LiveLayer, Shown
+from gui.inspector.live import LiveLayer, Shown, Spectra
 from gui.lenses.weights import WeightsLens
 from gui.session import Session
 from gui.theme import theme
@@ -192,6 +198,24 @@ def test_the_cut_is_the_rank_of_the_low_rank_step(
     qtbot.waitUntil(lambda: chart.cut() == 7, timeout=PATIENCE_MS)
     session.undo_stack.undo()
     qtbot.waitUntil(lambda: chart.cut() == 4, timeout=PATIENCE_MS)
+
+
+def test_a_weighted_cut_is_drawn_at_the_rank_that_the_layer_has(lens: WeightsLens) -> None:
+    weight = np.random.default_rng(0).normal(size=(24, 16)).astype(np.float32)
+    layer = Layer("w", Kind.LINEAR, weight.shape, "float32", weight.nbytes, output_axis=0, input_axis=1)
+    card, step = lens.spectrum_card, Step.make("low_rank", by="energy", energy=0.9, weighting="inputs")
+    plain = singular_values(weight, layer)
+    card.show_spectra(Spectra(plain))
+    square = np.diag(np.r_[1e4, np.ones(15)]).astype(np.float32)[None]  # nearly all energy comes in at one place
+    inputs = LayerInputs(samples=8, rows=8, square=np.diagonal(square, 0, 1, 2), moments=square)
+    start = Start(layer, weight, Float(weight), inputs)
+    found = preview(layer, weight, Float(weight), (step,), Memo(), 20, start=start)
+    assert found.rank == 1 != plain.rank_for(0.9)
+    card.show_cut(step, found)
+    assert card.chart.cut() == 1
+    assert "the step keeps rank 1" in card.caption.plain_text and "without weighting" in card.caption.plain_text
+    card.show_cut(step, None)  # not known yet
+    assert card.chart.cut() is None
 
 
 def test_a_cut_given_by_energy_is_shown_and_a_click_gives_it_by_rank(

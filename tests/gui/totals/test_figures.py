@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -73,6 +74,20 @@ def test_predicted_then_measured_then_stale(bar: TotalsBar, session: Session, op
     assert stale.stale and "edited since" in stale.note
     qtbot.waitUntil(lambda: session.predicted_bytes is not None, timeout=PATIENCE_MS)
     assert by_title(bar)["File size"].note.endswith("predicted")
+    session.start_afresh()  # nothing is left to compress, so nothing asks to
+    shown = by_title(bar)
+    assert shown["File size"].note == "no steps yet"
+    assert shown["Output SQNR"].stale and shown["Output SQNR"].note == "measured with steps, now none"
+
+
+def test_a_plan_of_graph_steps_alone_has_a_predicted_size(bar: TotalsBar, session: Session, opened: Opened,
+                                                          sample_files: tuple[Path, Path], qtbot: QtBot) -> None:
+    opened(session, sample_files[0])
+    step = Step.make("replace_activation")
+    session.set_recipe(replace(session.recipe, graph=(step,)), (), text="replace")
+    assert by_title(bar)["File size"].note == "being predicted"
+    qtbot.waitUntil(lambda: session.predicted_bytes is not None, timeout=PATIENCE_MS)
+    assert by_title(bar)["File size"].note != "no steps yet"
 
 
 @pytest.mark.parametrize(("before", "after", "note", "role"), [
