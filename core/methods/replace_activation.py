@@ -37,6 +37,7 @@ _LIKE = {"HardSwish": _RISING, "HardSigmoid": _SIGMOID, "HardTanh": _TANH}
 """What a hard form may stand for."""
 _SHAPE = {"HardSwish": "rises without bound", "HardSigmoid": "lies between 0 and 1",
           "HardTanh": "lies between -1 and 1"}
+_NO_NUMBERS = "no sample gives it finite numbers"
 FROM = ("any", "Gelu", "SiLU", "HardSwish", "Mish", "Softplus", "Elu", "LeakyRelu", "Tanh", "Softsign", "Sigmoid",
         "HardSigmoid", "Relu", "Relu6")
 TO = ("Relu", "Relu6", "HardSwish", "HardSigmoid", "HardTanh", "Clip", "Identity")
@@ -112,7 +113,7 @@ class ReplaceActivation(GraphMethod):
             before, after = ranges.get(activation.input), ranges.get(activation.output)
             why = why_not(activation.op, params.to)
             if not why and _from_data(params) and (before is None or after is None):
-                why = "no sample gives it finite numbers"
+                why = _NO_NUMBERS
             swap = _swap(activation, before, after, params)
             if not why and not swap.low < swap.high:
                 why = "the samples do not show where to clip it"
@@ -121,7 +122,8 @@ class ReplaceActivation(GraphMethod):
             else:
                 swaps.append(swap)
         if not swaps:
-            raise LayerSkipped(left[0], do="choose another function to put there")
+            other = "load other samples" if left[0].endswith(_NO_NUMBERS) else "choose another function to put there"
+            raise LayerSkipped(left[0], do=other)
         return Replacement(tuple(swaps), tuple(left))
 
 

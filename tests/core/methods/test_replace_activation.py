@@ -93,6 +93,16 @@ def test_the_clip_comes_from_the_samples(mlp_path: Path, tmp_path: Path) -> None
     assert changed.op == "ClippedRelu"
 
 
+def test_samples_without_finite_numbers_are_to_be_replaced(mlp_path: Path, tmp_path: Path) -> None:
+    model = open_model(mlp_path)
+    np.savez(tmp_path / "data.npz", x=np.full((2, 16), np.nan, np.float32))
+    calibration = Calibration(model, load_samples(tmp_path / "data.npz", model.inputs))
+    params = ReplaceActivationParams("Relu", "Clip")
+    with pytest.raises(LayerSkipped, match="no sample gives it finite numbers") as told:
+        METHOD.plan(model.graph(), params, GraphContext(calibration.ranges))
+    assert told.value.do == "load other samples"
+
+
 def test_measuring_tells_how_far_it_is_and_hears_a_cancel(mlp_path: Path, tmp_path: Path) -> None:
     model = open_model(mlp_path)
     np.savez(tmp_path / "data.npz", x=np.random.default_rng(1).normal(0, 1, (20, 16)).astype(np.float32))
