@@ -15,7 +15,7 @@ from core.data import Samples, load_samples
 from core.encoding.base import Encoding
 from core.errors import GateError
 from core.exporting.export import export
-from core.exporting.gate import Check, gate
+from core.exporting.gate import Check, _distance, gate
 from core.exporting.integer_check import check_integer_layers
 from core.exporting.integer_nodes import unpacked
 from core.exporting.writer import assemble, simulate
@@ -385,3 +385,15 @@ def test_all_8_bits_of_stacked_matrices_run(make_model, tmp_path) -> None:
     assert case.split.split and case.whole_model()
     check = case.check()
     assert check is not None and check.passed
+
+
+@pytest.mark.filterwarnings("error")
+def test_outputs_beyond_float32_are_compared_without_a_warning(one_layer, tmp_path) -> None:
+    """inf on both sides is no difference; it reaches no one's terminal either."""
+    case = Case(one_layer, tmp_path, "quantize:dynamic")
+    encodings = {name: case.encodings[name] for name in case.split.split}
+    feed = {"x": np.full((2, 32), 3e38, np.float32)}
+    check = check_integer_layers(case.model, encodings, simulate(case.model, case.encodings), case.file, [feed])
+    assert check is not None and check.passed
+    infinite = [np.array([np.inf, 1.0], np.float32)]
+    assert _distance(infinite, infinite) == 0.0
