@@ -14,6 +14,8 @@ from core.model.layer import Kind
 
 FAMILIES = ("Quantization", "Pruning", "Structured cuts", "Low rank", "Filtering", "Activations")
 SAVINGS = ("file", "memory", "time", "multiply-adds")
+_NAMES = frozenset({"Linear", "Normal", "Static", "Dynamic"})
+"""Words that are written with a capital wherever they stand."""
 _STAGES = {
     Stage.GRAPH: "a step of the recipe's `graph` list",
     Stage.CHANNELS: "a layer's first step; it counts for all layers that are coupled with it",
@@ -45,6 +47,18 @@ def not_saved(method: Described) -> tuple[str, ...]:
     return tuple(thing for thing in SAVINGS if thing not in method.saves)
 
 
+def samples_text(method: Described) -> str:
+    """Which samples a method needs, to stand behind the word "samples"."""
+    return method.data.replace("unlabelled samples ", "unlabelled, ").replace("unlabelled samples", "unlabelled")
+
+
+def continued(sentence: str) -> str:
+    """A sentence as the continuation of a heading such as "Choose it when": its first letter small, no full stop."""
+    first = sentence.split(" ", 1)[0]
+    name = any(letter.isupper() for letter in first[1:]) or first in _NAMES
+    return (sentence if name else sentence[:1].lower() + sentence[1:]).removesuffix(".")
+
+
 def layers_text(kinds: Iterable[Kind]) -> str:
     """The kinds of layers that a method handles, in words."""
     known = frozenset(kinds)
@@ -71,7 +85,7 @@ def guide() -> str:
                     m.title,
                     f"`{step_text(m)}`",
                     *("smaller" if thing in m.saves else "-" for thing in SAVINGS),
-                    m.data,
+                    samples_text(m),
                     "graph" if m.stage is Stage.GRAPH else layers_text(m.kinds),
                 )
                 for _, methods in by_family()
@@ -83,7 +97,11 @@ def guide() -> str:
         "## When to choose which",
         _table(
             ("method", "choose it when", "choose something else when", "costs"),
-            [(m.title, m.choose_when, m.avoid_when, m.costs) for _, methods in by_family() for m in methods],
+            [
+                (m.title, continued(m.choose_when), continued(m.avoid_when), m.costs)
+                for _, methods in by_family()
+                for m in methods
+            ],
         ),
         _order(),
         _CLEAN_UP.rstrip(),
@@ -99,8 +117,8 @@ def _section(method: Described) -> str:
         f"### {method.title}",
         f"`{step_text(method)}` - {_STAGES[method.stage]}.",
         method.summary,
-        f"Saves {', '.join(method.saves)}; does not save {', '.join(not_saved(method)) or 'nothing'}. {method.costs}",
-        f"Samples: {method.data}. Source: {method.source}.",
+        f"Saves {_savings(method)}. {method.costs}",
+        f"Samples: {samples_text(method)}. Source: {method.source}.",
     ]
     declared = specs(method.Params)
     if declared:
@@ -114,6 +132,11 @@ def _section(method: Described) -> str:
             )
         )
     return "\n\n".join(lines)
+
+
+def _savings(method: Described) -> str:
+    others = not_saved(method)
+    return ", ".join(method.saves) + (f"; does not save {', '.join(others)}" if others else "")
 
 
 def _when(spec: Spec) -> str:

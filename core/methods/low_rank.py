@@ -33,7 +33,7 @@ class LowRankSvd(LowRankMethod):
     )
     choose_when = "A Linear layer's singular values fall quickly, and both size and speed count."
     avoid_when = "The spectrum is flat: quantize instead."
-    data = "unlabelled samples for weighting inputs"
+    data = "unlabelled samples to weight the error by inputs"
     source = (
         "Eckart and Young, 1936; Denil et al., \"Predicting Parameters in Deep Learning\", NeurIPS 2013; weighting: "
         "Yuan et al., \"ASVD\", 2023; Wang et al., \"SVD-LLM\", ICLR 2025; large matrices: Halko et al., 2011"

@@ -27,7 +27,7 @@ class LowRankChannels(LowRankMethod):
     costs = "A high error on layers whose output channels have little in common; one more operator for each layer."
     choose_when = "A convolution has many output channels that resemble each other, 1 x 1 included."
     avoid_when = "It has few output channels: cut channels instead, which adds no operator."
-    data = "unlabelled samples for weighting inputs"
+    data = "unlabelled samples to weight the error by inputs"
     source = (
         "Zhang et al., \"Accelerating Very Deep Convolutional Networks for Classification and Detection\", TPAMI 2016 "
         "(weighting inputs: its linear case)"

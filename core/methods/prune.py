@@ -48,8 +48,9 @@ class PruneParams:
     )
     criterion: str = param(
         MAGNITUDE, "By", "How the importance of a weight is judged. Magnitude: small weights go first (of blocks, rows "
-        "and columns: those of small L1 norm). Activation: the magnitude times that of the weight's input, the best "
-        "where samples are loaded. Taylor: magnitude times the gradient of the model's outputs. Random: to compare.",
+        "and columns: those of small L1 norm). Weight times input: the magnitude times that of the weight's input, the "
+        "best where samples are loaded. First-order Taylor: magnitude times the gradient of the model's outputs. "
+        "Random: to compare.",
         choices=CRITERIA,
         choice_titles=("Magnitude (L1 norm)", "L2 norm", "Weight times input", "First-order Taylor", "Random"),
     )
@@ -70,9 +71,9 @@ class PruneParams:
         choices=("layer", "output"), choice_titles=("Whole layer", "Each output"), when={"pattern": [_UNSTRUCTURED]},
     )
     compensate: str = param(
-        _NONE, "Kept weights", "What the kept weights do for the removed ones, worked out from samples. Mean: each "
-        "output keeps its mean (a bias correction that needs no bias). Update: all are refitted for the least error "
-        "of the layer's output, which helps most.",
+        _NONE, "Kept weights", "What the kept weights do for the removed ones, worked out from samples. Keep the "
+        "means: each output keeps its mean (a bias correction that needs no bias). Least output error: all are "
+        "refitted for the least error of the layer's output, which helps most.",
         choices=(_NONE, _MEAN, _UPDATE), choice_titles=("Stay as they are", "Keep the means", "Least output error"),
         when={"pattern": [_UNSTRUCTURED, *_NEIGHBOURS, BLOCKS, COLUMNS]},
     )
@@ -88,10 +89,10 @@ class Prune(Method):
         "removed, the more it pays; follow it with quantize to shrink what is kept."
     )
     saves = ("file",)
-    costs = f"{REBUILT} High ratios need samples for compensation, or fine-tuning."
+    costs = f"{REBUILT} When much is removed, adjust the kept weights to samples, or fine-tune."
     choose_when = "The weights will be quantized or fine-tuned afterwards, or more than two thirds can go."
     avoid_when = "Speed is the aim: cut channels instead."
-    data = "unlabelled samples for criteria activation and taylor, and to compensate"
+    data = "unlabelled samples to choose by Weight times input or First-order Taylor, and to adjust the kept weights"
     source = (
         "Han et al., \"Learning both Weights and Connections for Efficient Neural Networks\", NeurIPS 2015; n:m after "
         "Mishra et al., \"Accelerating Sparse Deep Neural Networks\", 2021; activation: Sun et al., \"Wanda\", ICLR "

@@ -49,12 +49,15 @@ class QuantizeAffine(Method):
     saves = ("file",)
     costs = REBUILT
     choose_when = "The file must shrink and the answers stay: 8 bits for a quarter of the bytes, 4 to 6 with care."
-    avoid_when = "Below 4 bits uneven levels (nf, codebook) err less; for speed use a run-time form (static, dynamic)."
-    data = "unlabelled samples for range activation and rounding feedback"
+    avoid_when = (
+        "Fewer than 4 bits are wanted (Normal quantiles and Quantize to a codebook err less), or speed counts (Static "
+        "int8, Dynamic int8)."
+    )
+    data = "unlabelled samples for the range Weighted by inputs and the rounding Error feedback"
     source = (
         "Jacob et al., \"Quantization and Training of Neural Networks for Efficient Inference\", CVPR 2018; balanced "
         "after Guo et al., \"SQuant\", ICLR 2022; feedback: Frantar et al., \"GPTQ\", ICLR 2023; outliers: Dettmers et "
-        "al., \"SpQR\", ICLR 2024; range activation after Lin et al., \"AWQ\", MLSys 2024"
+        "al., \"SpQR\", ICLR 2024; Weighted by inputs after Lin et al., \"AWQ\", MLSys 2024"
     )
     Params = AffineParams
 

@@ -33,7 +33,7 @@ class QuantizeBinary(Method):
     costs = f"A large error (4.4 dB SQNR on bell-shaped weights); fine-tune afterwards. {REBUILT}"
     choose_when = "The smallest file counts and the model will be fine-tuned, or a layer hardly matters."
     avoid_when = "Nothing is trained afterwards: 3 or 4 bits keep most models' answers."
-    data = "unlabelled samples for rounding feedback"
+    data = "unlabelled samples for the rounding Error feedback"
     source = "Rastegari et al., \"XNOR-Net\", ECCV 2016; with feedback: Huang et al., \"BiLLM\", ICML 2024"
     Params = BinaryParams
 

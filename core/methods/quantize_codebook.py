@@ -56,8 +56,11 @@ class QuantizeCodebook(Method):
     saves = ("file",)
     costs = f"{REBUILT} One table for all channels."
     choose_when = "Few bits are wanted, or the weights are pruned: levels follow the weights."
-    avoid_when = "At 6 bits and more even levels are as good; where channels differ in size, scales (nf) do better."
-    data = "unlabelled samples for importance activation and rounding feedback"
+    avoid_when = (
+        "6 bits or more are wanted (even levels are as good), or channels differ in size: Normal quantiles scale each "
+        "of them."
+    )
+    data = "unlabelled samples for weights that count by their inputs and the rounding Error feedback"
     source = (
         "Han, Mao, Dally, \"Deep Compression\", ICLR 2016; exact start after Gronlund et al., 2017; importance and "
         "outliers: Kim et al., \"SqueezeLLM\", ICML 2024; feedback: Frantar et al., \"GPTQ\", ICLR 2023"

@@ -46,8 +46,8 @@ class QuantizeMuLaw(Method):
     saves = ("file",)
     costs = f"The best mu depends on the layer. {REBUILT}"
     choose_when = "4 to 8 bits are wanted and a few weights are large: at 8 bits it errs less than even levels."
-    avoid_when = "At 2 and 3 bits quantile levels (nf) err less and need no tuning."
-    data = "unlabelled samples for range activation and rounding feedback"
+    avoid_when = "2 or 3 bits are wanted: Normal quantiles err less and need no tuning."
+    data = "unlabelled samples for the range Weighted by inputs and the rounding Error feedback"
     source = "ITU-T Recommendation G.711 (companding)"
     Params = MuLawParams
 

@@ -42,8 +42,11 @@ class QuantizeNormalFloat(Method):
     saves = ("file",)
     costs = f"Levels do not follow the layer, unlike a codebook's. {REBUILT}"
     choose_when = "Weights are bell-shaped, as most trained layers' are, and 3 to 5 bits are wanted."
-    avoid_when = "At 6 bits and more even levels are as good; after pruning a codebook fits the kept weights better."
-    data = "unlabelled samples for range activation and rounding feedback"
+    avoid_when = (
+        "6 bits or more are wanted (even levels are as good), or the layer is pruned: a codebook fits the kept weights "
+        "better."
+    )
+    data = "unlabelled samples for the range Weighted by inputs and the rounding Error feedback"
     source = "Dettmers et al., \"QLoRA\", NeurIPS 2023"
     Params = NormalFloatParams
 

@@ -46,8 +46,8 @@ class QuantizePowerOfTwo(Method):
     saves = ("file",)
     costs = f"More bits add levels near zero only, so the error stops falling (two terms: later). {REBUILT}"
     choose_when = "The weights will run on hardware that shifts bits instead of multiplying."
-    avoid_when = "On a CPU: quantile levels (nf) and codebooks have less error at the same bits."
-    data = "unlabelled samples for range activation and rounding feedback"
+    avoid_when = "The model runs on a CPU: Normal quantiles and codebooks err less at the same bits."
+    data = "unlabelled samples for the range Weighted by inputs and the rounding Error feedback"
     source = (
         "Zhou et al., \"Incremental Network Quantization\", ICLR 2017; sums: Li, Dong, Wang, \"Additive Powers-of-Two "
         "Quantization\", ICLR 2020"

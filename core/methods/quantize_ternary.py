@@ -35,9 +35,9 @@ class QuantizeTernary(Method):
     )
     saves = ("file",)
     costs = f"A large error (7.2 dB SQNR on bell-shaped weights); fine-tune afterwards. {REBUILT}"
-    choose_when = "Very small files of models that will be fine-tuned; many weights may be zero."
+    choose_when = "The file must be very small, many weights may be zero, and the model will be fine-tuned."
     avoid_when = "Nothing is trained afterwards: 3 or 4 bits keep most models' answers."
-    data = "unlabelled samples for range activation and rounding feedback"
+    data = "unlabelled samples for the range Weighted by inputs and the rounding Error feedback"
     source = "Li, Zhang, Liu, \"Ternary Weight Networks\", 2016, with the threshold found exactly"
     Params = TernaryParams
 

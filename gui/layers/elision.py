@@ -8,8 +8,8 @@ from itertools import takewhile
 
 _DOTS = "\N{HORIZONTAL ELLIPSIS}"
 _SEPARATORS = "./_:"
-_LONGEST_RAGGED_WORD = 8
-"""Letters of a cut word that are left out as well, so that a name begins at a word of its own."""
+_LONGEST_FRAGMENT = 3
+"""Letters of a cut word that are left out as well, so that a name begins at a whole one."""
 
 
 class Elision:
@@ -69,7 +69,7 @@ def _ending(name: str, letters: int) -> str:
 def _from_a_word(tail: str, shared: int) -> str:
     """The ending from the start of its first whole word, when that (its separator included) still tells it apart."""
     kept = tail[len(_DOTS) :]
-    for at, letter in enumerate(kept[:_LONGEST_RAGGED_WORD]):
+    for at, letter in enumerate(kept[: _LONGEST_FRAGMENT + 1]):
         if letter in _SEPARATORS and shared < len(kept) - at:
             return _DOTS + kept[at + 1 :]
     return tail

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from core.method_guide import FAMILIES, by_family, guide, not_saved
+from core.method_guide import FAMILIES, by_family, continued, guide, not_saved, samples_text
 from core.methods.base import Described
 from core.methods.params import specs
 from core.methods.registry import all_methods
@@ -22,11 +23,11 @@ def test_the_document_is_what_the_methods_say() -> None:
 def test_every_method_is_there_with_its_parameters(method: Described) -> None:
     text = guide()
     section = text.split(f"### {method.title}\n")[1].split("\n### ")[0]
-    for words in (method.summary, method.source, method.costs, method.data):
+    for words in (method.summary, method.source, method.costs, samples_text(method)):
         assert words in section
     for spec in specs(method.Params):
         assert f"`{spec.name}`" in section
-    assert method.choose_when in text and method.avoid_when in text
+    assert continued(method.choose_when) in text and continued(method.avoid_when) in text
 
 
 def test_what_is_not_saved_is_the_rest() -> None:
@@ -37,3 +38,18 @@ def test_what_is_not_saved_is_the_rest() -> None:
 
 def test_every_family_is_known() -> None:
     assert {family for family, _ in by_family()} <= set(FAMILIES)
+
+
+def test_texts_continue_their_headings_and_say_samples_once() -> None:
+    assert continued("The file must shrink.") == "the file must shrink"
+    assert continued("HardSwish is there.") == "HardSwish is there"
+    for method in all_methods():
+        assert "samples" not in samples_text(method)
+    assert "does not save nothing" not in guide()
+
+
+def test_people_read_titles_and_not_words_of_recipes() -> None:
+    recipe_words = re.compile(r"\b(nf|mulaw|pow2|range activation|rounding feedback)\b")
+    for method in all_methods():
+        said = " ".join((method.choose_when, method.avoid_when, method.costs, method.data))
+        assert not recipe_words.search(said), method.key
