@@ -12,7 +12,7 @@ from core.encoding.base import Array
 from core.errors import LayerSkipped
 from core.methods._structure import CHUNK
 from core.methods.base import Context, Memo, require_inputs
-from core.model.layer import Layer
+from core.model.layer import Kind, Layer
 from core.model.matrix import as_rows, from_rows, has_rows
 
 MAGNITUDE, L2, ACTIVATION, TAYLOR, RANDOM = "magnitude", "l2", "activation", "taylor", "random"
@@ -49,8 +49,18 @@ def importance(values: Array, criterion: str, context: Context) -> Array:
 def why_no_criterion(criterion: str, layer: Layer) -> str:
     """Why a criterion means nothing for a layer (one clause), or ""."""
     if criterion == ACTIVATION and not has_rows(layer):
-        return f"Weight times input needs a layer that sums over its inputs, which {layer.kind} does not"
+        return f"no input belongs to each of its weights: {why_no_rows(layer)}"
     return ""
+
+
+def why_no_rows(layer: Layer) -> str:
+    """Why a layer's weights are no rows that are multiplied with inputs (one clause), or ""."""
+    if has_rows(layer):
+        return ""
+    if layer.kind is Kind.LINEAR:
+        axes = len(layer.shape)
+        return f"its weight has {axes} {'axis' if axes == 1 else 'axes'}, and only weights of two are handled"
+    return f"{layer.kind} layers sum over no inputs"
 
 
 def block_scores(blocks: Array, criterion: str, context: Context) -> Array:

@@ -123,16 +123,17 @@ def break_even_rank(m: int, n: int) -> int:
 
 
 def why_not_rank(rank: int, sides: Sides, why: str = "") -> str:
-    """Why a rank makes no sense (one clause), or ""."""
+    """Why a rank makes no sense (one clause, which `why` it is wanted begins), or ""."""
     m, n = sides
     full, limit = min(m, n), break_even_rank(m, n)
     if rank > full:
-        return f"{why}rank {rank} is above the full rank {full} of a {m} x {n} weight"
+        return f"rank {rank} is above the full rank {full} of a {m} x {n} weight"
     if rank <= limit:
         return ""
     if not limit:
         return f"no rank makes a {m} x {n} weight smaller"
-    return f"{why}rank {rank} would not be smaller: a {m} x {n} weight breaks even at rank {limit}"
+    which = f"{why}rank {rank}, which" if why else f"rank {rank}"
+    return f"{which} would not be smaller: a {m} x {n} weight breaks even at rank {limit}"
 
 
 def rank_for_energy(squares: Array, energy: float, total: float) -> int | None:

@@ -22,7 +22,15 @@ from core.methods._prune_masks import (
     tiling_of,
 )
 from core.methods._prune_repair import keep_means, refit
-from core.methods._prune_scores import CRITERIA, MAGNITUDE, NEEDS, block_scores, importance, why_no_criterion
+from core.methods._prune_scores import (
+    CRITERIA,
+    MAGNITUDE,
+    NEEDS,
+    block_scores,
+    importance,
+    why_no_criterion,
+    why_no_rows,
+)
 from core.methods._structure import leaf_values, refuse_low_rank, refuse_quantized
 from core.methods.base import REBUILT, Context, Method, Role
 from core.methods.params import param
@@ -107,7 +115,7 @@ class Prune(Method):
     def why_not(self, layer: Layer, params: PruneParams) -> str:
         reason = super().why_not(layer, params) or why_no_criterion(params.criterion, layer)
         if not reason and _repair(params) != _NONE and not has_rows(layer):
-            reason = f"{layer.kind} layers sum over no inputs, so kept weights cannot make up for removed ones"
+            reason = f"kept weights cannot make up for removed ones: {why_no_rows(layer)}"
         if reason:
             return reason
         if params.pattern in _TILES:

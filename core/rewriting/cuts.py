@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Inputs = Callable[[str], LayerInputs | None]
+Reason = Callable[[str], str]
 
 
 class StepLike(Protocol):
@@ -119,16 +120,18 @@ def plan_cuts(
     inputs: Inputs = lambda name: None,
     reporter: Reporter = SILENT,
     *,
+    why_not: Reason = lambda name: "",
     seed: int = 0,
 ) -> CutPlan:
     """Decide the channel steps of a model's layers. A step that cannot be done is told and the others go on.
 
     steps   {layer: step of a ChannelMethod}
     inputs  statistics of a layer on samples, as far as they were measured (`measurements` says which are used)
+    why_not why a layer's statistics are not there although there are samples (one clause), or ""
 
     Raises Cancelled.
     """
-    return _Planner(model, inputs, reporter, seed).plan(steps)
+    return _Planner(model, inputs, why_not, reporter, seed).plan(steps)
 
 
 def measurements(model: Model, steps: Mapping[str, StepLike]) -> dict[str, frozenset[Need]]:
@@ -147,8 +150,8 @@ def measurements(model: Model, steps: Mapping[str, StepLike]) -> dict[str, froze
 
 
 class _Planner:
-    def __init__(self, model: Model, inputs: Inputs, reporter: Reporter, seed: int) -> None:
-        self._model, self._inputs, self._reporter, self._seed = model, inputs, reporter, seed
+    def __init__(self, model: Model, inputs: Inputs, why_not: Reason, reporter: Reporter, seed: int) -> None:
+        self._model, self._inputs, self._why_not, self._reporter, self._seed = model, inputs, why_not, reporter, seed
         self._coupling = model.coupling
         self._skipped: dict[str, str] = {}
 
@@ -207,7 +210,7 @@ class _Planner:
         if not isinstance(method, ChannelChooser):
             raise LayerSkipped(f"{method.title} says nothing of which channels to cut")
         context = Context(self._coupling.layers[name], Memo(), self._seed, self._reporter, self._inputs(name),
-                          opset=self._model.opset)  # fmt: skip
+                          self._why_not(name), opset=self._model.opset)  # fmt: skip
         stays = method.choose(self._channels(group), step.params, context)
         if not stays.any() or stays.all():
             raise LayerSkipped("none of its channels would go" if stays.all() else "none of its channels would stay")
@@ -246,7 +249,7 @@ class _Planner:
         titles = [self._coupling.layers[name].title for name in dict.fromkeys(producers)]
         unit = "Heads" if group.heads else "Channels"
         others = len({member.tensor for member in group.members}) - len(titles)
-        line = f"{unit} {group.units} -> {int(stays.sum())}: {', '.join(titles)}, and {others} tensors with them"
+        line = f"{unit} {group.units} -> {int(stays.sum())}: {', '.join(titles)}, and {others} {'tensor' if others == 1 else 'tensors'} with them"
         return GroupCut(*group.key, group.units, tuple(np.flatnonzero(stays).tolist()), line)
 
     def _notes(

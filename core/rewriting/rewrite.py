@@ -93,6 +93,7 @@ def rewrite(
         {name: step for name, step in steps.items() if name in there},
         lambda name: calibration.layer(name) if calibration is not None else None,
         reporter.part(0.7, 1.0),
+        why_not=lambda name: calibration.why_not(name) if calibration is not None else "",
         seed=seed,
     )
     if plan.change is not None:

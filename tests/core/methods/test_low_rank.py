@@ -72,7 +72,7 @@ def test_ranks_that_make_no_sense_are_refused_with_the_break_even(rng, context_o
         factorise(weight, context_of(weight), by="rank", rank=24)
     with pytest.raises(LayerSkipped, match="rank 41 is above the full rank 40"):
         factorise(weight, context_of(weight), by="rank", rank=41)
-    with pytest.raises(LayerSkipped, match=r"99 % of the energy needs rank 3\d would not be smaller"):
+    with pytest.raises(LayerSkipped, match=r"99 % of the energy needs rank 3\d, which would not be smaller"):
         factorise(weight, context_of(weight), by="energy", energy=0.99)
 
 

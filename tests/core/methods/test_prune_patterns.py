@@ -204,8 +204,13 @@ def test_one_weight(context_of) -> None:
 def test_why_not_names_what_is_missing() -> None:
     table = Layer("t", Kind.EMBEDDING, (20, 8), "float32", 640, 0, 1)
     norm = Layer("n", Kind.NORM, (20,), "float32", 80, 0, None)
-    assert "sums over its inputs" in PRUNE.why_not(table, PruneParams(criterion="activation"))
-    assert "make up for" in PRUNE.why_not(table, PruneParams(compensate="update"))
+    batched = Layer("b", Kind.LINEAR, (3, 20, 8), "float32", 1920, 2, 1)
+    assert "sum over no inputs" in PRUNE.why_not(table, PruneParams(criterion="activation"))
+    assert PRUNE.why_not(table, PruneParams(compensate="update")) == (
+        "kept weights cannot make up for removed ones: Embedding layers sum over no inputs"
+    )
+    for params in (PruneParams(criterion="activation"), PruneParams(compensate="update")):
+        assert PRUNE.why_not(batched, params).endswith("its weight has 3 axes, and only weights of two are handled")
     assert "those of a matrix" in PRUNE.why_not(norm, PruneParams(pattern="rows"))
     assert "no rows" in PRUNE.why_not(norm, PruneParams(scope="output"))
     assert PRUNE.why_not(table, PruneParams(pattern="rows")) == ""

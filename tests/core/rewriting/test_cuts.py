@@ -296,6 +296,14 @@ def test_a_cancel_is_heard(make_model: Make) -> None:
         plan_cuts(open_model(chain(make_model)), {"conv": step()}, reporter=Reporter(cancel=cancel))
 
 
+def test_a_layer_whose_inputs_cannot_be_measured_says_so(make_model: Make) -> None:
+    model = open_model(chain(make_model))
+    steps = {"conv": step(criterion="activation")}
+    assert "none are loaded" in plan_cuts(model, steps).skipped["conv"]
+    found = plan_cuts(model, steps, why_not=lambda name: f"all samples of {name} are NaN").skipped
+    assert found == {"conv": "its inputs cannot be measured: all samples of conv are NaN"}
+
+
 def thirds(make_model: Make) -> Path:
     """conv (30) in three: the first two, of small weights, are read together, the last alone."""
     weights = {"conv": random(30, 3, 1, 1), "k1": random(5, 20, 1, 1), "k2": random(5, 10, 1, 1)}
