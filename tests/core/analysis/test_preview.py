@@ -36,6 +36,13 @@ def show(steps: tuple[Step, ...], weight: np.ndarray = WEIGHT, memo: Memo | None
     return preview(LAYER, weight, Float(weight), steps, memo or Memo(), OPSET)
 
 
+def test_tells_the_rank_also_of_quantized_factors() -> None:
+    steps = (Step.make("low_rank", by="rank", rank=12), Step.make("quantize", bits=8))
+    found = show(steps)
+    assert (found.rank, found.rank_by) == (12, "")
+    assert show(steps[1:]).rank is None
+
+
 @pytest.mark.parametrize("steps", PLANS, ids=lambda steps: "+".join(step.method for step in steps))
 def test_equals_the_pipeline(steps: tuple[Step, ...]) -> None:
     found = show(steps)
