@@ -249,7 +249,8 @@ class _Planner:
         titles = [self._coupling.layers[name].title for name in dict.fromkeys(producers)]
         unit = "Heads" if group.heads else "Channels"
         others = len({member.tensor for member in group.members}) - len(titles)
-        line = f"{unit} {group.units} -> {int(stays.sum())}: {', '.join(titles)}, and {others} {'tensor' if others == 1 else 'tensors'} with them"
+        more = f"{others} {'tensor' if others == 1 else 'tensors'} with them"
+        line = f"{unit} {group.units} -> {int(stays.sum())}: {', '.join(titles)}, and {more}"
         return GroupCut(*group.key, group.units, tuple(np.flatnonzero(stays).tolist()), line)
 
     def _notes(
