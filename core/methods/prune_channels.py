@@ -62,7 +62,7 @@ class PruneChannels(ChannelChooser):
     costs = "Accuracy falls quickly without fine-tuning; layers that are coupled are cut alike."
     choose_when = "Speed and memory count, and the model can be fine-tuned afterwards or has channels to spare."
     avoid_when = "Only the file's size counts: quantizing costs far less accuracy for the same size."
-    data = "unlabelled samples to choose by Output on samples, Taylor or Activity, and for Mean into bias"
+    data = "unlabelled samples to choose by their Output, Taylor or Activity, and for Mean into bias"
     source = (
         "Fang et al., \"DepGraph: Towards Any Structural Pruning\", CVPR 2023; Li et al., \"Pruning Filters for "
         "Efficient ConvNets\", ICLR 2017; Liu et al., \"Network Slimming\", ICCV 2017; Molchanov et al., \"Importance "

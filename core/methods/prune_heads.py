@@ -38,7 +38,7 @@ class PruneHeads(ChannelChooser):
     costs = "Some heads can go at little cost, others at a great one; measure before cutting many."
     choose_when = "The model is a transformer and speed counts: many heads can go without being missed."
     avoid_when = "There are few heads a layer (four or less): each is a large part of it."
-    data = "unlabelled samples to choose by Output on samples or Taylor"
+    data = "unlabelled samples to choose by their Output or Taylor"
     source = (
         "Michel et al., \"Are Sixteen Heads Really Better than One?\", NeurIPS 2019; groups after Fang et al., "
         "\"DepGraph\", CVPR 2023"
