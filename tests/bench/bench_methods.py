@@ -86,4 +86,4 @@ def test_every_method_on_100_mb() -> None:
             f"{method.key:24} {row['seconds']:8.2f} {row['seconds'] / plain['seconds']:8.1f} "
             f"{row['peak'] / 1e6:8.0f} {row['told']:8d} {row['skipped']}"
         )
-        assert row["told"] > 0 or row["skipped"], f"{method.key} told no progress"
+        assert row["told"] > 0 or row["skipped"] or row["seconds"] < 1, f"{method.key} told no progress"
