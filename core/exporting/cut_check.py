@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-from core.analysis.runtime import Feed, run, session
+from core.analysis.runtime import Feed, session
 from core.errors import GateError
-from core.exporting.gate import PARITY_LIMIT, ROUNDING_MARGIN, Check, magnitude, relative_difference
+from core.exporting.gate import PARITY_LIMIT, ROUNDING_MARGIN, Check, largest_difference, outputs
 from core.model.rewritten import reference_graph
 from core.progress import SILENT, Reporter
 from core.scratch import scratch_folder
@@ -34,14 +34,14 @@ def check_rewriting(rewriting: Rewriting, feeds: Sequence[Feed], reporter: Repor
     with scratch_folder() as folder:
         changed = _save(rewriting.model.graph(), Path(folder) / "changed.onnx")
         masked = _save(reference_graph(rewriting.original, rewriting.changes), Path(folder) / "masked.onnx")
-        wanted = _outputs(masked, feeds, reporter.part(0.0, 0.3))
+        wanted = _run(masked, feeds, reporter.part(0.0, 0.3))
         # A cut may leave outputs near zero, of which rounding is a large part: the original's range is the measure.
-        scales = _scales(_outputs(rewriting.original.path, feeds, reporter.part(0.3, 0.5)))
-        difference = _largest(_outputs(changed, feeds, reporter.part(0.5, 0.8)), wanted, scales)
+        original = _run(rewriting.original.path, feeds, reporter.part(0.3, 0.5))
+        difference = largest_difference(_run(changed, feeds, reporter.part(0.5, 0.8)), wanted, original)
         allowed = PARITY_LIMIT
         if difference > allowed:  # is it the cut, or does the model itself turn rounding into that much?
-            plain = _outputs(masked, feeds, reporter.part(0.8, 1.0), optimize=False)
-            allowed = max(allowed, ROUNDING_MARGIN * _largest(plain, wanted, scales))
+            plain = _run(masked, feeds, reporter.part(0.8, 1.0), optimize=False)
+            allowed = max(allowed, ROUNDING_MARGIN * largest_difference(plain, wanted, original))
     if not difference <= allowed:
         raise GateError(
             f"the changed graph differs from the masked original by {difference:.2g} of its range "
@@ -56,23 +56,5 @@ def _save(graph: ir.Model, path: Path) -> Path:
     return path
 
 
-def _outputs(path: Path, feeds: Sequence[Feed], reporter: Reporter, *, optimize: bool = True) -> list[list[Any]]:
-    made = session(path, optimize=optimize, keep_memory=False)
-    found = []
-    for number, feed in enumerate(feeds):
-        reporter.report(number / len(feeds), "Comparing with the masked original")
-        found.append(list(run(made, feed)))
-    return found
-
-
-def _scales(runs: list[list[Any]]) -> list[float]:
-    """The largest magnitude of each output over all runs."""
-    return [max(magnitude(value) for value in values) for values in zip(*runs, strict=True)]
-
-
-def _largest(values: list[list[Any]], wanted: list[list[Any]], scales: list[float]) -> float:
-    return max(
-        relative_difference(a, b, scale)
-        for first, second in zip(values, wanted, strict=True)
-        for a, b, scale in zip(first, second, scales, strict=True)
-    )
+def _run(path: Path, feeds: Sequence[Feed], reporter: Reporter, *, optimize: bool = True) -> list[list[Any]]:
+    return outputs(session(path, optimize=optimize, keep_memory=False), feeds, reporter, "the masked original")

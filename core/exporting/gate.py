@@ -98,8 +98,8 @@ def _parity(
     got: list[list[Any]], simulated: Path, feeds: Sequence[Feed], reporter: Reporter
 ) -> tuple[Check, float]:
     """Float graphs: equal up to rounding."""
-    wanted = _outputs(session(simulated, keep_memory=False), feeds, reporter.part(0.0, 0.5))
-    difference = _difference(got, wanted)
+    wanted = outputs(session(simulated, keep_memory=False), feeds, reporter.part(0.0, 0.5))
+    difference = largest_difference(got, wanted)
     allowed = PARITY_LIMIT
     if difference > allowed:  # is it the export, or does the model itself turn rounding into that much?
         allowed = max(allowed, ROUNDING_MARGIN * _own_rounding(simulated, wanted, feeds, reporter.part(0.5, 1.0)))
@@ -114,11 +114,11 @@ def _parity(
 
 def _own_rounding(simulated: Path, wanted: list[list[Any]], feeds: Sequence[Feed], reporter: Reporter) -> float:
     """How far a model's outputs move by rounding alone."""
-    plain = _outputs(session(simulated, optimize=False, keep_memory=False), feeds, reporter.part(0.0, 0.5))
+    plain = outputs(session(simulated, optimize=False, keep_memory=False), feeds, reporter.part(0.0, 0.5))
     with scratch_folder() as folder:
         nudged = _nudged(simulated, Path(folder) / "nudged.onnx")
-        moved = _outputs(session(nudged, keep_memory=False), feeds, reporter.part(0.5, 1.0))
-    return max(_difference(plain, wanted), _difference(moved, wanted))
+        moved = outputs(session(nudged, keep_memory=False), feeds, reporter.part(0.5, 1.0))
+    return max(largest_difference(plain, wanted), largest_difference(moved, wanted))
 
 
 def _nudged(path: Path, target: Path) -> Path:
@@ -141,9 +141,9 @@ def _integer_parity(
 ) -> tuple[Check, float]:
     """Graphs with integer layers: equal up to values that float32 rounding moves to the next level."""
     # The runtime's optimisations would make the simulation compute in integers as well.
-    wanted = _outputs(session(simulated, optimize=False, keep_memory=False), feeds, reporter.part(0.0, 0.5))
-    plain = _outputs(session(unrounded, keep_memory=False), feeds, reporter.part(0.5, 1.0))
-    difference, worst = _difference(got, wanted), 0.0
+    wanted = outputs(session(simulated, optimize=False, keep_memory=False), feeds, reporter.part(0.0, 0.5))
+    plain = outputs(session(unrounded, keep_memory=False), feeds, reporter.part(0.5, 1.0))
+    difference, worst = largest_difference(got, wanted), 0.0
     for ours, theirs, without in zip(got, wanted, plain, strict=True):
         rounding = max(_distance(theirs, without), PARITY_LIMIT * _distance(theirs), VANISHING)
         apart = max(_distance(ours, theirs), _distance(ours, without))
@@ -180,7 +180,7 @@ def _run_export(exported: Path, feeds: Sequence[Feed], reporter: Reporter) -> li
         tried = session(exported, keep_memory=False)
     except FeatherweightError as error:
         raise GateError(f"ONNX Runtime does not load the export ({error.what})", do="nothing was written") from error
-    return _outputs(tried, feeds, reporter)
+    return outputs(tried, feeds, reporter)
 
 
 def _checker(original: Path, exported: Path) -> Check:
@@ -198,20 +198,27 @@ def _checker(original: Path, exported: Path) -> Check:
     raise GateError(f"onnx.checker refuses the export ({reason})", do="nothing was written; please report this model")
 
 
-def _outputs(sess: Any, feeds: Sequence[Feed], reporter: Reporter) -> list[list[Any]]:
-    """All outputs on all feeds, by output."""
+def outputs(
+    sess: Any, feeds: Sequence[Feed], reporter: Reporter, what: str = "the simulated result"
+) -> list[list[Any]]:
+    """All outputs on all feeds, by output; `what` they are compared with, for the progress."""
     runs = []
     for number, feed in enumerate(feeds):
-        reporter.report(number / len(feeds), "Comparing with the simulated result")
+        reporter.report(number / len(feeds), f"Comparing with {what}")
         runs.append(run(sess, feed))
     return [list(values) for values in zip(*runs, strict=True)]
 
 
-def _difference(values: list[list[Any]], wanted: list[list[Any]]) -> float:
-    """The largest difference of any output, relative to the largest magnitude that it has on all feeds."""
+def largest_difference(
+    values: list[list[Any]], wanted: list[list[Any]], scale_by: list[list[Any]] | None = None
+) -> float:
+    """The largest difference of any output, relative to the largest magnitude that it has on all feeds.
+
+    scale_by  outputs whose magnitude is the measure, where they are larger than those of `wanted`; None: `wanted`
+    """
     worst = 0.0
-    for ours, theirs in zip(values, wanted, strict=True):
-        scale = max((magnitude(value) for value in theirs), default=0.0)
+    for ours, theirs, measure in zip(values, wanted, wanted if scale_by is None else scale_by, strict=True):
+        scale = max((magnitude(value) for value in measure), default=0.0)
         worst = max(worst, *(relative_difference(a, b, scale) for a, b in zip(ours, theirs, strict=True)))
     return worst
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from core.methods._replacement import Replacement, Swap
 from core.methods.registry import find
 from core.methods.replace_activation import FROM, TO, ReplaceActivationParams, bounds, why_not
+from core.patterns import PREFIX
 from core.recipe import Recipe, Step
 from gui.layers.rows import short_name
 from gui.units import number
@@ -124,8 +125,8 @@ def means(params: ReplaceActivationParams, one: Activation) -> bool:
         return False
     if not params.nodes:
         return params.from_ != "any" or one.inner
-    if params.nodes.startswith("re:"):
-        return re.match(params.nodes.removeprefix("re:"), one.key) is not None
+    if params.nodes.startswith(PREFIX):
+        return re.match(params.nodes.removeprefix(PREFIX), one.key) is not None
     return params.nodes == one.key
 
 
