@@ -473,7 +473,7 @@ def test_killed_in_the_middle_of_an_export(folder: Folder, sample: SamplePaths, 
 def test_the_gate_refuses_and_nothing_is_written(folder: Folder, big_path: Path, monkeypatch: Any) -> None:
     from core.exporting import gate
 
-    monkeypatch.setattr(gate, "_difference", lambda *_: 0.5)
+    monkeypatch.setattr(gate, "largest_difference", lambda *_: 0.5)
     monkeypatch.setattr(gate, "ROUNDING_MARGIN", 0.1)
     folder.target.write_bytes(b"an older file")
     folder.refuses(big_path, code=3, said="the export differs from the simulated result")
