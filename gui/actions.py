@@ -25,6 +25,12 @@ _DOTS = "\N{HORIZONTAL ELLIPSIS}"
 _SHORT = {f"&Open model{_DOTS}": f"Open{_DOTS}", f"Load &data{_DOTS}": f"Data{_DOTS}"}
 """Texts for the top bar's buttons where the menu says more."""
 
+_NO_MODEL = "Open a model first"
+_SENSITIVITY = "Measure what each layer alone costs at each setting"
+_PLAN = "Find the best plan for a size, a speed or a quality"
+_METHODS = "Try every family of methods on this model and compare them"
+_REPORT = "Save what was done and measured as one HTML file"
+
 
 class Actions(QObject):
     """The window's actions; menus and buttons show them, `update` enables them."""
@@ -57,6 +63,10 @@ class Actions(QObject):
         self.reset_steps = self._make("&Remove all steps", None, window.reset_steps,
                                       "Leave the selected layers as they are")
         self.compress = self._make("&Compress", "Ctrl+Return", window.compress, "Compress by the plan and measure it")
+        self.sensitivity = self._make("Measure &sensitivity", "Ctrl+M", window.measure_sensitivity, _SENSITIVITY)
+        self.plan = self._make(f"&Plan to budget{_DOTS}", "Ctrl+B", window.plan_to_budget, _PLAN)
+        self.compare_methods = self._make("Compare &methods", None, window.compare_methods, _METHODS)
+        self.report = self._make(f"Save a &report{_DOTS}", "Ctrl+R", window.choose_report, _REPORT)
         self.cancel = self._make("Ca&ncel", "Ctrl+.", session.cancel, "Stop what runs; nothing is lost")
         self.about = self._make("&About Featherweight", None, window.show_about)
         for signal in (session.stateChanged, session.modelChanged, session.selectionChanged, session.dataChanged,
@@ -93,6 +103,11 @@ class Actions(QObject):
         why = _why_not(model, session.has_steps, working)
         _set_hint(self.compress, why or "Compress by the plan and measure it")
         _set_hint(self.export, why or "Save the compressed model")
+        for action, hint in ((self.sensitivity, _SENSITIVITY), (self.plan, _PLAN), (self.compare_methods, _METHODS)):
+            action.setEnabled(model)
+            _set_hint(action, hint if model else _NO_MODEL)
+        self.report.setEnabled(session.result is not None)
+        _set_hint(self.report, _REPORT if session.result is not None else "Compress first: the report is of a result")
         self.cancel.setEnabled(bool(session.tasks.states))
 
     def fill(self, bar: QMenuBar) -> None:
@@ -106,7 +121,7 @@ class Actions(QObject):
         file.addSeparator()
         file.addActions([self.open_recipe, self.save_recipe, self.save_recipe_as])
         file.addSeparator()
-        file.addActions([self.export, self.close_model])
+        file.addActions([self.export, self.report, self.close_model])
         file.addSeparator()
         file.addAction(self.quit)
         edit = bar.addMenu("&Edit")
@@ -116,6 +131,8 @@ class Actions(QObject):
         edit.addSeparator()
         edit.addActions([self.copy_steps, self.paste_steps, self.reset_steps])
         run = bar.addMenu("&Run")
+        run.addActions([self.sensitivity, self.plan, self.compare_methods])
+        run.addSeparator()
         run.addActions([self.compress, self.cancel])
         self._view = bar.addMenu("&View")
         self._fill_themes(self._view)
@@ -162,7 +179,7 @@ def _set_hint(action: QAction, hint: str) -> None:
 
 def _why_not(model: bool, steps: bool, working: bool) -> str:
     if not model:
-        return "Open a model first"
+        return _NO_MODEL
     if not steps:
         return "Choose layers and give them steps first"
     return "Something is being compressed or exported" if working else ""

@@ -218,6 +218,26 @@ class MainWindow(QMainWindow):
         self._leave_button()
         self.session.compress()
 
+    # -- studies ----------------------------------------------------------------------------------------------------
+
+    def measure_sensitivity(self) -> None:
+        self.show_lens("sensitivity")
+        self.session.sensitivity.measure()
+
+    def plan_to_budget(self) -> None:
+        from gui.planning.dialog import ask_budget
+
+        ask_budget(self)
+
+    def compare_methods(self) -> None:
+        self.show_lens("methods")
+        self.session.methods.measure()
+
+    def choose_report(self) -> None:
+        path = self._ask_target("report", "Save a report", "-report.html", "Web pages (*.html)")
+        if path is not None:
+            self.session.save_report(path)
+
     def _leave_button(self) -> None:
         """A button that gets disabled hands the keyboard to the next widget, the filter; the table is of more use."""
         if self.focusWidget() in self.top_bar.run_buttons:

@@ -27,7 +27,7 @@ def action_button(action: QAction, role: str, parent: QWidget) -> QToolButton:
 
 
 class TopBar(QFrame):
-    """Open, Data, Undo, Redo | name and state | Compress, Export."""
+    """Open, Data, Undo, Redo | name and state | Measure sensitivity, Plan to budget, Compress, Export."""
 
     def __init__(self, session: Session, actions: Actions, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -39,7 +39,8 @@ class TopBar(QFrame):
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         left = [action_button(actions.open, "button", self), action_button(actions.data, "button", self),
                 action_button(actions.undo, "flat", self), action_button(actions.redo, "flat", self)]
-        right = [action_button(actions.compress, "primary", self), action_button(actions.export, "button", self)]
+        right = [action_button(actions.sensitivity, "button", self), action_button(actions.plan, "button", self),
+                 action_button(actions.compress, "primary", self), action_button(actions.export, "button", self)]
         self.run_buttons: tuple[QWidget, ...] = tuple(right)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(12, 7, 12, 7)
