@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from core.data.options import DEFAULT_OPTIONS, DataOptions
 from core.errors import Cancelled, FeatherweightError, ModelFileError
 from core.progress import SILENT, Reporter
 
@@ -56,6 +57,7 @@ class CompressSpec:
     seed         for methods that draw random numbers
     live         measure each layer's own output error while compressing (needs data)
     limit        samples to compare on
+    options      how both data sets are read, and the metric
     """
 
     model_path: str
@@ -66,6 +68,7 @@ class CompressSpec:
     calib_path: str | None = None
     live: bool = True
     limit: int = COMPARED_SAMPLES
+    options: DataOptions = DEFAULT_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class MeasureSpec:
     data_path: str
     folder: str
     seed: int = 0
+    options: DataOptions = DEFAULT_OPTIONS
 
 
 def measure_for_steps(spec: MeasureSpec, reporter: Reporter = SILENT) -> str:
@@ -115,7 +119,7 @@ def measure_for_steps(spec: MeasureSpec, reporter: Reporter = SILENT) -> str:
 
     model = open_model(spec.model_path)
     recipe = Recipe.parse(spec.recipe_text, model=model)
-    asked = CompressSpec(spec.model_path, spec.recipe_text, "", spec.data_path, spec.seed)
+    asked = CompressSpec(spec.model_path, spec.recipe_text, "", spec.data_path, spec.seed, options=spec.options)
     samples, _, words = _data(asked, model, recipe)
     prepare(model, recipe, samples, reporter, seed=spec.seed).save(Path(spec.folder))
     return words
@@ -133,7 +137,9 @@ class ActivationFigures:
     ranges: Mapping[str, tuple[ValueRange | None, ValueRange | None]]
 
 
-def measure_activations(model_path: str, data_path: str, reporter: Reporter = SILENT) -> ActivationFigures:
+def measure_activations(
+    model_path: str, data_path: str, reporter: Reporter = SILENT, *, options: DataOptions = DEFAULT_OPTIONS
+) -> ActivationFigures:
     """The distributions of all activations of a model on samples.
 
     Raises DataError or ModelFileError when the model does not run on them, and Cancelled.
@@ -145,7 +151,7 @@ def measure_activations(model_path: str, data_path: str, reporter: Reporter = SI
 
     model = open_model(model_path)
     found = find_activations(model.graph())
-    calibration = Calibration(model, load_samples(data_path, model.inputs))
+    calibration = Calibration(model, load_samples(data_path, model.inputs, options=options))
     names = dict.fromkeys(name for activation in found for name in (activation.input, activation.output))
     ranges = calibration.ranges(names, reporter)
     return ActivationFigures(calibration.n, {a.key: (ranges.get(a.input), ranges.get(a.output)) for a in found})
@@ -223,8 +229,10 @@ def _data(spec: CompressSpec, model: Model, recipe: Recipe) -> tuple[Samples | N
     from core.data import load_samples
     from core.preparing import works_from_samples
 
-    measured = _samples(spec.data_path, model)
-    given = None if spec.calib_path is None else load_samples(spec.calib_path, model.inputs)
+    measured, given = (
+        None if path is None else load_samples(path, model.inputs, options=spec.options)
+        for path in (spec.data_path, spec.calib_path)
+    )
     if not works_from_samples(model, recipe):
         return None, measured, ""
     if given is not None:
@@ -236,12 +244,6 @@ def _data(spec: CompressSpec, model: Model, recipe: Recipe) -> tuple[Samples | N
     if measured.n < 2:
         return calibration, rest, f"the only sample of {name}, on which the result is measured as well"
     return calibration, rest, f"{calibration.n} samples of {name}; the result is measured on the other {rest.n}"
-
-
-def _samples(path: str | None, model: Model) -> Samples | None:
-    from core.data import load_samples
-
-    return None if path is None else load_samples(path, model.inputs)
 
 
 def _probe(model: Model, samples: Samples, reporter: Reporter) -> LayerProbe | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.data.options import DEFAULT_OPTIONS, DataOptions
 from core.errors import Cancelled, ModelFileError
 from core.progress import SILENT, Reporter
 
@@ -32,6 +33,7 @@ class PlanSpec:
     recipe_text  recipe to start from, with its graph steps and the steps of pinned layers; "" for none
     pinned       names of layers that keep the steps that the recipe gives them
     target       recipe file to write, or None. After a cancel the best plan so far is written
+    options      how the data is read, and the metric
     """
 
     model_path: str
@@ -44,6 +46,7 @@ class PlanSpec:
     pinned: tuple[str, ...] = ()
     target: str | None = None
     seed: int = 0
+    options: DataOptions = DEFAULT_OPTIONS
 
 
 def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:
@@ -128,7 +131,7 @@ def _samples(spec: PlanSpec, model: Model) -> tuple[Samples | None, Samples | No
 
     if spec.data_path is None:
         return None, None
-    return load_samples(spec.data_path, model.inputs).split(CALIBRATION_SAMPLES, spec.seed)
+    return load_samples(spec.data_path, model.inputs, options=spec.options).split(CALIBRATION_SAMPLES, spec.seed)
 
 
 def _sensitivity(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.data.options import DEFAULT_OPTIONS, DataOptions
 from core.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class SensitivitySpec:
     settings    columns of the table; () means `settings.default_settings`
     everything  at level "measured": measure every cell, not only those that a plan would choose from
     samples     to use at most; None means `table.SAMPLES`
+    options     how the data is read
     """
 
     model_path: str
@@ -33,6 +35,7 @@ class SensitivitySpec:
     everything: bool = False
     samples: int | None = None
     seed: int = 0
+    options: DataOptions = DEFAULT_OPTIONS
 
 
 def measure_sensitivity(spec: SensitivitySpec, reporter: Reporter = SILENT) -> Sensitivity:
@@ -52,7 +55,9 @@ def measure_sensitivity(spec: SensitivitySpec, reporter: Reporter = SILENT) -> S
     if spec.samples is not None and spec.samples < 1:
         raise ParameterError(f"the number of samples is {spec.samples}", do="give at least 1")
     model = open_model(spec.model_path, reporter.part(0.0, 0.02))
-    samples = None if spec.data_path is None else load_samples(spec.data_path, model.inputs)
+    samples = None
+    if spec.data_path is not None:
+        samples = load_samples(spec.data_path, model.inputs, options=spec.options)
     tier = Tier(LEVELS.index(spec.level))
     asked = Asked(tier, spec.settings, spec.everything, spec.samples or SAMPLES, spec.seed)
     return sensitivity(model, samples, asked, reporter=reporter.part(0.02, 1.0))

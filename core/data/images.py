@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.data.checks import free, port_dtype
-from core.data.preprocessing import PictureColumn, PictureInput, Preprocessing, picture_input
+from core.data.options import DataOptions, Preprocessing
+from core.data.preprocessing import PictureColumn, PictureInput, picture_input
 from core.data.samples import Samples
 from core.errors import DataError
 from core.model.layer import Port
@@ -42,12 +43,12 @@ class Entry:
 def load_images(
     folder: Path,
     inputs: tuple[Port, ...],
-    how: Preprocessing,
+    options: DataOptions,
     reporter: Reporter,
     largest_bytes: int = LARGEST_BYTES,
 ) -> Samples:
     """Every picture of the folder, decoded and resized once; unreadable ones are skipped, counted and named."""
-    where = str(folder)
+    where, how = str(folder), options.preprocessing
     if len(inputs) != 1:
         raise DataError(
             f"pictures fill one input and the model has {len(inputs)}", where=where, do="give an .npz with all inputs"
@@ -75,6 +76,7 @@ def load_images(
         class_names=classes,
         names=tuple(entry.path.relative_to(folder).as_posix() for entry in kept),
         notes=tuple(notes),
+        options=options,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.data.arrays import ArrayFile, read_npy
 from core.data.checks import array_column, check_labels
-from core.data.preprocessing import Preprocessing
+from core.data.options import DEFAULT_OPTIONS, DataOptions
 from core.data.samples import Samples
 from core.errors import DataError
 from core.model.layer import Port
@@ -26,14 +26,14 @@ def load_samples(
     path: str | os.PathLike[str],
     inputs: tuple[Port, ...],
     *,
+    options: DataOptions = DEFAULT_OPTIONS,
     reporter: Reporter = SILENT,
-    preprocessing: Preprocessing | None = None,
 ) -> Samples:
     """Samples for a model with these inputs.
 
-    path           .npz (arrays named after the inputs, optional `labels`), .npy (one input), or a folder of images
-                   (class sub-folders, if any, are the labels)
-    preprocessing  for images only; None means Preprocessing()
+    path     .npz (arrays named after the inputs, optional `labels`), .npy (one input), or a folder of images (class
+             sub-folders, if any, are the labels)
+    options  how pictures are read, and the metric; the samples carry them
 
     The first axis of every array is the sample. Raises DataError with what is wanted and what is given.
     """
@@ -43,19 +43,19 @@ def load_samples(
     if path.is_dir():
         from core.data.images import load_images
 
-        return load_images(path, inputs, preprocessing or Preprocessing(), reporter)
+        return load_images(path, inputs, options, reporter)
     if not path.exists():
         raise DataError("there is no such file or folder", where=str(path), do="check the path")
     if not path.is_file():  # opening a pipe would wait for ever
         raise DataError("this is neither a file nor a folder", where=str(path), do=FORMS)
     if path.suffix.lower() == ".npz":
-        return _from_npz(path, inputs, reporter)
+        return _from_npz(path, inputs, options, reporter)
     if path.suffix.lower() == ".npy":
-        return _from_npy(path, inputs)
+        return _from_npy(path, inputs, options)
     raise DataError("this is no kind of data that can be read", where=str(path), do=FORMS)
 
 
-def _from_npz(path: Path, inputs: tuple[Port, ...], reporter: Reporter) -> Samples:
+def _from_npz(path: Path, inputs: tuple[Port, ...], options: DataOptions, reporter: Reporter) -> Samples:
     file = ArrayFile(path)
     wanted = tuple(port.name for port in inputs)
     missing = [name for name in wanted if name not in file.names]
@@ -70,21 +70,22 @@ def _from_npz(path: Path, inputs: tuple[Port, ...], reporter: Reporter) -> Sampl
     arrays = file.read((*wanted, LABELS) if labelled else wanted, reporter)
     rest = [name for name in file.names if name not in arrays]
     notes = (f"Not used: {_listed(rest)}, as the model has no such input.",) if rest else ()
-    return _samples(path, inputs, arrays, arrays[LABELS] if labelled else None, notes)
+    return _samples(path, inputs, arrays, arrays[LABELS] if labelled else None, options, notes)
 
 
-def _from_npy(path: Path, inputs: tuple[Port, ...]) -> Samples:
+def _from_npy(path: Path, inputs: tuple[Port, ...], options: DataOptions) -> Samples:
     if len(inputs) != 1:
         raise DataError(
             f"an .npy holds one array and the model has {len(inputs)} inputs: {_listed(p.name for p in inputs)}",
             where=str(path),
             do="give an .npz with one array per input",
         )
-    return _samples(path, inputs, {inputs[0].name: read_npy(path)}, None, ())
+    return _samples(path, inputs, {inputs[0].name: read_npy(path)}, None, options)
 
 
 def _samples(
-    path: Path, inputs: tuple[Port, ...], arrays: dict[str, Array], labels: Array | None, notes: tuple[str, ...]
+    path: Path, inputs: tuple[Port, ...], arrays: dict[str, Array], labels: Array | None, options: DataOptions,
+    notes: tuple[str, ...] = (),
 ) -> Samples:
     where = str(path)
     columns = tuple(array_column(port, arrays[port.name], where=where) for port in inputs)
@@ -96,7 +97,7 @@ def _samples(
     if n == 0:
         raise DataError("there are no samples in it", where=where, do="give at least one sample")
     checked = None if labels is None else check_labels(labels, n, where=where)
-    return Samples(inputs, columns, where, np.arange(n), checked, notes=notes)
+    return Samples(inputs, columns, where, np.arange(n), checked, notes=notes, options=options)
 
 
 def _listed(names: Any) -> str:

@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from core.data.options import Preprocessing
 from core.errors import DataError
 from core.model.layer import Port
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """The value fed is (pixel * scale - mean) / std per channel, with pixels 0 to 255.
-
-    resize    (height, width) in pixels; None: the input's own size, or the first picture's where the input takes any
-    crop      True keeps the aspect ratio and cuts the middle out; False stretches
-    channels  "auto": colour (RGB) or grey by the input's channel axis
-    layout    "auto": by where the input has its 1 or 3 channels
-    mean, std one value, or one per channel
-    """
-
-    resize: tuple[int, int] | None = None
-    crop: bool = False
-    channels: Literal["auto", "rgb", "bgr", "grey"] = "auto"
-    layout: Literal["auto", "nchw", "nhwc"] = "auto"
-    scale: float = 1.0 / 255.0
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-
-    def __post_init__(self) -> None:
-        if any(value == 0 for value in self.std):
-            raise DataError("a standard deviation of 0 cannot be divided by", where="preprocessing")
-        if len(self.mean) not in (1, 3) or len(self.std) not in (1, 3):
-            raise DataError("mean and std take one value or three", where="preprocessing")
-        if self.resize is not None and min(self.resize) < 1:
-            raise DataError(f"pictures cannot be resized to {self.resize[0]} x {self.resize[1]}", where="preprocessing")
 
 
 @dataclass(frozen=True)

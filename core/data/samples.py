@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from core.data.options import DEFAULT_OPTIONS, DataOptions
 from core.errors import DataError
 from core.model.layer import Port
 
@@ -48,6 +49,7 @@ class Samples:
     class_names  names of classes 0, 1, ... when the data names them, else ()
     names        one name per sample (file names of images), or () when samples have none
     notes        sentences a person should know (arrays ignored, images skipped)
+    options      how they were read, and the metric to judge answers by
     order        rows of the columns that these samples are, (n,) int64
     """
 
@@ -59,6 +61,7 @@ class Samples:
     class_names: tuple[str, ...] = ()
     names: tuple[str, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()
+    options: DataOptions = DEFAULT_OPTIONS
 
     @property
     def n(self) -> int:

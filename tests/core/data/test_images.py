@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data import Preprocessing, load_samples
+from core.data import DataOptions, Preprocessing, load_samples
 from core.data.images import list_pictures, load_images
 from core.errors import DataError
 from core.model.layer import Port
@@ -62,7 +62,7 @@ def test_preprocessing(tmp_path: Path) -> None:
     how = Preprocessing(
         resize=(6, 6), crop=True, channels="bgr", layout="nhwc", mean=(0.5, 0.5, 0.5), std=(0.5, 0.25, 0.5)
     )
-    samples = load_samples(tmp_path, (Port("x", "float32", (1, None, None, 3)),), preprocessing=how)
+    samples = load_samples(tmp_path, (Port("x", "float32", (1, None, None, 3)),), options=DataOptions(how))
     value = samples.feed(0)["x"]
     assert value.shape == (1, 6, 6, 3)
     np.testing.assert_allclose(value[0, 2, 2], [-0.6, -2.0, 1.0], atol=1e-6)
@@ -78,7 +78,7 @@ def test_an_input_of_bytes_takes_the_pixels(tmp_path: Path) -> None:
 def test_more_than_memory_holds_is_thinned_evenly(tmp_path: Path) -> None:
     for i in range(10):
         picture(tmp_path / f"{i}.png")
-    samples = load_images(tmp_path, COLOUR, Preprocessing(), SILENT, largest_bytes=4 * 8 * 12 * 3)
+    samples = load_images(tmp_path, COLOUR, DataOptions(), SILENT, largest_bytes=4 * 8 * 12 * 3)
     assert samples.names == ("0.png", "3.png", "6.png", "9.png")
     assert samples.notes[0].startswith("4 of 10 pictures are used")
 
@@ -95,7 +95,7 @@ def test_more_than_memory_holds_is_thinned_evenly(tmp_path: Path) -> None:
 def test_inputs_that_take_no_pictures(tmp_path: Path, shape, how: Preprocessing, sentence: str) -> None:
     picture(tmp_path / "a.png")
     with pytest.raises(DataError, match=sentence):
-        load_samples(tmp_path, (Port("x", "float32", shape),), preprocessing=how)
+        load_samples(tmp_path, (Port("x", "float32", shape),), options=DataOptions(how))
 
 
 def test_folders_without_readable_pictures(tmp_path: Path) -> None:
