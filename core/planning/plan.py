@@ -13,6 +13,7 @@ from core.analysis.hulls import Array, hull
 from core.analysis.metrics import json_number
 from core.analysis.sensitivity.cells import setting_label
 from core.planning.budgets import Budget
+from core.planning.candidates import refined
 from core.planning.evaluation import Measured
 from core.recipe import Recipe
 
@@ -33,6 +34,7 @@ class PlanPoint:
     measured  what was measured of it; None while it is only predicted
     label     the setting that all layers have, or "" on the front
     options   each layer's option (`Candidates.cells`)
+    learned   places of the layers whose rounding learns from samples (`candidates.refined`)
     """
 
     bytes: int
@@ -41,6 +43,7 @@ class PlanPoint:
     measured: Measured | None
     label: str = ""
     options: tuple[int, ...] = field(default=(), repr=False)
+    learned: tuple[int, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -139,6 +142,14 @@ class Plan:
     seconds: float
     candidates: Candidates = field(repr=False)
     options: tuple[int, ...] = field(default=(), repr=False)
+
+    def recipe_of(self, point: PlanPoint) -> Recipe:
+        """The recipe of another plan of the front, or of a uniform setting."""
+        steps = self.candidates.steps(point.options)
+        for layer in point.learned:
+            name = self.candidates.names[layer]
+            steps[name] = refined(steps[name])
+        return self.candidates.recipe(steps)
 
     @property
     def error_measured(self) -> float | None:

@@ -121,6 +121,7 @@ class _Planning:
         """Carry it out."""
         leave = np.zeros(len(self.found.cells), np.int64)
         nothing = self.search.carried_out(leave, learned=False)
+        self._foretell(nothing)
         if self.budget.goal is Goal.SIZE:
             if min(nothing.nbytes, self.model.file_bytes) <= self.budget.value:
                 self.notes.append(self._already_met(nothing.nbytes))
@@ -133,6 +134,17 @@ class _Planning:
                 )
             best = self._smallest(nothing)
         return self._finished(best, final=True)
+
+    def _foretell(self, nothing: Trial) -> None:
+        """Tell what the predictions alone would choose, and their front, before anything is measured."""
+        sweep, fixed = front(self.search.points), self.search.fixed
+        place = sweep.within(self.budget.value - fixed) if self.budget.goal is Goal.SIZE else -1
+        if place < 0:  # a quality is not foretold, nor what cannot be reached: the front alone is
+            self._tell_best(nothing)
+            return
+        options, error = sweep.choice(place), float(sweep.errors[place])
+        steps = self.found.steps(options)
+        self._tell_best(Trial(options, False, steps, int(sweep.costs[place]) + fixed, error, error=error))
 
     def _already_met(self, nbytes: int) -> str:
         if nbytes <= self.budget.value < self.model.file_bytes:
@@ -354,7 +366,12 @@ class _Planning:
     def _measured_point(self, trial: Trial) -> PlanPoint:
         total = self.search.sum_of(trial.options)
         sqnr = self.search.predicted_sqnr(total, trial) if math.isfinite(total) else None
-        return PlanPoint(trial.nbytes, total, sqnr, trial.measured, "", tuple(int(option) for option in trial.options))
+        learned = tuple(
+            layer for layer, (cells, option) in enumerate(zip(self.found.cells, trial.options, strict=True))
+            if trial.steps[cells[0].layer] != cells[option].steps
+        )  # fmt: skip
+        options = tuple(int(option) for option in trial.options)
+        return PlanPoint(trial.nbytes, total, sqnr, trial.measured, "", options, learned)
 
     def _uniform(self) -> tuple[PlanPoint, ...]:
         """One setting for all layers that take it, for each setting that there is."""

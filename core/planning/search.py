@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from core.analysis.hulls import Array, Points, hull
-from core.analysis.sensitivity.cells import Setting
+from core.analysis.sensitivity.cells import Measure, Setting
 from core.errors import FeatherweightError
 from core.figures import size_text
 from core.planning.candidates import Candidates, refined
@@ -240,10 +240,12 @@ class Search:
         return min(others, key=lambda t: (t.learned != plan.learned, away[t.key]), default=None)
 
     def predicted_sqnr(self, total: float, apart: Trial | None = None) -> float | None:
-        """Output SQNR in dB of a plan with this sum of errors; None when nothing was measured."""
+        """Output SQNR in dB of a plan with this sum of errors; None when nothing says it yet."""
         if total == 0.0:
             return math.inf
         ratio = self._ratio(total, apart, "noise")
+        if ratio is None and self.measure == Measure.SQUARED:
+            ratio = 1.0  # what the errors say by themselves
         return None if ratio is None or not total * ratio > 0.0 else -10.0 * math.log10(total * ratio)
 
     def _ratio(self, total: float, apart: Trial | None, of: str) -> float | None:
