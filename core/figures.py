@@ -22,6 +22,12 @@ def count_text(count: int) -> str:
     return str(count)
 
 
+def ms_text(milliseconds: float) -> str:
+    """A time for a person: "0.045 ms", "4.91 ms", "38.2 ms"."""
+    digits = 3 if milliseconds < 0.1 else 2 if milliseconds < 10 else 1
+    return f"{milliseconds:.{digits}f} ms"
+
+
 def db_text(value: float | None) -> str:
     """A ratio in dB for a person; "exact" when nothing changed."""
     if value is None:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class PlanSpec:
     """What to plan.
 
-    goal         "size", "sqnr" or "drop"
-    limit        as a person writes it: "25%", "2MB"; "30"; "0.5"
+    goal         "size", "latency", "multiply_adds", "sqnr" or "drop"
+    limit        as a person writes it: "25%", "2MB"; "2x", "4.9ms"; "60%", "1.2G"; "30"; "0.5"
     data_path    samples, of which some are set apart to learn from and the others measured on; None: only predictions
     families     names of families of methods; () for all
     minutes      after which no further plan is measured; None: the planner's own limit
@@ -34,6 +34,7 @@ class PlanSpec:
     pinned       names of layers that keep the steps that the recipe gives them
     target       recipe file to write, or None. After a cancel the best plan so far is written
     options      how the data is read, and the metric
+    also         a second budget: its goal and limit; () for none
     """
 
     model_path: str
@@ -47,6 +48,7 @@ class PlanSpec:
     target: str | None = None
     seed: int = 0
     options: DataOptions = DEFAULT_OPTIONS
+    also: tuple[tuple[str, str], ...] = ()
 
 
 def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:

@@ -107,6 +107,32 @@ class Binding:
 
 
 @dataclass(frozen=True)
+class VariantFigures:
+    """The model with its graph or channels changed and its weights as they are: what the change alone costs and saves.
+
+    label     in a few words: "channels -25 %"
+    bytes     of the file
+    measured  against the original; None where it was dropped before
+    left_out  why no plan was made with it (one clause), or ""
+    """
+
+    label: str
+    bytes: int
+    measured: Measured | None
+    milliseconds: float | None = None
+    multiply_adds: int | None = None
+    left_out: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "label": self.label, "bytes": self.bytes, "milliseconds_predicted": self.milliseconds,
+            "multiply_adds": self.multiply_adds, "left_out": self.left_out,
+            "measured": None if self.measured is None else self.measured.to_dict(),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Plan:
     """The best recipe that was found for a budget.
 
@@ -122,6 +148,13 @@ class Plan:
     evaluations      whole plans that were measured
     candidates       what the plan was chosen from, for changing it by hand
     options          each layer's option
+    also             the second budget, or None
+    latency_*_ms     of one run of the original (measured) and of the plan (predicted from its layers); None when not
+                     asked for
+    latency          original and finished plan, measured in turn; None when not asked for
+    multiply_adds_*  of one run; None when not counted
+    structure        what was changed in the graph, a line each; the layers are those that this leaves
+    variants         the other structures that were looked at
     """
 
     recipe: Recipe
@@ -161,6 +194,13 @@ class Plan:
         sqnr = self.sqnr_predicted_db if self.measured is None else self.measured.sqnr_db
         return {
             "budget": {"goal": str(self.budget.goal), "value": self.budget.value, "met": self.met},
+            "also": None if self.also is None else {"goal": str(self.also.goal), "value": self.also.value},
+            "latency_ms": {
+                "before": self.latency_before_ms, "predicted": self.latency_predicted_ms,
+                "measured": None if self.latency is None else self.latency.to_dict(),
+            },
+            "multiply_adds": {"before": self.multiply_adds_before, "after": self.multiply_adds_after},
+            "structure": list(self.structure), "variants": [variant.to_dict() for variant in self.variants],
             "bytes_before": self.bytes_before, "bytes_predicted": self.bytes_predicted,
             "output_sqnr_db": {
                 "value": json_number(sqnr), "measured": self.measured is not None,

@@ -54,11 +54,13 @@ class Wish:
     budget       the limit
     evaluations  whole plans to measure at most
     minutes      after which no further plan is measured; None: MINUTES
+    also         a second limit, of another goal; None for one alone
     """
 
     budget: Budget
     evaluations: int = EVALUATIONS
     minutes: float | None = None
+    also: Budget | None = None
 
 
 def make_plan(
