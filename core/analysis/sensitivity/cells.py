@@ -90,11 +90,15 @@ class Skip:
 
 @dataclass(frozen=True)
 class LayerCells:
-    """The cells of one layer: what `Reporter.tell` is given as each layer is done, once for each tier that it has."""
+    """The cells of one layer: what `Reporter.tell` is given as each layer is done, once for each tier that it has.
+
+    measure  what errors of tiers 1 and 2 are (`Measure`), as far as that is known yet
+    """
 
     layer: str
     cells: tuple[Cell, ...]
     skipped: tuple[Skip, ...] = ()
+    measure: str = "weight"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.analysis.hulls import Points, hull
-from core.analysis.sensitivity.cache import cache_folder, cache_key, load, store
+from core.analysis.sensitivity.cache import Question, ask, cache_folder, data_mark, find, load, store
 from core.analysis.sensitivity.cells import Cell, LayerCells, Measure, Sensitivity, Setting, Skip, Tier
 from core.analysis.sensitivity.gradients import Predicting
 from core.analysis.sensitivity.measured import Measuring, frontier_sizes
@@ -20,6 +20,7 @@ from core.analysis.sensitivity.settings import default_settings
 from core.analysis.sensitivity.suffixes import Suffixes
 from core.analysis.sensitivity.trials import InputsOf, LayerTrials, Trials
 from core.analysis.sensitivity.working import in_background
+from core.data.options import DEFAULT_OPTIONS, DataOptions
 from core.errors import Cancelled, DataError, FeatherweightError
 from core.progress import SILENT, Reporter
 
@@ -73,8 +74,7 @@ def sensitivity(
     if asked.tier is not Tier.FREE and (samples is None or not samples.n):
         raise DataError("there are no samples to measure with", where=model.name, do="load data, or ask for tier free")
     picked = None if samples is None or asked.tier is Tier.FREE else samples
-    told = [int(asked.tier), asked.everything, asked.samples, asked.seed]
-    key = in_background(lambda _: cache_key(model, _hashed(picked, asked), asked.settings, told), reporter)
+    key = in_background(lambda _: _question(model, picked, asked).key, reporter)
     folder = cache or cache_folder()
     known = load(key, asked.settings, folder)
     if known is not None:
@@ -91,9 +91,59 @@ def sensitivity(
     return replace(found, notes=tuple(dict.fromkeys((*found.notes, why_not)))) if why_not else found
 
 
-def _hashed(samples: Samples | None, asked: Asked) -> Samples | None:
-    """The samples that the answer depends on: with settings that work from samples, all that may be drawn."""
-    return None if samples is None else samples.subset(2 * asked.samples, asked.seed)
+def kept(model: Model, samples: Samples | None, asked: Asked, *, reporter: Reporter = SILENT,
+         cache: Path | None = None) -> Sensitivity | None:
+    """The best table that was made before: of the highest tier up to `asked.tier`, with these samples where that tier
+    has any; None when there is none. Costs reading the model's file once, and the samples."""
+    settings = asked.settings or default_settings()
+    for tier in sorted(Tier, reverse=True):
+        if tier > asked.tier or (samples is None and tier is not Tier.FREE):
+            continue
+        told = [int(tier), asked.everything, asked.samples, asked.seed]
+        picked = None if tier is Tier.FREE else samples
+        known = load(cache_key(model, _hashed(picked, asked), settings, told), settings, cache or cache_folder())
+        reporter.check()
+        if known is not None:
+            return known
+    return None
+
+
+def cached_sensitivity(
+    model: Model,
+    samples: Samples | None,
+    asked: Asked,
+    *,
+    data_path: str = "",
+    options: DataOptions = DEFAULT_OPTIONS,
+    cache: Path | None = None,
+) -> Sensitivity | None:
+    """The best table that is kept from before, or None: nothing is measured, and no model is run. Never raises.
+
+    samples    their content must be that of the table; None reads no samples
+    asked      its tier is the lowest that will do; a table of a higher one is taken before it. Settings must be the
+               same; without `samples` the number of samples and the seed may be others
+    data_path, options  without `samples`: where they come from, unchanged since; "" takes a table of any samples
+    """
+    settings = asked.settings or default_settings()
+    if samples is None:
+        mark = data_mark(data_path, options) if data_path else ""
+        return find(model, settings, lowest=int(asked.tier), data=mark, folder=cache)
+    for tier, everything in ((2, True), (2, False), (1, False), (0, False)):
+        if tier >= asked.tier:
+            wanted = replace(asked, tier=Tier(tier), everything=everything, settings=settings)
+            known = load(_question(model, samples if tier else None, wanted).key, settings, cache)
+            if known is not None:
+                return known
+    return None
+
+
+def _question(model: Model, samples: Samples | None, asked: Asked) -> Question:
+    """With settings that work from samples, the answer depends on all that may be drawn."""
+    drawn = None if samples is None else samples.subset(2 * asked.samples, asked.seed)
+    return ask(
+        model, drawn, asked.settings, tier=int(asked.tier), everything=asked.everything,
+        told=[asked.samples if drawn is not None else 0, asked.seed],
+    )  # fmt: skip
 
 
 class _Table:
@@ -226,7 +276,7 @@ class _Table:
 
     def _keep(self, found: LayerCells) -> None:
         self._cells[found.layer] = found
-        self._reporter.tell(found)
+        self._reporter.tell(replace(found, measure=str(self._measure)))
 
     def _merge(self, found: LayerCells) -> None:
         """Cells of a higher tier take the place of those there are; reasons are kept once."""
