@@ -138,7 +138,7 @@ class ActivationFigures:
 
 
 def measure_activations(
-    model_path: str, data_path: str, reporter: Reporter = SILENT, *, options: DataOptions = DEFAULT_OPTIONS
+    model_path: str, data_path: str, options: DataOptions = DEFAULT_OPTIONS, reporter: Reporter = SILENT
 ) -> ActivationFigures:
     """The distributions of all activations of a model on samples.
 

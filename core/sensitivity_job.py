@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.data.options import DEFAULT_OPTIONS, DataOptions
@@ -25,6 +26,7 @@ class SensitivitySpec:
     settings    columns of the table; () means `settings.default_settings`
     everything  at level "measured": measure every cell, not only those that a plan would choose from
     samples     to use at most; None means `table.SAMPLES`
+    cache       folder to keep tables in; None: the person's own
     options     how the data is read
     """
 
@@ -35,6 +37,7 @@ class SensitivitySpec:
     everything: bool = False
     samples: int | None = None
     seed: int = 0
+    cache: str | None = None
     options: DataOptions = DEFAULT_OPTIONS
 
 
@@ -60,4 +63,5 @@ def measure_sensitivity(spec: SensitivitySpec, reporter: Reporter = SILENT) -> S
         samples = load_samples(spec.data_path, model.inputs, options=spec.options)
     tier = Tier(LEVELS.index(spec.level))
     asked = Asked(tier, spec.settings, spec.everything, spec.samples or SAMPLES, spec.seed)
-    return sensitivity(model, samples, asked, reporter=reporter.part(0.02, 1.0))
+    cache = None if spec.cache is None else Path(spec.cache)
+    return sensitivity(model, samples, asked, reporter=reporter.part(0.02, 1.0), cache=cache)

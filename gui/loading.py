@@ -11,6 +11,7 @@ from core.exporting.staging import check_target
 from core.progress import Reporter
 
 if TYPE_CHECKING:
+    from core.data.options import DataOptions
     from core.data.samples import Samples
     from core.model.layer import Port
     from core.model.model import Model
@@ -32,11 +33,11 @@ def read_model(path: Path, reporter: Reporter) -> tuple[Model, Recipe]:
     return model, Recipe(model_name=model.name)
 
 
-def read_samples(path: Path, inputs: tuple[Port, ...], reporter: Reporter) -> Samples:
+def read_samples(path: Path, inputs: tuple[Port, ...], options: DataOptions, reporter: Reporter) -> Samples:
     """Load samples for these inputs."""
     from core.data.loading import load_samples
 
-    return load_samples(path, inputs, reporter=reporter)
+    return load_samples(path, inputs, options=options, reporter=reporter)
 
 
 def write_recipe(path: Path, recipe: Recipe, model: Model, reporter: Reporter) -> None:

@@ -46,7 +46,7 @@ class Preparation:
         self.measuring = False
         self._structure: Any = ()
         self._needs: Any = ()
-        self._measured: tuple[Path | None, dict[str, Any]] = (None, {})  # samples, and what `current` has of each layer
+        self._measured: tuple[Any, dict[str, Any]] = (None, {})  # samples, and what `current` has of each layer
         self._given_up = False  # the samples that the present steps need will not be run
         self._wanted: Any = None
         self._fit: tuple[Recipe, Any] | None = None  # a recipe and its structure, asked for at every repaint of totals
@@ -67,7 +67,7 @@ class Preparation:
         """Whether a layer's steps need something measured and it was, for the graph and channel steps in force."""
         needed, recipe = self._needed(name), self._session.recipe
         path, by_layer = self._measured
-        return (bool(needed) and recipe is not None and path == self._session.data_path and self.fits(recipe)
+        return (bool(needed) and recipe is not None and path == self._session.data.read_as and self.fits(recipe)
                 and by_layer.get(name) == needed)
 
     def _needed(self, name: str) -> tuple[Any, ...]:
@@ -113,7 +113,7 @@ class Preparation:
         from core.methods.base import Stage
         from core.preparing import needs, works_from_samples
 
-        path = self._session.data_path
+        path = self._session.data.read_as
         if path is None or not works_from_samples(model, recipe):
             return ()
         by_layer = ((layer.name, tuple(needs(recipe.steps_for(layer.name), stage) for stage in Stage))
@@ -145,7 +145,8 @@ class Preparation:
                 self._set_measuring(False)
                 self._prepare(model, recipe, wanted, None)
 
-        spec = MeasureSpec(str(model.path), recipe.dump(), str(self._session.data_path), str(folder))
+        spec = MeasureSpec(str(model.path), recipe.dump(), str(self._session.data_path), str(folder),
+                           options=self._session.data_options)
         self._session.tasks.process(MEASURE, measure_for_steps, spec, title="Running samples for the steps that need "
                                     "them", done=done, failed=failed, cancelled=cancelled)
         self._set_measuring(True)

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from core.data.options import DataOptions
     from core.jobs import CompressOutcome
     from core.pipeline import LayerResult
     from core.recipe import Recipe
+    from gui.data.state import DataState
 
 _UNCUT = "its own channels stay: "
 """How `Rewriting.words` begins the reason why a layer's channel step was refused."""
@@ -20,15 +22,20 @@ _UNCUT = "its own channels stay: "
 class Result:
     """A finished compression.
 
-    recipe, data_path   what it was made from
+    recipe, data_path, options   what it was made from
     outcome             the job's outcome; its file lies in the session's work folder
     exported            where the person saved it last, or None
     """
 
     recipe: Recipe
     data_path: Path | None
+    options: DataOptions
     outcome: CompressOutcome
     exported: Path | None = None
+
+    def made_with(self, data: DataState) -> bool:
+        """Whether it was measured on what is loaded now, read the same way and by the same metric."""
+        return (self.data_path, self.options) == (data.path, data.options)
 
     @cached_property
     def layers(self) -> dict[str, LayerResult]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from core.jobs import CompressOutcome
     from core.model.model import Model
     from core.recipe import Recipe
+    from gui.data.state import DataState
     from gui.session import Session
 
 COMPRESS, EXPORT = "compress", "export"
@@ -36,7 +37,7 @@ class Runs:
         self._folder = work_folder / f"run-{os.getpid()}"
         self._runs = 0
 
-    def compress(self, model: Model, recipe: Recipe, data: Path | None) -> None:
+    def compress(self, model: Model, recipe: Recipe, data: DataState) -> None:
         """Start compressing. The file of the run before stays until this one has succeeded."""
         self._runs += 1
         folder = self._folder / str(self._runs)
@@ -51,11 +52,11 @@ class Runs:
             return
         self._start(COMPRESS, model, recipe, data, folder / model.name, f"Compressing {model.name}", None)
 
-    def export(self, model: Model, recipe: Recipe, data: Path | None, target: Path) -> None:
+    def export(self, model: Model, recipe: Recipe, data: DataState, target: Path) -> None:
         session, result = self._session, self._session.result
         try:
             model.check_unchanged()
-            check_target(target, model.path, (*model.data_files, *([data] if data else [])))
+            check_target(target, model.path, (*model.data_files, *([data.path] if data.path else [])))
         except FeatherweightError as error:
             session.failed.emit(error)
             return
@@ -71,15 +72,17 @@ class Runs:
                              failed=self._failed, cancelled=session.stateChanged.emit)
         session.stateChanged.emit()
 
-    def _start(self, key: str, model: Model, recipe: Recipe, data: Path | None, target: Path, title: str,
+    def _start(self, key: str, model: Model, recipe: Recipe, data: DataState, target: Path, title: str,
                exported: Path | None) -> None:
         from core.jobs import CompressSpec, compress_file
 
-        spec = CompressSpec(str(model.path), recipe.dump(), str(target), str(data) if data else None)
+        spec = CompressSpec(str(model.path), recipe.dump(), str(target), str(data.path) if data.path else None,
+                            options=data.options)
+        path, options = data.path, data.options
         self._session.runStarted.emit()
 
         def done(outcome: CompressOutcome) -> None:
-            result = Result(recipe, data, outcome, exported)
+            result = Result(recipe, path, options, outcome, exported)
             self._forget_others(Path(outcome.path).parent)
             if exported is None:
                 self._session.put_result(result)

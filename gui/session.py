@@ -15,9 +15,11 @@ from PySide6.QtGui import QUndoStack
 
 from core.errors import FeatherweightError
 from gui.commands import SetRecipe
+from gui.data.state import DATA, DataState
 from gui.derived import PREVIEWS, STATISTICS, Derived
-from gui.loading import read_model, read_samples, write_recipe
+from gui.loading import read_model
 from gui.preparation import MEASURE, PREPARE
+from gui.recipe_file import RecipeFile
 from gui.result import Result
 from gui.runs import COMPRESS, EXPORT, Runs
 from gui.tasks import Tasks
@@ -26,14 +28,15 @@ if TYPE_CHECKING:
     from core.analysis.comparison import Comparison
     from core.analysis.preview import LayerPreview
     from core.analysis.statistics import Statistics
+    from core.data.options import DataOptions
     from core.data.samples import Samples
     from core.jobs import CompressOutcome
     from core.model.model import Model
     from core.preparing import Prepared
     from core.recipe import Recipe, Step
 
-OPEN, DATA, SAVE = "open", "data", "save"
-"""Keys of the session's own tasks."""
+OPEN = "open"
+"""Key of the task that opens a model."""
 
 
 class Session(QObject):
@@ -86,11 +89,10 @@ class Session(QObject):
         self._edit = next(self._edits)
         self._model: Model | None = None
         self._recipe: Recipe | None = None
-        self._recipe_path: Path | None = None
+        self._recipe_file = RecipeFile(self)
         self._selection: tuple[str, ...] = ()
         self._derived = Derived(self, work_folder)
-        self._samples: Samples | None = None
-        self._data_path: Path | None = None
+        self.data = DataState(self)
         self._result: Result | None = None
         self.undo_stack.cleanChanged.connect(self.stateChanged)
         self.tasks.failed.connect(lambda _key, error: self.failed.emit(error))
@@ -109,7 +111,7 @@ class Session(QObject):
     @property
     def recipe_path(self) -> Path | None:
         """Where the recipe was opened from or saved to last."""
-        return self._recipe_path
+        return self._recipe_file.path
 
     @property
     def selection(self) -> tuple[str, ...]:
@@ -152,11 +154,15 @@ class Session(QObject):
 
     @property
     def samples(self) -> Samples | None:
-        return self._samples
+        return self.data.samples
 
     @property
     def data_path(self) -> Path | None:
-        return self._data_path
+        return self.data.path
+
+    @property
+    def data_options(self) -> DataOptions:
+        return self.data.options
 
     @property
     def result(self) -> Result | None:
@@ -167,7 +173,7 @@ class Session(QObject):
     def result_current(self) -> bool:
         """Whether the result was made from the recipe and the data that are set now."""
         return (self._result is not None and self._result.recipe == self._recipe
-                and self._result.data_path == self._data_path)
+                and self._result.made_with(self.data))
 
     @property
     def compression(self) -> CompressOutcome | None:
@@ -199,26 +205,29 @@ class Session(QObject):
     # -- model ------------------------------------------------------------------------------------------------------
 
     def open_model(self, path: str | Path, *, recipe: str | None = None, recipe_path: Path | None = None,
-                   data: Path | None = None, selection: tuple[str, ...] = ()) -> None:
+                   data: Path | None = None, data_options: DataOptions | None = None,
+                   selection: tuple[str, ...] = ()) -> None:
         """Open a model in the background. The one that is open stays until the new one is there.
 
-        recipe, recipe_path, data, selection   what to take right after it (an autosaved session, files dropped along);
-        without `data`, what is loaded now is loaded again if the new model has the same inputs
+        recipe, recipe_path, data, data_options, selection   what to take right after it (an autosaved session, files
+        dropped along); without `data`, what is loaded now is loaded again if the new model has the same inputs
         """
 
         def opened(found: tuple[Model, Recipe]) -> None:
             model, empty = found
-            fitting = self._data_path if self._model is not None and self._model.inputs == model.inputs else None
+            before = self._model.inputs if self._model is not None else None
+            fitting = self.data.path if before == model.inputs else None
+            options = data_options or (self.data.options if fitting and data is None else None)
             self._put_model(model, empty)
             names = [layer.name for layer in model.layers]
             self.select([name for name in selection if name in names] or names[:1])
             if recipe is not None:
-                self._take_recipe_text(recipe)
+                self._recipe_file.restore(recipe)
             if recipe_path is not None:
                 self.open_recipe(recipe_path)
             samples = data or fitting
             if samples is not None:
-                self.load_data(samples)
+                self.load_data(samples, options)
 
         self.tasks.thread(OPEN, read_model, Path(path), title=f"Opening {Path(path).name}", done=opened,
                           failed=self._open_failed)
@@ -240,8 +249,9 @@ class Session(QObject):
         self._derived.start_statistics(model)
 
     def _reset(self, model: Model | None, recipe: Recipe | None) -> None:
-        self._model, self._recipe, self._recipe_path = model, recipe, None
-        self._selection, self._samples, self._data_path, self._result = (), None, None, None
+        self._model, self._recipe, self._recipe_file.path = model, recipe, None
+        self._selection, self._result = (), None
+        self.data.clear()
         self._derived.clear()
         self.undo_stack.clear()
         self.modelChanged.emit()
@@ -294,87 +304,41 @@ class Session(QObject):
 
     def save_recipe(self, path: str | Path) -> None:
         """Write the recipe as YAML, in the background; it is the clean state from then on."""
-        if self._recipe is None or self._model is None:
-            return
-        path, recipe = Path(path), self._recipe
-
-        def saved(_nothing: None) -> None:
-            self._recipe_path = path
-            if self._recipe is recipe:  # else it was edited meanwhile
-                self.undo_stack.setClean()
-            self.said.emit(f"Saved the recipe as {path.name}.")
-            self.stateChanged.emit()
-
-        self.tasks.thread(SAVE, write_recipe, path, recipe, self._model, title=f"Saving {path.name}", done=saved)
+        self._recipe_file.save(Path(path))
 
     def open_recipe(self, path: str | Path) -> None:
         """Replace the steps by those of a recipe file; undoable. A recipe that does not fit changes nothing."""
-        from core.recipe import Recipe
-
-        if self._model is None:
-            self.failed.emit(FeatherweightError("a recipe needs a model", where=str(path), do="open its model first"))
-            return
-        try:
-            recipe = Recipe.load(Path(path))
-            self._take_recipe(recipe, f"open {Path(path).name}")
-        except FeatherweightError as error:
-            self.failed.emit(error)
-            return
-        self._recipe_path = Path(path)
-        self.undo_stack.setClean()
-
-    def _take_recipe_text(self, text: str) -> None:
-        from core.recipe import Recipe
-
-        try:
-            self._take_recipe(Recipe.parse(text), "restore the plan")
-        except FeatherweightError as error:
-            self.failed.emit(error)
-        else:
-            self.restored.emit()
+        self._recipe_file.open(Path(path))
 
     def start_afresh(self) -> None:
         """Back to how the model was opened, without any steps. Redo brings the plan back."""
         self.undo_stack.setIndex(0)
 
-    def _take_recipe(self, recipe: Recipe, text: str) -> None:
-        if self._model is None or self._recipe is None:
-            return
-        recipe.check(self._model)
-        names = (layer.name for layer in self._model.layers)
-        differing = tuple(n for n in names if recipe.steps_for(n) != self._recipe.steps_for(n))
-        self.set_recipe(recipe, differing, text=text)
-
     # -- data -------------------------------------------------------------------------------------------------------
 
-    def load_data(self, path: str | Path) -> None:
-        """Load samples (.npz, .npy or a folder of images) in the background and check them against the inputs."""
-        if self._model is None:
-            self.failed.emit(FeatherweightError("data needs a model", where=Path(path).name, do="open its model first"))
-            return
-        def loaded(samples: Samples) -> None:
-            current = self.result_current
-            self._samples, self._data_path = samples, Path(path)
-            self._derived.follow_data()
-            self.dataChanged.emit()
-            if current:
-                self.resultChanged.emit()
-            self.stateChanged.emit()
+    def load_data(self, path: str | Path, options: DataOptions | None = None) -> None:
+        """Load samples in the background; see `DataState.load`."""
+        self.data.load(path, options)
 
-        self.tasks.thread(DATA, read_samples, Path(path), self._model.inputs, title=f"Loading {Path(path).name}",
-                          done=loaded)
+    def data_taken(self, *, was_current: bool) -> None:
+        """Only for DataState: other samples are loaded."""
+        self._derived.follow_data()
+        self.dataChanged.emit()
+        if was_current:
+            self.resultChanged.emit()
+        self.stateChanged.emit()
 
     # -- compress and export ----------------------------------------------------------------------------------------
 
     def compress(self) -> None:
         """Compress by the recipe in the worker process; the outcome becomes `result`."""
         if self._model is not None and self._recipe is not None:
-            self._runs.compress(self._model, self._recipe, self._data_path)
+            self._runs.compress(self._model, self._recipe, self.data)
 
     def export(self, target: str | Path) -> None:
         """Save the compressed model as `target`: the compressed file as it is, or compress first when that is stale."""
         if self._model is not None and self._recipe is not None:
-            self._runs.export(self._model, self._recipe, self._data_path, Path(target))
+            self._runs.export(self._model, self._recipe, self.data, Path(target))
 
     def put_result(self, result: Result) -> None:
         """Only for Runs: a compression has finished."""

@@ -91,7 +91,7 @@ def is_measured(session: Session, name: str) -> bool:
     It is the error of this layer alone, so that edits of other layers do not make it stale.
     """
     result = session.result
-    return (result is not None and name in result.live and result.data_path == session.data_path
+    return (result is not None and name in result.live and result.made_with(session.data)
             and result.recipe.steps_for(name) == session.steps(name))
 
 

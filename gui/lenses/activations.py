@@ -31,6 +31,7 @@ from gui.lenses.page import CardPage
 from gui.session import Session
 
 if TYPE_CHECKING:
+    from core.data.options import Preprocessing
     from core.model.activations import Activation
     from core.model.model import Model
 
@@ -51,7 +52,7 @@ class ActivationsLens(Lens):
         self._model: Model | None = None
         self._there: tuple[Activation, ...] | None = None
         self._figures: ActivationFigures | None = None
-        self._measured_on: Path | None = None  # the data that was tried, with or without success
+        self._measured_on: tuple[Path, Preprocessing] | None = None  # the data that was tried, with or without success
         self._share = 0.0
         self._problem = ""
         self._shown: frozenset[str] = frozenset()
@@ -120,7 +121,7 @@ class ActivationsLens(Lens):
         session = self._session
         if session is None or not self.isVisible():
             return
-        if self._measured_on is not None and self._measured_on != session.data_path:
+        if self._measured_on is not None and self._measured_on != session.data.read_as:
             session.tasks.cancel(FIGURES)
             self._forget_figures()
         self._find(session)
@@ -144,7 +145,7 @@ class ActivationsLens(Lens):
 
     def _measure(self, session: Session) -> None:
         """Run the samples, once for each data, while somebody looks."""
-        data, model = session.data_path, self._model
+        data, model = session.data.read_as, self._model
         if data is None or model is None or not self._there or self._measured_on is not None:
             return
         self._measured_on, self._problem, self._share = data, "", 0.0
@@ -161,8 +162,9 @@ class ActivationsLens(Lens):
             self._problem = str(error)
             self._refresh()
 
-        session.tasks.process(FIGURES, measure_activations, str(model.path), str(data), done=done, progress=progress,
-                              title="Running samples for the activations", failed=failed, cancelled=self._cancelled)
+        session.tasks.process(FIGURES, measure_activations, str(model.path), str(data[0]), session.data_options,
+                              title="Running samples for the activations", done=done, progress=progress, failed=failed,
+                              cancelled=self._cancelled)
 
     def _cancelled(self) -> None:
         self._problem = "Measuring was cancelled."
@@ -201,7 +203,7 @@ class ActivationsLens(Lens):
         again = False
         if self._figures is not None and self._measured_on is not None:
             n = self._figures.samples
-            words += f" · zeros measured on {n} sample{'' if n == 1 else 's'} of {self._measured_on.name}"
+            words += f" · zeros measured on {n} sample{'' if n == 1 else 's'} of {self._measured_on[0].name}"
         elif session.data_path is None:
             words += " · load data to measure their values"
         elif self._problem:
