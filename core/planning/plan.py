@@ -18,6 +18,7 @@ from core.planning.evaluation import Measured
 from core.recipe import Recipe
 
 if TYPE_CHECKING:
+    from core.analysis.latency import LatencyComparison
     from core.planning.candidates import Candidates
 
 BINDING = 5
@@ -35,6 +36,7 @@ class PlanPoint:
     label     the setting that all layers have, or "" on the front
     options   each layer's option (`Candidates.cells`)
     learned   places of the layers whose rounding learns from samples (`candidates.refined`)
+    milliseconds, multiply_adds  predicted, of one run; None where they are not known
     """
 
     bytes: int
@@ -44,12 +46,15 @@ class PlanPoint:
     label: str = ""
     options: tuple[int, ...] = field(default=(), repr=False)
     learned: tuple[int, ...] = field(default=(), repr=False)
+    milliseconds: float | None = None
+    multiply_adds: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "bytes": self.bytes, "label": self.label, "error_predicted": finite(self.error),
             "sqnr_db_predicted": json_number(self.sqnr_db),
+            "milliseconds_predicted": self.milliseconds, "multiply_adds": self.multiply_adds,
             "measured": None if self.measured is None else self.measured.to_dict(),
         }  # fmt: skip
 
@@ -175,6 +180,19 @@ class Plan:
     seconds: float
     candidates: Candidates = field(repr=False)
     options: tuple[int, ...] = field(default=(), repr=False)
+    also: Budget | None = None
+    latency_before_ms: float | None = None
+    latency_predicted_ms: float | None = None
+    latency: LatencyComparison | None = None
+    multiply_adds_before: int | None = None
+    multiply_adds_after: int | None = None
+    structure: tuple[str, ...] = ()
+    variants: tuple[VariantFigures, ...] = ()
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """One or two."""
+        return (self.budget,) if self.also is None else (self.budget, self.also)
 
     def recipe_of(self, point: PlanPoint) -> Recipe:
         """The recipe of another plan of the front, or of a uniform setting."""
