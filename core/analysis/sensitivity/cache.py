@@ -6,9 +6,11 @@ full or read-only costs nothing but the time to compute again: both are told in 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +21,17 @@ from core.errors import FeatherweightError, TargetError
 from core.kernels import user_cache
 
 if TYPE_CHECKING:
+    from core.data.options import DataOptions
     from core.data.samples import Samples
     from core.model.model import Model
 
-VERSION = 1
+VERSION = 2
 """To be raised when cells come out otherwise for the same question: methods, emitters or measures changed."""
 MAX_FILES = 400
 """Tables that are kept; the oldest go first."""
+DIGITS = 24
+"""Hexadecimal digits of each digest: 96 bits, short enough for a file's name."""
+NO_DATA = "none"
 
 
 def cache_folder() -> Path:
@@ -33,24 +39,104 @@ def cache_folder() -> Path:
     return user_cache() / "featherweight" / "sensitivity"
 
 
-def cache_key(model: Model, samples: Samples | None, settings: Sequence[Setting], asked: Any) -> str:
-    """A name for the question, in hexadecimal: SHA-256 of all that the answer depends on.
+@dataclass(frozen=True)
+class Question:
+    """What a table answers, as digests: the parts of its file's name, so that looking for one opens no other.
 
-    asked  the tier and other plain values
+    model    of the model, its external data files and `VERSION`
+    columns  of the settings
+    rank     twice the tier, and one more where every cell is measured: the higher, the nearer to the truth
+    data     of where the samples came from (`data_mark`); `NO_DATA` without samples
+    exact    of all that the answer depends on, the samples' content included
+    """
+
+    model: str
+    columns: str
+    rank: int
+    data: str
+    exact: str
+
+    @property
+    def key(self) -> str:
+        """The file's name without its ending."""
+        return f"{self.model}-{self.columns}-{self.rank}-{self.data}-{self.exact}"
+
+
+def ask(
+    model: Model, samples: Samples | None, settings: Sequence[Setting], *, tier: int, everything: bool, told: Any
+) -> Question:
+    """The question.
+
+    samples  those that the answer depends on; None at tier 0
+    told     other plain values that the answer depends on
 
     External data files count by name, size and time of change, everything else by content.
     """
-    digest = hashlib.sha256()
-    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in model.data_files]
-    question = [VERSION, model.sha256, files, [steps_data(steps) for steps in settings], asked]
-    digest.update(json.dumps(question, sort_keys=True).encode())
-    if samples is not None:
-        for feed in samples.feeds():
-            for name, array in feed.items():
-                digest.update(f"{name} {array.dtype} {array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data)
-        digest.update(repr(samples.labels is not None).encode())
-    return digest.hexdigest()
+    rank = 2 * tier + everything
+    whole = hashlib.sha256(json.dumps([VERSION, rank, told, samples is not None]).encode())
+    model_part, columns = _model_part(model), _columns(settings)
+    whole.update(f"{model_part}{columns}".encode())
+    if samples is None:
+        return Question(model_part, columns, rank, NO_DATA, whole.hexdigest()[:DIGITS])
+    for feed in samples.feeds():
+        for name, array in feed.items():
+            whole.update(f"{name} {array.dtype} {array.shape}".encode())
+            whole.update(np.ascontiguousarray(array).data)
+    whole.update(repr(samples.labels is not None).encode())
+    return Question(model_part, columns, rank, data_mark(samples.source, samples.options), whole.hexdigest()[:DIGITS])
+
+
+def data_mark(source: str, options: DataOptions) -> str:
+    """A name for the samples at a path, as they are read with these options, without reading any.
+
+    Path, size and time of change of the file, or of every file in the folder, count. A source that is no path has a
+    mark too, of its name alone.
+    """
+    digest = hashlib.sha256(repr((options.preprocessing, str(Path(source).absolute()))).encode())
+    place = Path(source)
+    try:
+        files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
+        for path in files:
+            stat = path.stat()
+            digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    except (OSError, ValueError):
+        digest.update(b"cannot be read")
+    return digest.hexdigest()[:DIGITS]
+
+
+def find(
+    model: Model, settings: Sequence[Setting], *, lowest: int = 0, data: str = "", folder: Path | None = None
+) -> Sensitivity | None:
+    """The best table that is kept of a model with these settings: of the highest rank, of these the newest.
+
+    lowest  tier that will do
+    data    `data_mark` of the samples; "" takes tables of any. Tables without samples always count
+    """
+    found = []
+    with contextlib.suppress(OSError):  # a folder that cannot be read is as good as none
+        for path in (folder or cache_folder()).glob(f"{_model_part(model)}-{_columns(settings)}-*.json"):
+            with contextlib.suppress(OSError, ValueError):  # another process took it away; another's file
+                _, _, rank, mark, _ = path.stem.split("-")
+                if int(rank) >= 2 * lowest and (not data or mark in (data, NO_DATA)):
+                    found.append((int(rank), path.stat().st_mtime_ns, path))
+    tables = (load(path.stem, settings, folder) for _, _, path in sorted(found, reverse=True))
+    return next((table for table in tables if table is not None), None)
+
+
+def _model_part(model: Model) -> str:
+    files = []
+    for path in model.data_files:
+        stat = path.stat()
+        files.append((path.name, stat.st_size, stat.st_mtime_ns))
+    return _digest([VERSION, model.sha256, files])
+
+
+def _columns(settings: Sequence[Setting]) -> str:
+    return _digest([steps_data(steps) for steps in settings])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
 def load(key: str, settings: Sequence[Setting], folder: Path | None = None) -> Sensitivity | None:
@@ -78,8 +164,12 @@ def store(key: str, found: Sensitivity, settings: Sequence[Setting], folder: Pat
 
 
 def _make_room(place: Path) -> None:
-    kept = sorted(place.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-    for path in kept[: max(0, len(kept) - MAX_FILES + 1)]:
+    """Remove the oldest tables; another process may do the same at the same time."""
+    ages = []
+    for path in place.glob("*.json"):
+        with contextlib.suppress(FileNotFoundError):
+            ages.append((path.stat().st_mtime_ns, path))
+    for _, path in sorted(ages)[: max(0, len(ages) - MAX_FILES + 1)]:
         path.unlink(missing_ok=True)
 
 

@@ -1,9 +1,8 @@
-"""Which settings a sensitivity table tries: read from the grids that methods declare of their parameters."""
+"""Which settings a sensitivity table tries: a dozen for a person to look at, or the grids that methods declare."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from core.analysis.sensitivity.cells import Setting
 from core.methods import registry
@@ -11,20 +10,24 @@ from core.methods.base import Described, Stage
 from core.methods.params import specs
 from core.recipe import Step
 
-PRUNE_RATIOS = (0.5, 0.7, 0.9)
+BITS = (8, 6, 4, 3, 2)
+PRUNE_RATIOS = (0.3, 0.5, 0.7, 0.9)
 LOW_RANK_SHARES = (0.5, 0.25)
+DCT_SHARE = 0.5
 
 
 def default_settings() -> tuple[Setting, ...]:
-    """Twelve settings that need no samples, mildest of each kind first.
+    """Thirteen settings that need no samples, of every family that works on weights, mildest of each kind first.
 
-    float16; quantize to 8, 6, 5, 4, 3, 2 bits; prune 50, 70, 90 %; low rank with half and a quarter of the numbers.
+    float16; quantize to 8, 6, 4, 3, 2 bits; prune 30, 50, 70, 90 %; low rank with half and a quarter of the numbers;
+    cosine transform that keeps half of the coefficients.
     """
     return (
         (Step.make("float16"),),
-        *_along("quantize", "bits"),
-        *_along("prune", "ratio", PRUNE_RATIOS),
-        *_along("low_rank", "share", LOW_RANK_SHARES),
+        *((Step.make("quantize", bits=bits),) for bits in BITS),
+        *((Step.make("prune", ratio=ratio),) for ratio in PRUNE_RATIOS),
+        *((Step.make("low_rank", share=share),) for share in LOW_RANK_SHARES),
+        (Step.make("filter:dct", by="share", share=DCT_SHARE),),
     )
 
 
@@ -40,14 +43,6 @@ def family_settings(families: Collection[str] = ()) -> tuple[Setting, ...]:
         if method.stage is Stage.WEIGHTS and (not families or method.family in families)
     ]
     return tuple(setting for method in chosen for setting in _first_grid(method))
-
-
-def _along(word: str, parameter: str, only: Collection[Any] = ()) -> tuple[Setting, ...]:
-    """The default method of a word along the declared grid of one parameter; `only` picks values of the grid."""
-    method = registry.find(word)
-    grid = next(spec.grid for spec in specs(method.Params) if spec.name == parameter)
-    values = [value for value in grid if not only or value in only]
-    return tuple((Step.make(method.key, **{parameter: value}),) for value in values)
 
 
 def _first_grid(method: Described) -> tuple[Setting, ...]:

@@ -91,23 +91,6 @@ def sensitivity(
     return replace(found, notes=tuple(dict.fromkeys((*found.notes, why_not)))) if why_not else found
 
 
-def kept(model: Model, samples: Samples | None, asked: Asked, *, reporter: Reporter = SILENT,
-         cache: Path | None = None) -> Sensitivity | None:
-    """The best table that was made before: of the highest tier up to `asked.tier`, with these samples where that tier
-    has any; None when there is none. Costs reading the model's file once, and the samples."""
-    settings = asked.settings or default_settings()
-    for tier in sorted(Tier, reverse=True):
-        if tier > asked.tier or (samples is None and tier is not Tier.FREE):
-            continue
-        told = [int(tier), asked.everything, asked.samples, asked.seed]
-        picked = None if tier is Tier.FREE else samples
-        known = load(cache_key(model, _hashed(picked, asked), settings, told), settings, cache or cache_folder())
-        reporter.check()
-        if known is not None:
-            return known
-    return None
-
-
 def cached_sensitivity(
     model: Model,
     samples: Samples | None,

@@ -15,7 +15,7 @@ import pytest
 from onnx import helper
 
 from core.analysis.sensitivity.cells import LayerCells, Sensitivity, Tier
-from core.analysis.sensitivity.table import NEGLIGIBLE, Asked, sensitivity
+from core.analysis.sensitivity.table import NEGLIGIBLE, Asked, cached_sensitivity, sensitivity
 from core.cli import main
 from core.data import Samples
 from core.errors import Cancelled, DataError, ParameterError
@@ -222,3 +222,38 @@ def test_the_command_line(mlp: tuple[Model, Samples], capsys: pytest.CaptureFixt
     assert "fc2.weight" in text and "KL divergence" in text and "int4" in text
     assert main(["sensitivity", str(model.path), "--quiet"]) == 2
     assert "load data" in capsys.readouterr().err
+
+
+def test_the_best_kept_table_is_found_without_samples(
+    mlp: tuple[Model, Samples], with_data: WithData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, samples = mlp
+    asked = Asked(Tier.FREE, SETTINGS)
+    assert cached_sensitivity(model, None, asked) is None
+    free = sensitivity(model, None, asked)
+    assert cached_sensitivity(model, None, asked) == free
+    assert cached_sensitivity(model, None, asked, data_path=samples.source) == free
+    fast = sensitivity(model, samples, replace(asked, tier=Tier.FAST))
+    measured = sensitivity(model, samples, replace(asked, tier=Tier.MEASURED))
+    made = _count_work(monkeypatch)
+    assert cached_sensitivity(model, None, asked) == measured
+    assert cached_sensitivity(model, None, asked, data_path=samples.source) == measured
+    assert cached_sensitivity(model, samples, replace(asked, tier=Tier.FAST)) == measured != fast
+    assert cached_sensitivity(model, None, replace(asked, settings=SETTINGS[:1])) is None
+    _, other = with_data(model.path, x=np.ones((20, 16), np.float32))  # another file in the same place
+    assert cached_sensitivity(model, None, asked, data_path=other.source) == free
+    assert cached_sensitivity(model, other, replace(asked, tier=Tier.FAST)) is None
+    assert not made
+
+
+def test_a_damaged_better_table_gives_the_next(mlp: tuple[Model, Samples], own_cache: Path) -> None:
+    asked = Asked(Tier.FREE, SETTINGS)
+    assert cached_sensitivity(mlp[0], None, asked) is None  # no folder yet
+    free = sensitivity(mlp[0], None, asked)
+    before = set(own_cache.glob("*.json"))
+    sensitivity(*mlp, replace(asked, tier=Tier.FAST))
+    (fast,) = set(own_cache.glob("*.json")) - before
+    fast.write_bytes(b"{")
+    assert cached_sensitivity(mlp[0], None, asked) == free
+    (own_cache / f"{fast.stem.rsplit('-', 3)[0]}-x-y.json").write_bytes(b"")  # not ours
+    assert cached_sensitivity(mlp[0], None, asked) == free

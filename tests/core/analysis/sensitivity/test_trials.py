@@ -13,6 +13,7 @@ from core.analysis.sensitivity.settings import default_settings, family_settings
 from core.analysis.sensitivity.trials import Trials
 from core.data import Samples
 from core.exporting.sizes import SizeModel
+from core.methods.base import Stage
 from core.methods.registry import all_methods, by_key
 from core.model.model import Model
 from core.model.readers import open_model
@@ -35,10 +36,13 @@ def test_error_and_bytes_are_those_of_the_encoding(mlp: tuple[Model, Samples]) -
             assert trial.cell.tier == 0
 
 
-def test_default_settings_come_from_the_declared_grids() -> None:
-    labels = [by_key(steps[0].method).label(steps[0].params) for steps in default_settings()]
-    assert labels == ["fp16", "int8", "int6", "int5", "int4", "int3", "int2", "prune 50 %", "prune 70 %", "prune 90 %",
-                      "rank 50 % size", "rank 25 % size"]  # fmt: skip
+def test_default_settings_show_every_family_that_works_on_weights() -> None:
+    methods = [by_key(steps[0].method) for steps in default_settings()]
+    assert [method.label(steps[0].params) for method, steps in zip(methods, default_settings(), strict=True)] == [
+        "fp16", "int8", "int6", "int4", "int3", "int2", "prune 30 %", "prune 50 %", "prune 70 %", "prune 90 %",
+        "rank 50 % size", "rank 25 % size", "DCT keeps 50 %",
+    ]  # fmt: skip
+    assert {m.family for m in methods} == {m.family for m in all_methods() if m.stage is Stage.WEIGHTS}
 
 
 def test_family_settings_name_every_method_of_the_family() -> None:
