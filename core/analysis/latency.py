@@ -5,23 +5,18 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from core.analysis.runtime import Feed, run, session
+from core.analysis.timing import Pace, Turns, take_turns
 from core.errors import DataError
 from core.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-BLOCK_SECONDS = 0.004
-"""Runs are timed in blocks of at least this, as a run of microseconds is below what the clock and the loop resolve."""
-FEWEST_ROUNDS = 5
-MOST_ROUNDS = 400
 QUICK_LOAD = 0.3
 """Sessions that load faster than this (seconds) are loaded three times, and the median counts."""
 
@@ -86,25 +81,16 @@ def compare_latency(
     second, load_second = _timed_load(after, threads, reporter)
     pair, paths = (first, second), (os.fspath(before), os.fspath(after))
     reporter.report(0.0, "warming up")
-    size = _block_size(pair, paths, feeds)
-    blocks: tuple[list[float], list[float]] = ([], [])
-    start = time.perf_counter()
-    done = 0
-    while not _enough(done, time.perf_counter() - start, seconds, rounds):
-        block = [feeds[(done * size + i) % len(feeds)] for i in range(size)]
-        for which in (0, 1) if done % 2 == 0 else (1, 0):  # whoever runs second finds the caches warm: take turns
-            reporter.check()
-            blocks[which].append(_timed_block(pair[which], paths[which], block))
-        done += 1
-        share = done / rounds if rounds else (time.perf_counter() - start) / seconds
-        reporter.report(min(share, 1.0), "measuring latency")
-    return LatencyComparison(_timing(blocks[0], load_first), _timing(blocks[1], load_second), threads, done * size)
+    turns = take_turns(
+        [_running(first, os.fspath(before), feeds), _running(second, os.fspath(after), feeds)],
+        Pace(seconds, rounds), reporter=reporter,
+    )  # fmt: skip
+    timings = (_timing(turns, which, load) for which, load in enumerate((load_first, load_second)))
+    return LatencyComparison(*timings, threads, turns.blocks.shape[1] * turns.size)
 
 
-def _enough(done: int, elapsed: float, seconds: float, rounds: int | None) -> bool:
-    if rounds is not None:
-        return done >= max(rounds, 1)
-    return done >= MOST_ROUNDS or (done >= FEWEST_ROUNDS and elapsed >= seconds)
+def _running(sess: InferenceSession, path: str, feeds: Sequence[Feed]) -> Callable[[int], object]:
+    return lambda number: run(sess, feeds[number % len(feeds)], where=path)
 
 
 def _timed_load(path: str | os.PathLike[str], threads: int, reporter: Reporter) -> tuple[InferenceSession, float]:
@@ -121,25 +107,5 @@ def _timed_load(path: str | os.PathLike[str], threads: int, reporter: Reporter) 
             return made, statistics.median(times) * 1e3
 
 
-def _block_size(pair: Sequence[InferenceSession], paths: Sequence[str], feeds: Sequence[Feed]) -> int:
-    """Runs a block needs to last BLOCK_SECONDS on the faster model; runs both models once first, untimed."""
-    fastest = float("inf")
-    for sess, path in zip(pair, paths, strict=True):
-        run(sess, feeds[0], where=path)
-        start = time.perf_counter()
-        run(sess, feeds[0], where=path)
-        fastest = min(fastest, time.perf_counter() - start)
-    return max(1, min(10_000, round(BLOCK_SECONDS / max(fastest, 1e-7))))
-
-
-def _timed_block(sess: InferenceSession, path: str, block: Sequence[Feed]) -> float:
-    """Milliseconds a run."""
-    start = time.perf_counter()
-    for feed in block:
-        run(sess, feed, where=path)
-    return (time.perf_counter() - start) * 1e3 / len(block)
-
-
-def _timing(blocks: Sequence[float], load_ms: float) -> Timing:
-    low, median, high = np.percentile(blocks, (10, 50, 90))
-    return Timing(float(median), float(low), float(high), len(blocks), load_ms)
+def _timing(turns: Turns, which: int, load_ms: float) -> Timing:
+    return Timing(*turns.spread(which), turns.blocks.shape[1], load_ms)

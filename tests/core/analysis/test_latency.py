@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from core.analysis import latency
+from core.analysis import timing
 from core.analysis.latency import compare_latency
 from core.errors import Cancelled, DataError
 from core.progress import Progress, Reporter
@@ -39,20 +39,10 @@ def test_the_slower_model_is_seen(make_model) -> None:
     assert compare_latency(chain(1), chain(12), feeds, rounds=7).ratio > 3
 
 
-def test_both_models_take_turns(mlp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order: list[str] = []
-    real = latency._timed_block
-    monkeypatch.setattr(latency, "_timed_block", lambda s, path, block: order.append(path) or real(s, path, block))
-    other = mlp_path.with_name("other.onnx")
-    other.write_bytes(mlp_path.read_bytes())
-    compare_latency(mlp_path, other, FEEDS, rounds=4)
-    assert [Path(p).stem for p in order] == ["mlp", "other", "other", "mlp"] * 2
-
-
 def test_the_time_is_bounded_and_progress_is_real(mlp_path: Path) -> None:
     told: list[Progress] = []
     found = compare_latency(mlp_path, mlp_path, FEEDS, seconds=0.05, reporter=Reporter(told.append))
-    assert latency.FEWEST_ROUNDS <= found.before.n <= latency.MOST_ROUNDS
+    assert timing.FEWEST_ROUNDS <= found.before.n <= timing.MOST_ROUNDS
     assert [p.done for p in told] == sorted(p.done for p in told)
     assert told[-1].done == 1.0
 
