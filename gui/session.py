@@ -17,11 +17,13 @@ from core.errors import FeatherweightError
 from gui.commands import SetRecipe
 from gui.data.state import DATA, DataState
 from gui.derived import PREVIEWS, STATISTICS, Derived
+from gui.layers.shown import ShownLayers
 from gui.loading import read_model
 from gui.preparation import MEASURE, PREPARE
 from gui.recipe_file import RecipeFile
 from gui.result import Result
 from gui.runs import COMPRESS, EXPORT, Runs
+from gui.sensitivity.state import SensitivityState
 from gui.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -94,6 +96,8 @@ class Session(QObject):
         self._derived = Derived(self, work_folder)
         self.data = DataState(self)
         self._result: Result | None = None
+        self.shown = ShownLayers(self)
+        self.sensitivity = SensitivityState(self)
         self.undo_stack.cleanChanged.connect(self.stateChanged)
         self.tasks.failed.connect(lambda _key, error: self.failed.emit(error))
 

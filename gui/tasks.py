@@ -169,6 +169,11 @@ class Tasks(QObject):
         return bool(self._current)
 
     @property
+    def queued(self) -> bool:
+        """Whether a job waits for the worker process, which does another."""
+        return bool(self._queue)
+
+    @property
     def states(self) -> tuple[TaskState, ...]:
         """Running tasks that have a title, oldest first."""
         now = time.monotonic()
