@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -41,12 +42,16 @@ class Derived:
         self._previews: dict[str, LayerPreview] = {}
         self._waiting: dict[str, None] = {}  # layers whose preview is out of date, in order
         self._seen: Prepared | None = None  # the preparation that the previews were made from
+        self._foretold: _Foretold | None = None
+        self._held = False  # while a front is dragged along: previews would only be in the way
         self._delay = QTimer(session, singleShot=True, interval=_DELAY_MS)
         self._delay.timeout.connect(self._start_previews)
 
     @property
     def predicted_bytes(self) -> int | None:
         """Size of the exported file by the recipe; None while something of it is still being computed."""
+        if self.foretold:
+            return self._foretold.nbytes if self._foretold is not None else None
         base = self.preparation.base_bytes
         if base is None or self._waiting or self._session.running(PREPARE) or self._session.running(MEASURE):
             return None
@@ -54,8 +59,35 @@ class Derived:
             return None
         return base + sum(p.file_after - p.file_cut for p in self._previews.values())
 
+    @property
+    def foretold(self) -> bool:
+        """Whether the recipe's figures are those that a plan brought along; its previews follow."""
+        return self._foretold is not None and self._foretold.recipe is self._session.recipe
+
+    def foretold_bytes(self, name: str) -> int | None:
+        """What a layer takes by the plan, while its preview is out of date; None when that is not known."""
+        if not self.foretold or name not in self._waiting or self._foretold is None:
+            return None
+        return self._foretold.layers.get(name)
+
+    def foretell(self, recipe: Recipe, nbytes: int, layers: Mapping[str, int], *, hold: bool) -> None:
+        """A plan's own figures, for the recipe that is put into force next: shown until its previews are there.
+
+        nbytes, layers  predicted bytes of the file, and of each layer in it
+        hold            let the previews wait for `release`
+        """
+        self._foretold, self._held = _Foretold(recipe, nbytes, layers), hold
+
+    def release(self) -> None:
+        """The drag is over: compute previews."""
+        if self._held:
+            self._held = False
+            self._delay.start()
+
     def waits_for_samples(self, name: str) -> bool:
         """Whether what is known of a layer was made without the samples that its steps work from, which are run now."""
+        if self.foretold:
+            return False
         if self.preparation.waits(name):
             return True
         known = self._previews.get(name)
@@ -73,6 +105,7 @@ class Derived:
     def clear(self) -> None:
         self._delay.stop()
         self._statistics, self._previews, self._waiting, self._seen = {}, {}, {}, None
+        self._foretold, self._held = None, False
         self.preparation.clear()
 
     def start_statistics(self, model: Model) -> None:
@@ -114,6 +147,10 @@ class Derived:
                 gone.append(name)
         self._session.previewsChanged.emit(tuple(gone))
         self._session.tasks.cancel(PREVIEWS)
+        if self._held and self.foretold:
+            self._delay.stop()
+            return
+        self._held = False
         self._delay.start()  # also without any: graph steps are of no layer, and a cut may have been taken out
 
     def follow_data(self) -> None:
@@ -153,8 +190,21 @@ class Derived:
             if progress.part:
                 take(progress.part)
 
+        def done(found: dict[str, LayerPreview]) -> None:
+            self._foretold = None
+            take(found)
+
         self._session.tasks.thread(PREVIEWS, _previews, model, recipe, tuple(self._waiting), self.preparation.current,
-                                   progress=progress, done=take)
+                                   progress=progress, done=done)
+
+
+@dataclass(frozen=True, eq=False)
+class _Foretold:
+    """Figures that a recipe brings along."""
+
+    recipe: Recipe
+    nbytes: int
+    layers: Mapping[str, int]
 
 
 def is_cut(layer: Layer, prepared: Prepared | None) -> bool:
