@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,23 +113,35 @@ class Evaluator:
         """The model with its layers stored like this. Raises Cancelled, and ModelFileError when it cannot be run."""
         import onnx_ir as ir
 
-        from core.analysis.tally import Tally
         from core.exporting.writer import simulate
 
-        tally = Tally(self._names, self._samples, self.n)
-        alike = _Alike()
         with scratch_folder() as folder:
             path = Path(folder) / "plan.onnx"
             ir.save(simulate(self._model, encodings), path, external_data="plan.data")
             reporter.check()
             rounds = any(encoding.rounds_inputs for encoding in encodings.values())
-            plan = session(path, threads=self._threads, optimize=not rounds)  # optimised, it would compute in integers
-            for index, before in enumerate(self._outputs):
-                reporter.report(index / self.n, "")
-                after = run(plan, self._samples.feed(index), where=self._model.name)
-                tally.add(index, before, after)
-                alike.add(before, after)
-            del plan
+            # optimised, it would compute in integers
+            return self.measure_file(path, reporter, optimize=not rounds, where=self._model.name)
+
+    def measure_file(
+        self, path: str | os.PathLike[str], reporter: Reporter = SILENT, *, optimize: bool = True, where: str = ""
+    ) -> Measured:
+        """A model file that takes the same inputs and gives the same outputs.
+
+        where  what to call it in errors; "" for its path
+
+        Raises Cancelled, ModelFileError or DataError.
+        """
+        from core.analysis.tally import Tally
+
+        tally = Tally(self._names, self._samples, self.n)
+        alike = _Alike()
+        plan = session(path, threads=self._threads, optimize=optimize)
+        for index, before in enumerate(self._outputs):
+            reporter.report(index / self.n, "")
+            after = run(plan, self._samples.feed(index), where=where or os.fspath(path))
+            tally.add(index, before, after)
+            alike.add(before, after)
         return _figures(tally.comparison(), alike)
 
     def _check(self, outputs: list[Any], where: str) -> None:
