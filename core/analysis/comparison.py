@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from core.analysis.latency import LatencyComparison, compare_latency
 from core.analysis.memory import session_memory
 from core.analysis.metrics import Task, json_number
-from core.analysis.runtime import Feed, output_names, run, session, spare_threads
+from core.analysis.runtime import Feed, metadata, output_names, run, session, spare_threads
+from core.analysis.task_metrics.base import Score
 from core.data.samples import Samples
 from core.errors import FeatherweightError, ModelFileError
 from core.progress import SILENT, Reporter
@@ -98,6 +99,7 @@ class Comparison:
     samples          worst first
     available        samples that there were; the first n of them were used
     memory_*         bytes by which a process grows when it loads and runs the model; None when not measured
+    score            the metric that was asked for, or that fits; None when no output can be judged
     multiply_adds_*  of one run, counted on the first sample; None when they cannot be counted
     """
 
@@ -126,6 +128,7 @@ class Comparison:
     multiply_adds_before: int | None = None
     multiply_adds_after: int | None = None
     notes: tuple[str, ...] = ()
+    score: Score | None = None
 
     @property
     def measured_on(self) -> str:
@@ -138,7 +141,7 @@ class Comparison:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, LatencyComparison):
+    if isinstance(value, LatencyComparison | Score):
         return value.to_dict()
     if is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
@@ -176,7 +179,7 @@ def compare_models(
     before, after = (session(path, threads=threads or spare_threads()) for path in paths)
     _check_alike(before, after, samples, paths)
     count = samples.n if limit is None else max(1, min(limit, samples.n))
-    tally = Tally(output_names(before), samples, count)
+    tally = Tally(output_names(before), samples, count, metadata(before))
     for index in range(count):
         runs.report(index / count, f"sample {index + 1} of {count}")
         feed = samples.feed(index)

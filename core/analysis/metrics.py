@@ -129,7 +129,7 @@ def task_kind(output: Array, name: str, labels: Array | None) -> tuple[Task, str
 
     output  first float output of the original for one sample
     name    the output's name, which tells class scores from embeddings where the values do not
-    labels  (n,) class numbers or text, or None
+    labels  (n,) class numbers or text, (n, ...) floats, or None
     """
     scores = output.ndim >= 1 and output.shape[-1] >= 2 and output.size > 0
     one_answer = scores and output.size == output.shape[-1]
@@ -137,6 +137,8 @@ def task_kind(output: Array, name: str, labels: Array | None) -> tuple[Task, str
         if one_answer and int(labels.max(initial=0)) < output.shape[-1]:
             return Task.CLASSES, ""
         reason = f"the labels go up to class {int(labels.max(initial=0))} and output {name!r} has {_shape(output)}"
+    elif labels is not None and labels.dtype.kind == "f":
+        reason = "the labels are numbers with a fraction, not classes"
     elif labels is not None:
         reason = "the labels are text, and how the model spells text is not known"
     else:

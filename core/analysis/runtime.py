@@ -87,6 +87,11 @@ def output_names(sess: InferenceSession) -> tuple[str, ...]:
     return tuple(output.name for output in sess.get_outputs())
 
 
+def metadata(sess: InferenceSession) -> dict[str, str]:
+    """The model file's own metadata, by key."""
+    return dict(sess.get_modelmeta().custom_metadata_map)
+
+
 def _load_error(error: Exception, where: str) -> ModelFileError:
     kind, message = type(error).__name__, short_message(error)
     if kind in ("InvalidProtobuf", "ModelRequiresCompilation"):

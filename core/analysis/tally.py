@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from core.analysis.comparison import Answer, ClassResult, Comparison, OutputResult, SampleResult
 from core.analysis.latency import LatencyComparison
-from core.analysis.metrics import SqnrSum, Task, kl_divergence, task_kind, top_k
+from core.analysis.metrics import SqnrSum, Task, kl_divergence, top_k
+from core.analysis.task_metrics.base import Metric, facts_of
+from core.analysis.task_metrics.registry import Choice, choose
 from core.data.samples import Samples
 from core.errors import ModelFileError
 
@@ -63,10 +66,18 @@ class OutputTally:
 
 
 class Tally:
-    """Everything about the answers; `add` once a sample, then `comparison`."""
+    """Everything about the answers; `add` once a sample, then `comparison`.
 
-    def __init__(self, names: Sequence[str], samples: Samples, count: int) -> None:
-        self._samples, self._count = samples, count
+    metadata  of the original's file, for metrics that need it
+    choice    the metric, where it was chosen before; None: the one that the samples' options name
+    """
+
+    def __init__(
+        self, names: Sequence[str], samples: Samples, count: int, metadata: Mapping[str, str] = MappingProxyType({}),
+        choice: Choice | None = None,
+    ) -> None:  # fmt: skip
+        self._samples, self._count, self._metadata, self._choice = samples, count, metadata, choice
+        self._metric: Metric | None = None
         self._outputs = [OutputTally(name) for name in names]
         self._labels = None if samples.labels is None else samples.labels[:count]
         self._main: int | None = None  # the first float output: the answer
@@ -79,13 +90,16 @@ class Tally:
 
     def add(self, index: int, before: Sequence[Any], after: Sequence[Any]) -> None:
         """Both models' outputs for one sample."""
+        for tally, original, changed in zip(self._outputs, before, after, strict=True):
+            if not (isinstance(original, np.ndarray) and isinstance(changed, np.ndarray)):
+                raise ModelFileError(f"output {tally.name!r} is no tensor", do="compare models that give tensors")
         if not self._results:
             self._decide(before)
         error = SqnrSum()
         for tally, original, changed in zip(self._outputs, before, after, strict=True):
-            if not (isinstance(original, np.ndarray) and isinstance(changed, np.ndarray)):
-                raise ModelFileError(f"output {tally.name!r} is no tensor", do="compare models that give tensors")
             error.merge(tally.add(original, changed))
+        if self._metric is not None:
+            self._metric.add(index, before, after)
         label = int(self._labels[index]) if self._task is Task.CLASSES and self._labels is not None else None
         changed_answer: bool | None = None
         answers: tuple[Answer | None, Answer | None] = (None, None)
@@ -96,12 +110,15 @@ class Tally:
         )
 
     def _decide(self, outputs: Sequence[Any]) -> None:
-        floats = [i for i, o in enumerate(outputs) if isinstance(o, np.ndarray) and o.dtype.kind == "f"]
-        if floats:
-            self._main = floats[0]
-            output = outputs[floats[0]]
-            self._task, self._no_accuracy = task_kind(output, self._outputs[floats[0]].name, self._labels)
-            self._classes = output.shape[-1] if output.ndim else 0
+        choice = self._choice
+        if choice is None:
+            facts = facts_of([o.name for o in self._outputs], outputs, self._samples, self._count, self._metadata)
+            choice = choose(facts, self._samples.options, where=self._samples.source)
+        else:
+            facts = choice.facts
+        self._metric = None if choice is None else choice.start()
+        self._main, self._task, self._no_accuracy = facts.main, facts.task, facts.no_accuracy
+        self._classes = facts.classes
 
     def _answers(
         self, before: Array, after: Array, label: int | None
@@ -154,6 +171,7 @@ class Tally:
             memory_before=memory_before,
             memory_after=memory_after,
             notes=tuple(_notes(outputs, self._count)),
+            score=self._metric.score() if self._metric is not None else None,
             **figures,
         )
 

@@ -70,10 +70,8 @@ def plan_text(plan: Plan) -> str:
     if plan.measured is not None:
         found = plan.measured
         lines.append(f"output SQNR, measured: {db_text(found.sqnr_db)} on {found.samples:,} samples")
-        lines.append(
-            f"{found.metric_text}: {100 * found.reference:.2f} % -> {100 * found.value:.2f} % "
-            f"({-found.drop:+.2f} points, measured on the same)"
-        )
+        lines.append(f"{found.metric_text}: {found.change_text}, measured on the same")
+        lines += [found.assumed] if found.assumed else []
     if not plan.met:
         lines.append(f"the budget ({plan.budget.text}) is not met on all samples")
     return "\n".join([*lines, *plan.notes, f"{plan.evaluations} plans measured in {plan.seconds:.1f} s"])
@@ -89,7 +87,7 @@ def _points(plan: Plan) -> str:
     rows = [
         (point.label and f"all layers {point.label}", size_text(point.bytes), db_text(point.sqnr_db),
          db_text(point.measured.sqnr_db) if point.measured else "",
-         f"{100 * point.measured.value:.2f} %" if point.measured else "")
+         point.measured.value_text if point.measured else "")
         for point in points
     ]  # fmt: skip
     head = ("", "file", "SQNR predicted", "measured", "metric")

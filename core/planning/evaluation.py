@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analysis.metrics import Task, json_number
-from core.analysis.runtime import output_names, run, session, spare_threads
+from core.analysis.metrics import json_number
+from core.analysis.runtime import metadata, output_names, run, session, spare_threads
 from core.analysis.sensitivity.cells import Measure
-from core.errors import DataError
+from core.analysis.task_metrics.base import Score, Unit, facts_of
+from core.analysis.task_metrics.registry import choose, find_metric
+from core.errors import DataError, InternalError
 from core.progress import SILENT, Reporter
 from core.scratch import scratch_folder
 
@@ -27,10 +29,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST_BYTES = 256 * 2**20
 """What the original's outputs may take; fewer samples are used where they would take more."""
-_TALLY_WORDS = {
-    "accuracy": "accuracy", "agreement": "same answer as the original", "decisions": "same decisions as the original",
-    "overlap": "overlap with what the original marks", "correlation": "correlation with the original's outputs",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,12 @@ class Measured:
 
     sqnr_db    over all float outputs; inf when nothing changed, -inf when they are not finite
     kl         KL(original || plan) in nats, mean over the answers; None when the output is no class scores
-    metric     what `value` is: "accuracy" (where there are labels), "agreement" (class scores), "decisions" (the same
-               side of one half, where the output is one value between 0 and 1), "overlap" (what lies above one half in
-               both / in either, where it is many of them), "correlation" (elsewhere); all of the first float output
-    value      of the plan, 0 to 1
-    reference  of the original; 1 for all but accuracy
+    metric     what `value` is: name of a metric (`analysis.task_metrics`), or "own:..." for a person's own
+    value      of the plan
+    reference  of the original
+    unit       which decides what a drop of it is
+    words      the metric in words
+    assumed    what was taken for granted to work it out, one sentence, or ""
     """
 
     samples: int
@@ -52,16 +51,34 @@ class Measured:
     metric: str
     value: float
     reference: float = 1.0
+    unit: Unit = Unit.SHARE
+    words: str = ""
+    assumed: str = ""
+
+    @property
+    def score(self) -> Score:
+        """The metric with all its words."""
+        return Score(self.metric, self.metric_text, self.unit, self.reference, self.value, self.assumed)
 
     @property
     def drop(self) -> float:
-        """Points (hundredths) of the metric that are lost; negative when it became better."""
-        return 100.0 * (self.reference - self.value)
+        """What is lost of the metric: points (hundredths) of a share, % of an error (`Unit`); negative when better."""
+        return self.score.drop
 
     @property
     def metric_text(self) -> str:
         """The metric in words."""
-        return _TALLY_WORDS[self.metric]
+        return self.words or find_metric(self.metric).words
+
+    @property
+    def value_text(self) -> str:
+        """The value in its unit: "97.20 %", "0.0132"."""
+        return self.score.value_text
+
+    @property
+    def change_text(self) -> str:
+        """From the original's to the plan's: "98.00 % -> 97.20 % (-0.80 points)"."""
+        return self.score.change_text
 
     def error(self, measure: str) -> float:
         """The error that plans are judged by: KL in nats, or squared error / that of the original; inf when broken."""
@@ -73,7 +90,9 @@ class Measured:
         """Plain values for JSON."""
         return {
             "samples": self.samples, "sqnr_db": json_number(self.sqnr_db), "kl": json_number(self.kl),
-            "metric": self.metric, "value": self.value, "reference": self.reference, "drop_points": self.drop,
+            "metric": self.metric, "value": json_number(self.value), "reference": json_number(self.reference),
+            "drop_points": self.score.to_dict()["drop"], "metric_words": self.metric_text, "unit": str(self.unit),
+            "assumed": self.assumed,
         }  # fmt: skip
 
 
@@ -99,6 +118,8 @@ class Evaluator:
         size = sum(value.nbytes for value in first if isinstance(value, np.ndarray))
         count = max(1, min(limit, samples.n, MOST_BYTES // max(size, 1)))
         self._samples = samples.subset(count)
+        facts = facts_of(self._names, first, self._samples, count, metadata(original_session))
+        self._choice = choose(facts, samples.options, where=samples.source)
         self._outputs: list[list[Array]] = []
         for index in range(count):
             reporter.report(index / count, f"Running the original, sample {index + 1} of {count}")
@@ -134,15 +155,12 @@ class Evaluator:
         """
         from core.analysis.tally import Tally
 
-        tally = Tally(self._names, self._samples, self.n)
-        alike = _Alike()
+        tally = Tally(self._names, self._samples, self.n, choice=self._choice)
         plan = session(path, threads=self._threads, optimize=optimize)
         for index, before in enumerate(self._outputs):
             reporter.report(index / self.n, "")
-            after = run(plan, self._samples.feed(index), where=where or os.fspath(path))
-            tally.add(index, before, after)
-            alike.add(before, after)
-        return _figures(tally.comparison(), alike)
+            tally.add(index, before, run(plan, self._samples.feed(index), where=where or os.fspath(path)))
+        return _figures(tally.comparison())
 
     def _check(self, outputs: list[Any], where: str) -> None:
         floats = [o for o in outputs if isinstance(o, np.ndarray) and o.dtype.kind == "f"]
@@ -154,52 +172,14 @@ class Evaluator:
             )
 
 
-class _Alike:
-    """How alike the first float outputs are, where these are no class scores: decisions, overlap, correlation."""
-
-    def __init__(self) -> None:
-        self._within_one = True
-        self._same = self._both = self._either = self._count = self._samples = 0
-        self._sums = np.zeros(5)
-
-    def add(self, before: list[Array], after: list[Array]) -> None:
-        """One sample's outputs."""
-        pairs = [(a, b) for a, b in zip(before, after, strict=True) if a.dtype.kind == "f"]
-        if not pairs or pairs[0][0].shape != pairs[0][1].shape:
-            return
-        x, y = (values.reshape(-1).astype(np.float64) for values in pairs[0])
-        self._within_one &= bool(x.size) and bool(x.min() >= 0.0 and x.max() <= 1.0)
-        above, also = x > 0.5, y > 0.5
-        self._same += int(np.count_nonzero(above == also))
-        self._both += int(np.count_nonzero(above & also))
-        self._either += int(np.count_nonzero(above | also))
-        self._count += x.size
-        self._samples += 1
-        with np.errstate(invalid="ignore", over="ignore"):
-            self._sums += (x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), (x * y).sum())
-
-    def value(self) -> tuple[str, float]:
-        """What fits the outputs, and its value from 0 to 1."""
-        if self._count and self._within_one and self._count == self._samples:
-            return "decisions", self._same / self._count
-        if self._within_one and self._either:
-            return "overlap", self._both / self._either
-        if not self._count:
-            return "correlation", 0.0
-        x, y, xx, yy, xy = self._sums / self._count
-        with np.errstate(invalid="ignore", divide="ignore"):
-            r = (xy - x * y) / np.sqrt((xx - x * x) * (yy - y * y))
-        return "correlation", max(0.0, float(r)) if np.isfinite(r) else 0.0
-
-
-def _figures(found: Comparison, alike: _Alike) -> Measured:
-    if found.task is Task.CLASSES and found.accuracy_after is not None and found.accuracy_before is not None:
-        metric = ("accuracy", found.accuracy_after, found.accuracy_before)
-    elif found.agreement is not None:
-        metric = ("agreement", found.agreement, 1.0)
-    else:
-        metric = (*alike.value(), 1.0)
+def _figures(found: Comparison) -> Measured:
+    score = found.score
+    if score is None:
+        raise InternalError("a plan was measured without a float output")
     kl = found.kl_divergence
     broken = any(output.nonfinite_after or output.differing_shapes for output in found.outputs)
     sqnr = -np.inf if broken else found.output_sqnr_db
-    return Measured(found.n, float(sqnr), None if kl is None else float(kl), *metric)
+    return Measured(
+        found.n, float(sqnr), None if kl is None else float(kl), score.metric, score.value, score.reference, score.unit,
+        score.words, score.assumed,
+    )  # fmt: skip

@@ -191,7 +191,7 @@ class _Planning:
         result = self.search.measured(smallest).measured
         if result is None:
             return ""
-        return f", at an output SQNR of {db_text(result.sqnr_db)} and {100 * result.value:.1f} % {result.metric_text}"
+        return f", at an output SQNR of {db_text(result.sqnr_db)} and {result.metric_text} {result.value_text}"
 
     # ---- a quality
 
