@@ -93,6 +93,7 @@ class MainWindow(QMainWindow):
         session = self.session
         session.failed.connect(self.messages.show_error)
         session.said.connect(self.messages.say)
+        session.plans.advised.connect(lambda text, acts: self.messages.say(text, tone="warn", actions=acts))
         session.warned.connect(lambda text, more: self.messages.say(text, tone="warn", details=more))
         session.modelChanged.connect(self._show_model)
         session.tasks.changed.connect(self._show_parts)

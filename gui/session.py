@@ -19,6 +19,7 @@ from gui.data.state import DATA, DataState
 from gui.derived import PREVIEWS, STATISTICS, Derived
 from gui.layers.shown import ShownLayers
 from gui.loading import read_model
+from gui.planning.state import PlanState
 from gui.preparation import MEASURE, PREPARE
 from gui.recipe_file import RecipeFile
 from gui.result import Result
@@ -95,6 +96,7 @@ class Session(QObject):
         self._selection: tuple[str, ...] = ()
         self._derived = Derived(self, work_folder)
         self.data = DataState(self)
+        self.plans = PlanState(self, self._derived)
         self._result: Result | None = None
         self.shown = ShownLayers(self)
         self.sensitivity = SensitivityState(self)

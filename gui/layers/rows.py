@@ -81,7 +81,8 @@ def error_db(session: Session, name: str) -> tuple[float, bool]:
     if is_measured(session, name) and session.result is not None:
         return session.result.live[name], True
     preview = session.previews.get(name)
-    hidden = preview is None or why_skipped(session, name) or session.waits_for_samples(name)
+    foretold = session.plans.foretold_bytes(name) is not None  # the preview is of earlier steps
+    hidden = preview is None or foretold or why_skipped(session, name) or session.waits_for_samples(name)
     return (math.nan if preview is None or hidden else preview.weight_sqnr_db), False
 
 
@@ -97,6 +98,9 @@ def is_measured(session: Session, name: str) -> bool:
 
 def planned_size(session: Session, layer: Layer) -> str:
     """Size of the layer by the plan; "" when it has none, or is left alone."""
+    foretold = session.plans.foretold_bytes(layer.name)
+    if foretold is not None:
+        return file_size(foretold)
     preview = session.previews.get(layer.name)
     if preview is None or why_skipped(session, layer.name) or session.waits_for_samples(layer.name):
         return ""
@@ -107,6 +111,8 @@ def why_skipped(session: Session, name: str) -> str:
     """Why the steps of a layer were not taken, by the last compression if it still holds, else by its preview or ""."""
     if session.result_current and session.result is not None and name in session.result.layers:
         return session.result.layers[name].skipped
+    if session.plans.foretold_bytes(name) is not None:
+        return ""
     preview = session.previews.get(name)
     return (preview.skipped if preview is not None else "") or _why_uncut(session, name)
 
