@@ -85,8 +85,8 @@ def compare_latency(
         [_running(first, os.fspath(before), feeds), _running(second, os.fspath(after), feeds)],
         Pace(seconds, rounds), reporter=reporter,
     )  # fmt: skip
-    timings = (_timing(turns, which, load) for which, load in enumerate((load_first, load_second)))
-    return LatencyComparison(*timings, threads, turns.blocks.shape[1] * turns.size)
+    timings = [_timing(turns, which, load) for which, load in enumerate((load_first, load_second))]
+    return LatencyComparison(timings[0], timings[1], threads, turns.blocks.shape[1] * turns.size)
 
 
 def _running(sess: InferenceSession, path: str, feeds: Sequence[Feed]) -> Callable[[int], object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from core.analysis.sensitivity.cells import Cell, Measure, Sensitivity, Setting,
 from core.errors import ParameterError
 from core.methods import registry
 from core.methods.base import Stage
+from core.planning.budgets import Goal
 from core.recipe import Recipe, Step
 
 if TYPE_CHECKING:
@@ -104,12 +105,18 @@ class Candidates:
     base     recipe that the plan starts from: pinned layers and graph steps stay as it says
     bytes_before  of each layer in the file as it is
     pinned   names of the layers that stay as they are in `base`
+    before   {layer: steps that stand before its setting}: those that cut its channels
+    shared   error that the changed graph costs by itself, in the table's measure
+    fixed    what no layer takes of a run's milliseconds and multiply-adds, where they are known
     """
 
     cells: tuple[tuple[Cell, ...], ...]
     base: Recipe
     bytes_before: dict[str, int] = field(default_factory=dict)
     pinned: frozenset[str] = frozenset()
+    before: Mapping[str, Setting] = field(default_factory=dict)
+    shared: float = 0.0
+    fixed: Mapping[Goal, float] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -123,6 +130,20 @@ class Candidates:
             for cells in self.cells
         )
 
+    def costs(self, goal: Goal) -> tuple[Array, ...]:
+        """What each layer's cells take of a cost that adds up; inf where it is not known."""
+        if goal is Goal.SIZE:
+            return tuple(points.costs for points in self.points)
+        return tuple(np.array([_cost(cell, goal) for cell in cells]) for cells in self.cells)
+
+    def cost_of(self, options: Array | Sequence[int], goal: Goal) -> float | None:
+        """Milliseconds or multiply-adds of one run of a plan, predicted; None where they are not known."""
+        if goal not in self.fixed:
+            return None
+        added = [_cost(cells[int(option)], goal) for cells, option in zip(self.cells, options, strict=True)]
+        total = self.fixed[goal] + sum(added)
+        return total if np.isfinite(total) else None
+
     @property
     def smallest(self) -> int:
         """Bytes of all layers in the smallest plan."""
@@ -134,7 +155,7 @@ class Candidates:
 
     def recipe(self, steps: dict[str, Setting]) -> Recipe:
         """The recipe in which the layers have these steps, written as briefly as it can be."""
-        free = {name: setting for name, setting in steps.items() if name not in self.pinned}
+        free = {name: self.before.get(name, ()) + s for name, s in steps.items() if name not in self.pinned}
         return self.base.with_steps({name: setting or None for name, setting in free.items()})
 
     def uniform(self, setting: Setting) -> Array:
@@ -144,6 +165,11 @@ class Candidates:
             for cells in self.cells
         ]
         return np.array(found, np.int64)
+
+
+def _cost(cell: Cell, goal: Goal) -> float:
+    value = cell.milliseconds if goal is Goal.LATENCY else cell.multiply_adds
+    return float("inf") if value is None else float(value)
 
 
 def candidates(model: Model, table: Sensitivity, base: Recipe, pinned: Collection[Cell] = ()) -> Candidates:

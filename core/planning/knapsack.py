@@ -24,11 +24,18 @@ _HALVINGS = 20  # of the second multiplier's range
 
 
 class Unreachable(FeatherweightError):
-    """No plan is within the budget. `cost` is the smallest that there is, and `error` the error of that plan."""
+    """No plan is within the budget.
 
-    def __init__(self, what: str, cost: float, error: float, *, where: str = "", do: str = "") -> None:
+    cost     the smallest that there is; with two budgets the smallest second cost within the first
+    error    of that plan
+    options  of that plan, where it is known
+    """
+
+    def __init__(
+        self, what: str, cost: float, error: float, *, options: Array | None = None, where: str = "", do: str = ""
+    ) -> None:
         super().__init__(what, where=where, do=do)
-        self.cost, self.error = cost, error
+        self.cost, self.error, self.options = cost, error, options
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +61,9 @@ def choose(layers: Sequence[Points], budget: float, *, states: int = STATES) -> 
     sweep = front(layers)
     place = sweep.within(budget)
     if place < 0:
-        raise Unreachable("no plan is within the budget", float(sweep.costs[0]), float(sweep.errors[0]))
+        raise Unreachable(
+            "no plan is within the budget", float(sweep.costs[0]), float(sweep.errors[0]), options=sweep.choice(0)
+        )
     if place == len(sweep) - 1:
         return _summed(layers, sweep.choice(place))
     filled = _filled(layers, sweep.choice(place), budget)
@@ -81,7 +90,7 @@ def choose_two(layers: Sequence[Points], second: Sequence[Array], budget: float,
     cheapest = choose([_priced(p, s, 0.0) for p, s in zip(layers, second, strict=True)], budget)
     if cheapest.error > limit:
         error = _summed(layers, cheapest.options).error
-        raise Unreachable("no plan is within both budgets", cheapest.error, error)
+        raise Unreachable("no plan is within both budgets", cheapest.error, error, options=cheapest.options)
     low, high = 0.0, (cheapest.error and max(free.error, 1e-30) / cheapest.error) or 1.0
     best = _summed(layers, cheapest.options)
     bound = free.error - free.gap

@@ -68,8 +68,8 @@ class LayerTimes:
     cache   folder to keep times in; None: the person's own
     clock   seconds, for tests
 
-    Equal layers (same operator, attributes, shapes and form) are timed once, and what was timed on this machine with this
-    runtime is kept: no time depends on the values of weights.
+    Equal layers (same operator, attributes, shapes and form) are timed once, and what was timed on this machine with
+    this runtime is kept: no time depends on the values of weights.
     """
 
     def __init__(
@@ -284,7 +284,7 @@ class _Kept:
         self._path = (folder or user_cache() / "featherweight" / "latency") / f"{name}.json"
         try:
             data = json.loads(self._path.read_text(encoding="utf-8"))
-            self._times = {str(key): LayerTime(*map(float, value[:4]), value[4]) for key, value in data.items()}
+            self._times = {str(key): _read(value) for key, value in data.items()}
         except (OSError, ValueError, TypeError, IndexError, AttributeError):
             self._times = {}
 
@@ -309,3 +309,8 @@ class _Kept:
             write_atomic(self._path, json.dumps(values).encode())
         except (OSError, FeatherweightError):
             return
+
+
+def _read(value: Any) -> LayerTime:
+    median, low, high, original = map(float, value[:4])
+    return LayerTime(median, low, high, original, None if value[4] is None else int(value[4]))

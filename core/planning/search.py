@@ -11,11 +11,11 @@ import numpy as np
 
 from core.analysis.hulls import Array, Points, hull
 from core.analysis.sensitivity.cells import Measure, Setting
-from core.errors import FeatherweightError
 from core.figures import size_text
 from core.planning.candidates import Candidates, refined
 from core.planning.evaluation import Evaluator, Measured
 from core.planning.knapsack import Unreachable, choose
+from core.planning.limits import Limit, choose_within
 from core.planning.workshop import Workshop
 from core.progress import Reporter
 
@@ -62,6 +62,7 @@ class Search:
     evaluator  measures plans; None without samples: then plans are judged by their predicted error
     on_best    is told of every plan that is the best so far of its kind
     until      time.monotonic() at which to end
+    limits     on milliseconds or multiply-adds, within which all plans are chosen
     """
 
     def __init__(
@@ -74,8 +75,9 @@ class Search:
         *,
         most: int,
         until: float,
+        limits: tuple[Limit, ...] = (),
     ) -> None:
-        self.found, self.workshop, self.evaluator = found, workshop, evaluator
+        self.found, self.workshop, self.evaluator, self.limits = found, workshop, evaluator, limits
         self.measure, self.reporter = measure, reporter
         self.most, self.until = most, until
         self.corrections = np.ones(len(found.cells))
@@ -100,14 +102,24 @@ class Search:
 
     def sum_of(self, options: Array) -> float:
         """Predicted error of a plan: the sum of its layers' errors."""
-        return float(sum(points.errors[option] for points, option in zip(self.points, options, strict=True)))
+        added = sum(points.errors[option] for points, option in zip(self.points, options, strict=True))
+        return self.found.shared + float(added)
 
-    def fitted(self, budget: int, power: float = 1.0) -> Trial:
+    def holds(self, options: Array) -> bool:
+        """Whether a plan is predicted to be within all limits."""
+        return all(limit.holds(options) for limit in self.limits)
+
+    def fitted(self, budget: float, power: float = 1.0) -> Trial:
         """The best plan by prediction whose file takes no more than `budget` bytes, carried out but not measured.
 
-        Raises Unreachable with the bytes of the smallest file, and its predicted error.
+        budget  inf: any number, within the limits
+
+        Raises Unreachable with the bytes of the smallest file, and its predicted error; or, when it is a limit that no
+        plan holds, as `choose_within` does.
         """
         points = [Points(p.costs, p.errors**power) for p in self.points]
+        if self.limits and math.isinf(budget):
+            return self.carried_out(choose_within(points, math.inf, self.limits).options)
         room, best = float(budget - self.fixed), None
         for _ in range(FITS):
             trial = self.carried_out(self._chosen(points, room, best))
@@ -126,10 +138,12 @@ class Search:
 
     def _chosen(self, points: Sequence[Points], room: float, best: Trial | None) -> Array:
         try:
-            return choose(points, room).options
+            return choose_within(points, room, self.limits).options
         except Unreachable as error:
             if best is not None:
                 return best.options
+            if self.limits:
+                raise
             if room < self.found.smallest * (1 - 0.02):  # beyond what constants that layers share can save
                 smallest = self.carried_out(choose(points, error.cost).options)
                 raise Unreachable("no plan is that small", smallest.nbytes, self.sum_of(smallest.options)) from None
@@ -168,7 +182,7 @@ class Search:
         self.reporter.report(min(1.0, self.measurements / max(1, self.most)), text)
         return done
 
-    def improved(self, best: Trial, budget: int, on_best: Callable[[Trial], None]) -> Trial:
+    def improved(self, best: Trial, budget: float, on_best: Callable[[Trial], None]) -> Trial:
         """The best of further plans within `budget` bytes: what samples teach, other ways to add up, corrections."""
         tries: list[Callable[[], Trial]] = []
         if self.carried_out(best.options, True).steps != best.steps:
@@ -178,7 +192,7 @@ class Search:
             if self.out:
                 return best
             trial = self.measured(make())
-            if trial.nbytes <= budget and trial.error < best.error:
+            if trial.nbytes <= budget and self.holds(trial.options) and trial.error < best.error:
                 self.learn = self.learn or trial.learned
                 best = trial
                 on_best(best)
@@ -269,11 +283,3 @@ def _next_better(points: Points, option: int) -> int | None:
     """The next more accurate option on a layer's hull."""
     error, cost = points.errors[option], points.costs[option]
     return next((int(i) for i in hull(points) if points.errors[i] < error and points.costs[i] > cost), None)
-
-
-def unreachable(error: Unreachable, budget: str, where: str, cost: str) -> FeatherweightError:
-    """The sentence for a budget that no plan meets."""
-    return Unreachable(
-        f"no plan has {budget}: the smallest file is {size_text(error.cost)}{cost}", error.cost, error.error,
-        where=where, do="give a larger size, or allow more families",
-    )
