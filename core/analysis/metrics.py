@@ -138,7 +138,7 @@ def task_kind(output: Array, name: str, labels: Array | None) -> tuple[Task, str
             return Task.CLASSES, ""
         reason = f"the labels go up to class {int(labels.max(initial=0))} and output {name!r} has {_shape(output)}"
     elif labels is not None and labels.dtype.kind == "f":
-        reason = "the labels are numbers with a fraction, not classes"
+        reason = "the labels are floats, and classes are whole numbers"
     elif labels is not None:
         reason = "the labels are text, and how the model spells text is not known"
     else:

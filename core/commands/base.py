@@ -45,13 +45,18 @@ def comparison_text(comparison: Comparison) -> str:
     """What a comparison measured, a figure a line."""
     on = f"measured on {comparison.measured_on} of {Path(comparison.source).name}"
     lines = [f"output error: {db_text(comparison.output_sqnr_db)} SQNR ({on})"]
+    score = comparison.score
+    shown = score is not None and score.metric not in ("accuracy", "agreement")
+    if score is not None and shown:
+        lines.append(f"{score.words}: {score.change_text}; {on}")
+        lines += [score.assumed] if score.assumed else []
     if comparison.accuracy_before is not None and comparison.accuracy_after is not None:
         change = 100 * (comparison.accuracy_after - comparison.accuracy_before)
         lines.append(
             f"accuracy: {comparison.accuracy_before:.2%} -> {comparison.accuracy_after:.2%} "
             f"({change:+.2f} points; {on})"
         )
-    elif comparison.no_accuracy:
+    elif comparison.no_accuracy and not shown:
         lines.append(f"accuracy: not measured, {comparison.no_accuracy}")
     if comparison.agreement is not None:
         lines.append(f"same answer as the original: {comparison.agreement:.2%}")

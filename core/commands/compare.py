@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.commands.base import Command, comparison_text
+from core.commands.data_arguments import add_data_arguments, data_options
 from core.figures import size_text
 from core.progress import Reporter
 
@@ -14,7 +15,7 @@ from core.progress import Reporter
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", metavar="A", help="the original model")
     parser.add_argument("b", metavar="B", help="the model to compare with it")
-    parser.add_argument("--data", required=True, metavar="D", help=".npz, .npy or folder of images")
+    add_data_arguments(parser, required=True)
     parser.add_argument("--limit", type=int, metavar="N", help="samples to use (default: all)")
 
 
@@ -24,7 +25,7 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
     from core.model.readers import open_model
 
     a, b = open_model(arguments.a), open_model(arguments.b)
-    samples = load_samples(arguments.data, a.inputs)
+    samples = load_samples(arguments.data, a.inputs, options=data_options(arguments))
     comparison = compare_models(Path(arguments.a), Path(arguments.b), samples, reporter=reporter, limit=arguments.limit)
     data = {
         "a": arguments.a,

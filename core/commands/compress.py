@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.commands.base import Command, comparison_text, table
+from core.commands.data_arguments import add_data_arguments, data_options
 from core.figures import db_text, size_text
 from core.progress import Reporter
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="the model file")
     parser.add_argument("--recipe", required=True, metavar="R.yaml", help="what to do with each layer")
-    parser.add_argument("--data", metavar="D", help=".npz, .npy or folder of images to measure with")
+    add_data_arguments(parser)
     parser.add_argument(
         "--calib", metavar="C", help="samples for steps that work from them (default: some of --data, set apart)"
     )
@@ -33,8 +34,8 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
     check_target(Path(arguments.output), also_read=(Path(arguments.recipe),))
     spec = CompressSpec(
         arguments.model, read_text(arguments.recipe), arguments.output, arguments.data, arguments.seed,
-        arguments.calib, live=False
-    )
+        arguments.calib, live=False, options=data_options(arguments),
+    )  # fmt: skip
     outcome = compress_file(spec, reporter)
     return as_data(outcome), _text(outcome)
 

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from core.commands.base import Command, table
+from core.commands.data_arguments import add_data_arguments, data_options
 from core.errors import ParameterError
 from core.figures import db_text, size_text
 from core.progress import Reporter
@@ -18,7 +19,7 @@ _SHOWN = 12  # points of the front in a terminal
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="the model file")
-    parser.add_argument("--data", metavar="D", help=".npz, .npy or folder of images to plan and measure with")
+    add_data_arguments(parser)
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--size", metavar="25%", help="largest file: a share of the original, or 2MB, 300kB")
     budget.add_argument("--sqnr", metavar="DB", help="smallest output SQNR in dB; the smallest file is looked for")
@@ -42,6 +43,7 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
         arguments.model, goal, getattr(arguments, goal), arguments.data,
         tuple(name for name in arguments.families.split(",") if name.strip()), arguments.minutes,
         read_text(arguments.recipe) if arguments.recipe else "", tuple(arguments.pin), arguments.output, arguments.seed,
+        options=data_options(arguments),
     )  # fmt: skip
     plan = plan_file(spec, reporter)
     return {"recipe": arguments.output} | plan.to_dict(), plan_text(plan) + f"\nwritten: {arguments.output}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.commands.base import Command, table
+from core.commands.data_arguments import add_data_arguments, data_options
 from core.figures import size_text
 from core.progress import Reporter
 from core.sensitivity_job import LEVELS, SensitivitySpec, measure_sensitivity
@@ -20,7 +21,7 @@ MARKS = {0: "~", 1: "", 2: "*"}
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="the model file")
-    parser.add_argument("--data", metavar="D", help=".npz, .npy or folder of images; not needed for --level free")
+    add_data_arguments(parser, metric=False)
     parser.add_argument(
         "--level", choices=LEVELS, default="fast",
         help="free: errors of weights; fast: of outputs, from gradients; measured: for real, where it is worth it",
@@ -33,7 +34,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, Any], str]:
     spec = SensitivitySpec(
         arguments.model, arguments.data, arguments.level, everything=arguments.all, samples=arguments.samples,
-        seed=arguments.seed,
+        seed=arguments.seed, options=data_options(arguments),
     )  # fmt: skip
     found = measure_sensitivity(spec, reporter)
     return found.to_dict(), _text(found)

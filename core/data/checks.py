@@ -161,7 +161,19 @@ def _axes(count: int) -> str:
 
 
 def check_labels(labels: Array, n: int, *, where: str) -> Array:
-    """Labels as (n,) int64 class numbers or (n,) text; raises DataError when they are anything else."""
+    """Labels as (n,) int64 class numbers, (n,) text, or (n, ...) floats for regression.
+
+    Raises DataError when they are anything else, or as many as there are samples they are not.
+    """
+    if labels.ndim == 0:
+        raise DataError("array 'labels' is a single value", where=where, do="give one label a sample")
+    if len(labels) != n:
+        raise DataError(
+            f"there are {_count(n, 'sample')} and {_count(len(labels), 'label')}", where=where,
+            do="give one label a sample",
+        )  # fmt: skip
+    if labels.dtype.kind == "f":
+        return _numbers(labels, where)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
@@ -170,15 +182,34 @@ def check_labels(labels: Array, n: int, *, where: str) -> Array:
             where=where,
             do="give one label a sample (class numbers; of one-hot rows take the argmax)",
         )
-    if len(labels) != n:
-        raise DataError(f"there are {n} samples and {len(labels)} labels", where=where, do="give one label a sample")
     if labels.dtype.kind == "U":
         return labels
     if labels.dtype.kind not in "iub":
         raise DataError(
-            f"array 'labels' is {labels.dtype}", where=where, do="give whole numbers (classes from 0) or text"
+            f"array 'labels' is {labels.dtype}", where=where, do="give whole numbers (classes from 0), text or floats"
         )
+    if labels.dtype.kind == "u" and n and labels.max() > np.iinfo(np.int64).max:
+        raise DataError(f"array 'labels' has the class {labels.max()}", where=where, do="number classes from 0")
     whole = labels.astype(np.int64)
     if n and whole.min() < 0:
         raise DataError(f"array 'labels' has the class {whole.min()}", where=where, do="number classes from 0")
     return whole
+
+
+def _numbers(labels: Array, where: str) -> Array:
+    """Floats, which are values to be met; raises DataError where they are no numbers, or classes in disguise."""
+    broken = labels.shape[0] - int(np.isfinite(labels).reshape(len(labels), -1).all(1).sum())
+    if broken:
+        raise DataError(
+            f"array 'labels' has NaN or infinity in {_count(broken, 'sample')}", where=where, do="leave them out"
+        )
+    one_hot = labels.ndim == 2 and labels.shape[1] > 1 and bool(((labels == 0) | (labels == 1)).all())
+    if one_hot and bool((labels.sum(1) == 1).all()):
+        raise DataError(
+            f"array 'labels' has one-hot rows of {labels.shape[1]} classes", where=where, do="give labels.argmax(1)"
+        )
+    return labels
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"

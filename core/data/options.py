@@ -42,6 +42,23 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
+class Preset:
+    """Means and deviations that many models were trained with, of pixels scaled to 0..1."""
+
+    name: str
+    words: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+PRESETS = (
+    Preset("unit", "0 to 1", (0.0,), (1.0,)),
+    Preset("symmetric", "-1 to 1", (0.5,), (0.5,)),
+    Preset("imagenet", "ImageNet, as torchvision's models", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+)
+
+
+@dataclass(frozen=True)
 class DataOptions:
     """How data is read and what is measured on it.
 

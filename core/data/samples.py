@@ -45,7 +45,7 @@ class Samples:
 
     columns      one per input, in the order of the inputs
     source       path that the data came from
-    labels       (n,) integers (classes) or text, or None
+    labels       (n,) integers (classes) or text, (n, ...) floats (values to be met), or None
     class_names  names of classes 0, 1, ... when the data names them, else ()
     names        one name per sample (file names of images), or () when samples have none
     notes        sentences a person should know (arrays ignored, images skipped)
@@ -145,5 +145,5 @@ class Samples:
         if self.labels is None:
             return f"{text}; no labels"
         if self.class_labels is None:
-            return f"{text}; text labels"
+            return f"{text}; {'text' if self.labels.dtype.kind == 'U' else 'float'} labels"
         return f"{text}; labels of {len(np.unique(self.labels))} classes"

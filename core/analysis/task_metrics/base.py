@@ -117,6 +117,8 @@ def value_text(unit: Unit, value: float) -> str:
 def drop_text(unit: Unit, reference: float, value: float) -> str:
     """A change for a person, better or worse with its sign: "-0.40 points", "+3.1 % error"."""
     lost = drop(unit, reference, value)
+    if lost == 0.0:
+        return "unchanged"
     if math.isinf(lost):
         return "no longer defined"
     if unit is Unit.ERROR:
@@ -127,7 +129,7 @@ def drop_text(unit: Unit, reference: float, value: float) -> str:
         return f"{lost:.3g} % error power"
     if unit is Unit.SCORE and not 0.0 <= reference <= 1.0:
         return f"{-lost:+.2f} %"
-    return f"{0.0 - lost:+.2f} points"
+    return f"{-lost:+.2f} points"
 
 
 @dataclass(frozen=True)
@@ -238,5 +240,5 @@ def why_no_labels(facts: Facts, kind: str) -> str:
     have = facts.label_kind
     if have == kind:
         return ""
-    words = {"classes": "class numbers", "text": "text", "values": "numbers with a fraction"}
+    words = {"classes": "class numbers", "text": "text", "values": "floats"}
     return "the samples have no labels" if not have else f"the labels are {words[have]}, not {words[kind]}"
