@@ -130,6 +130,10 @@ class Samples:
         drawn[np.random.default_rng(seed).choice(self.n, size=max(1, min(n, self.n // 2)), replace=False)] = True
         return self._rows(np.flatnonzero(drawn)), self._rows(np.flatnonzero(~drawn))
 
+    def part(self, start: int, stop: int) -> Samples:
+        """Samples `start` to `stop` - 1, as neighbours as they are: for data that is a sequence."""
+        return self._rows(np.arange(self.n)[start:stop])
+
     def _rows(self, picked: Array) -> Samples:
         return replace(
             self,

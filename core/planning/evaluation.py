@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from core.analysis.runtime import metadata, output_names, run, session, spare_th
 from core.analysis.sensitivity.cells import Measure
 from core.analysis.task_metrics.base import Score, Unit, facts_of
 from core.analysis.task_metrics.registry import choose, find_metric
+from core.data.sequences import find_sequences, keeps_state
 from core.errors import DataError, InternalError
 from core.progress import SILENT, Reporter
 from core.scratch import scratch_folder
@@ -99,7 +101,8 @@ class Measured:
 class Evaluator:
     """Measures whole plans of one model on the same samples.
 
-    samples  what it measures on; at most `limit` of them, drawn with a fixed seed
+    samples  what it measures on; at most `limit` of them, drawn with a fixed seed. Of a model with state the first
+             ones: it is fed with its own states as long as a sequence goes on (`core.data.sequences`)
 
     Making one runs the original. Raises DataError or ModelFileError when it does not run on the samples, or when its
     own outputs are not finite.
@@ -117,13 +120,21 @@ class Evaluator:
         self._check(first, original.name)
         size = sum(value.nbytes for value in first if isinstance(value, np.ndarray))
         count = max(1, min(limit, samples.n, MOST_BYTES // max(size, 1)))
-        self._samples = samples.subset(count)
+        stateful = keeps_state(samples, first, lambda feed: run(original_session, feed, where=original.name))
+        self._samples = samples.part(0, count) if stateful else samples.subset(count)
         facts = facts_of(self._names, first, self._samples, count, metadata(original_session))
         self._choice = choose(facts, samples.options, where=samples.source)
         self._outputs: list[list[Array]] = []
         for index in range(count):
             reporter.report(index / count, f"Running the original, sample {index + 1} of {count}")
             self._outputs.append(run(original_session, self._samples.feed(index), where=original.name))
+        self._sequences = find_sequences(self._samples, self._outputs) if stateful else None
+
+    def of(self, model: Model) -> Evaluator:
+        """Measures plans of another model of the same outputs, against the same original and samples."""
+        other = copy.copy(self)
+        other._model = model
+        return other
 
     @property
     def n(self) -> int:
@@ -157,9 +168,13 @@ class Evaluator:
 
         tally = Tally(self._names, self._samples, self.n, choice=self._choice)
         plan = session(path, threads=self._threads, optimize=optimize)
+        after: list[Array] | None = None
         for index, before in enumerate(self._outputs):
             reporter.report(index / self.n, "")
-            tally.add(index, before, run(plan, self._samples.feed(index), where=where or os.fspath(path)))
+            follows = self._sequences
+            feed = self._samples.feed(index) if follows is None else follows.feed(self._samples, index, after)
+            after = run(plan, feed, where=where or os.fspath(path))
+            tally.add(index, before, after)
         return _figures(tally.comparison())
 
     def _check(self, outputs: list[Any], where: str) -> None:
