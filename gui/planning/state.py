@@ -136,6 +136,11 @@ class PlanState(QObject):
         return self._points[self._chosen]
 
     @property
+    def own(self) -> int:
+        """The place of the plan itself among its points."""
+        return self._own
+
+    @property
     def outdated(self) -> str:
         """Why the plan no longer fits, as a clause, or ""."""
         return self._outdated

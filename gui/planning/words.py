@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _NAMED = 2
 """Layers that the message names as those which hold a plan back."""
+_WORTH_NAMING = 0.1
 _WISHES = {
     "size": "{} of the size", "latency": "{} of the time", "multiply_adds": "{} of the multiply-adds",
     "sqnr": "an output SQNR of {}", "drop": "a loss of {}",
@@ -50,7 +51,7 @@ def metric_value(value: float) -> str:
 
 def finished_words(plan: Plan) -> tuple[str, bool]:
     """What the message says of a finished plan, and whether all is well with it."""
-    parts = [f"The plan has {file_size(plan.bytes_predicted)} ({_share(plan)} of the file)"]
+    parts = [f"Plan: {file_size(plan.bytes_predicted)}, {_share(plan)} of the file"]
     quality = quality_words(plan)
     if quality:
         parts.append(quality)
@@ -85,7 +86,10 @@ def kept_words(plan: Plan) -> str:
 def _held_back(binding: tuple[Binding, ...]) -> str:
     if not binding:
         return ""
-    named = ", ".join(f"{b.layer} ({100 * b.share:.0f} % of the error)" for b in binding[:_NAMED])
+    most = [b for b in binding[:_NAMED] if b.share >= _WORTH_NAMING]
+    if not most:
+        return ""
+    named = ", ".join(f"{b.layer} ({100 * b.share:.0f} % of the error)" for b in most)
     return f" Held back most by {named}."
 
 

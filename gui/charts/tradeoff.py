@@ -1,0 +1,404 @@
+"""Whole plans by size and quality: a front that can be dragged along, uniform settings for reference, a budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtWidgets import QWidget
+
+from core.encoding.base import Array
+from gui.charts.axis import Axis
+from gui.charts.plot import Plot
+from gui.theme import theme
+from gui.units import file_size
+
+_REACH = 26.0
+"""Pixels from the front or a point within which a press begins a drag."""
+_CLOSE = 8.0
+"""Pixels within which a click means the very point under it."""
+_RING, _POINT, _SQUARE = 9.0, 7, 8
+_GAP = 11.0
+_PAD = 0.05
+"""Share of the height that stays free above the best and below the worst plan."""
+_TICK_WIDTH = 62
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One whole plan.
+
+    x, y      bytes; the quality shown, NaN when it is not known
+    measured  solid; hollow when predicted
+    label     of a uniform setting; "" for a plan of the front
+    words     for the read-out
+    on_front  whether the line goes through it
+    """
+
+    x: float
+    y: float
+    measured: bool
+    label: str
+    words: str
+    on_front: bool = False
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the chart shows.
+
+    y_label   what y is, with its unit
+    chosen    place of the plan in force, None when there is none
+    ring      its words: "plan: 2.1 MB · 97.6 %"
+    budget    bytes or None; and the quality that is to be kept, or None
+    low       worse plans are drawn at this y, as triangles that point down
+    """
+
+    marks: tuple[Mark, ...]
+    y_label: str
+    low: float = -math.inf
+    chosen: int | None = None
+    ring: str = ""
+    budget_x: float | None = None
+    budget_y: float | None = None
+    budget_words: str = ""
+
+
+class TradeoffChart(Plot):
+    """Bytes to the right (logarithmic), quality upward; every mark is a whole plan.
+
+    moved(index, finished)  the person chose the mark of this place; finished: and let go
+    """
+
+    moved = Signal(int, bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent, x_label="bytes of the file (logarithmic)")
+        self._y_axis = Axis("left")
+        self.plotItem.setAxisItems({"left": self._y_axis, "bottom": Axis("bottom")})
+        self._y_axis.setWidth(52)
+        self.plotItem.showGrid(x=False, y=False)
+        self._scene = Scene((), "")
+        self._stops: tuple[int, ...] = ()  # marks on the front, by size
+        self._dragging = False
+        self._line = pg.PlotCurveItem()
+        self._solid = pg.ScatterPlotItem(symbol="o", size=_POINT, pxMode=True)
+        self._hollow = pg.ScatterPlotItem(symbol="o", size=_POINT, pxMode=True)
+        self._uniform = pg.ScatterPlotItem(symbol="s", size=_SQUARE, pxMode=True)
+        self._uniform_hollow = pg.ScatterPlotItem(symbol="s", size=_SQUARE, pxMode=True)
+        self._below = pg.ScatterPlotItem(symbol="t", size=_POINT + 1, pxMode=True)
+        for z, item in enumerate((self._line, self._uniform, self._uniform_hollow, self._below, self._hollow,
+                                  self._solid)):
+            item.setZValue(z)
+            self.plotItem.addItem(item, ignoreBounds=True)
+        self.setAccessibleName("Plans by size and quality")
+        self.retheme()
+
+    # -- what is shown ----------------------------------------------------------------------------------------------
+
+    def set_scene(self, scene: Scene) -> None:
+        """Show plans; only the ring moves when nothing else differs."""
+        same = scene.marks == self._scene.marks and scene.low == self._scene.low
+        self._scene = scene
+        if not same:
+            self._place()
+        self.set_labels(y=scene.y_label)
+        self.setAccessibleDescription(scene.ring)
+        self.viewport().update()
+
+    def scene_shown(self) -> Scene:
+        """What is shown."""
+        return self._scene
+
+    def write_y(self, write: object) -> None:
+        """How numbers of the y axis are written: a callable (value, step) -> text."""
+        self._y_axis.write = write  # type: ignore[assignment]
+        self._y_axis.picture = None
+
+    def _place(self) -> None:
+        marks = self._scene.marks
+        known = [i for i, mark in enumerate(marks) if math.isfinite(mark.y)]
+        self._stops = tuple(sorted((i for i in known if marks[i].on_front), key=lambda i: marks[i].x))
+        points = np.array([(math.log10(max(marks[i].x, 1.0)), self._shown_y(i)) for i in known]).reshape(-1, 2)
+        low = np.array([marks[i].y < self._scene.low for i in known], bool)
+        solid = np.array([marks[i].measured for i in known], bool)
+        uniform = np.array([bool(marks[i].label) for i in known], bool)
+        for item, here in (
+            (self._solid, solid & ~uniform & ~low), (self._hollow, ~solid & ~uniform & ~low),
+            (self._uniform, solid & uniform & ~low), (self._uniform_hollow, ~solid & uniform & ~low),
+            (self._below, low),
+        ):  # fmt: skip
+            item.setData(points[here, 0], points[here, 1])
+        line = [(math.log10(marks[i].x), self._shown_y(i)) for i in self._stops if marks[i].y >= self._scene.low]
+        self._line.setData(*(np.array(line).reshape(-1, 2).T))
+        self._set_ranges(points)
+
+    def _shown_y(self, index: int) -> float:
+        return max(self._scene.marks[index].y, self._scene.low)
+
+    def _set_ranges(self, points: Array) -> None:
+        if not len(points):
+            return
+        low, high = points.min(axis=0), points.max(axis=0)
+        extra = [y for y in (self._scene.budget_y,) if y is not None]
+        bottom, top = min([low[1], *extra]), max([high[1], *extra])
+        span = max(top - bottom, 1e-9 + 0.01 * abs(top))
+        left, right = low[0] - 0.03, high[0] + 0.03
+        if self._scene.budget_x:
+            left = min(left, math.log10(self._scene.budget_x) - 0.03)
+        box = self.plotItem.getViewBox()
+        box.setRange(xRange=(left, right), yRange=(bottom - _PAD * span, top + 2 * _PAD * span), padding=0)
+        self._set_ticks()
+
+    def _set_ticks(self) -> None:
+        (left, right), _ = self.plotItem.getViewBox().viewRange()
+        most = max(2, int(self.plotItem.getViewBox().width() / _TICK_WIDTH))
+        self.plotItem.getAxis("bottom").setTicks([size_ticks(left, right, most)])
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if hasattr(self, "_stops"):  # pyqtgraph resizes itself while it is being built
+            self._set_ticks()
+
+    def retheme(self) -> None:
+        super().retheme()
+        now = theme()
+        accent, warn, surface = now.color("accent"), now.color("warn"), now.color("surface")
+        self._line.setPen(pg.mkPen(now.color("accent", 0.55), width=1))
+        for item, color, fill in (
+            (self._solid, accent, accent), (self._hollow, accent, surface), (self._uniform, warn, warn),
+            (self._uniform_hollow, warn, surface), (self._below, now.color("muted"), now.color("muted")),
+        ):  # fmt: skip
+            item.setPen(pg.mkPen(color, width=1.3))
+            item.setBrush(fill)
+        self.viewport().update()
+
+    # -- drawn over it ----------------------------------------------------------------------------------------------
+
+    def pixel(self, index: int) -> QPointF:
+        """Where a mark is, in the widget's coordinates."""
+        return self._pixel(math.log10(max(self._scene.marks[index].x, 1.0)), self._shown_y(index))
+
+    def _pixel(self, x: float, y: float) -> QPointF:
+        return QPointF(self.mapFromScene(self.plotItem.getViewBox().mapViewToScene(QPointF(x, y))))
+
+    def _area(self) -> QRectF:
+        return QRectF(self.mapFromScene(self.plotItem.getViewBox().sceneBoundingRect()).boundingRect())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._scene.marks:
+            return
+        painter = QPainter(self.viewport())
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        area, now = self._area(), theme()
+        self._paint_budget(painter, area)
+        taken = [QRectF(p.x() - 5, p.y() - 5, 10, 10) for p in map(self.pixel, self._known())]
+        self._paint_ring(painter, area, taken)
+        painter.setFont(now.font("tiny"))
+        painter.setPen(now.color("muted"))
+        for index in self._labelled():
+            self._paint_label(painter, area, taken, self.pixel(index), self._scene.marks[index].label)
+        painter.end()
+
+    def _known(self) -> list[int]:
+        return [i for i, mark in enumerate(self._scene.marks) if math.isfinite(mark.y)]
+
+    def _labelled(self) -> list[int]:
+        """Uniform settings that no other one beats, best first; what is off the scale is not of use."""
+        marks = self._scene.marks
+        fine = [i for i in self._known() if marks[i].label and marks[i].y >= self._scene.low]
+        best = -math.inf
+        found = []
+        for i in sorted(fine, key=lambda i: (marks[i].x, -marks[i].y)):
+            if marks[i].y > best:
+                best = marks[i].y
+                found.append(i)
+        return sorted(found, key=lambda i: (not marks[i].measured, -marks[i].y))
+
+    def _paint_budget(self, painter: QPainter, area: QRectF) -> None:
+        scene, now = self._scene, theme()
+        painter.setPen(QPen(now.color("strong_border"), 1, Qt.PenStyle.DashLine))
+        painter.setFont(now.font("tiny"))
+        words = now.color("muted")
+        if scene.budget_x is not None:
+            x = self._pixel(math.log10(max(scene.budget_x, 1.0)), 0.0).x()
+            if area.left() <= x <= area.right():
+                painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
+                width = QFontMetricsF(painter.font()).horizontalAdvance(scene.budget_words) + 6
+                left = x + 5 if x + width < area.right() else x - width
+                painter.setPen(words)
+                painter.drawText(QPointF(left, area.bottom() - 6), scene.budget_words)
+        elif scene.budget_y is not None:
+            y = self._pixel(0.0, scene.budget_y).y()
+            if area.top() <= y <= area.bottom():
+                painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
+                painter.setPen(words)
+                width = QFontMetricsF(painter.font()).horizontalAdvance(scene.budget_words)
+                painter.drawText(QPointF(area.right() - width - 6, y + 13), scene.budget_words)
+
+    def _paint_ring(self, painter: QPainter, area: QRectF, taken: list[QRectF]) -> None:
+        scene, now = self._scene, theme()
+        if scene.chosen is None or not math.isfinite(scene.marks[scene.chosen].y):
+            return
+        at = self.pixel(scene.chosen)
+        painter.setPen(QPen(now.color("text"), 2))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawEllipse(at, _RING, _RING)
+        painter.setFont(now.font("small", strong=True, figures=True))
+        painter.setPen(now.color("text"))
+        taken.append(QRectF(at.x() - _RING, at.y() - _RING, 2 * _RING, 2 * _RING))
+        self._paint_label(painter, area, taken, at, scene.ring, always=True)
+
+    def _paint_label(self, painter: QPainter, area: QRectF, taken: list[QRectF], at: QPointF, text: str, *,
+                     always: bool = False) -> None:
+        """A label beside its mark where nothing else is; none where there is no room."""
+        metrics = QFontMetricsF(painter.font())
+        width, height = metrics.horizontalAdvance(text), metrics.height()
+        gap = _GAP + (4 if always else 0)
+        right, left, center = at.x() + gap, at.x() - gap - width, at.x() - width / 2
+        level, above, below = at.y() - height / 2, at.y() - gap - height, at.y() + gap
+        corners = [
+            (right, below - 4), (right, level), (left, level), (left, above + 4), (center, below), (center, above),
+            (right, below + 1.5 * gap), (left, above - 1.5 * gap),
+        ]  # fmt: skip
+        places = [QRectF(x, y, width, height) for x, y in corners]
+        if not always:
+            places[0], places[1] = places[1], places[0]
+        inside = [place for place in places if area.contains(place)]
+        free = [p for p in inside if not any(p.adjusted(-2, -1, 2, 1).intersects(other) for other in taken)]
+        if not free and not (always and inside):
+            return
+        place = free[0] if free else inside[0]
+        if not free:
+            painter.fillRect(place, theme().color("surface", 0.85))
+        painter.drawText(place, Qt.AlignmentFlag.AlignCenter, text)
+        taken.append(place)
+
+    # -- pointer and keyboard ---------------------------------------------------------------------------------------
+
+    def nearest(self, at: QPointF) -> int | None:
+        """The mark that a press here means: the one under it, else the nearest of the front; None when far away."""
+        known = self._known()
+        if not known:
+            return None
+        def away(i: int) -> float:
+            spot = self.pixel(i) - at
+            return math.hypot(spot.x(), spot.y())
+
+        under = min(known, key=away)
+        if away(under) <= _CLOSE:
+            return under
+        along = self.along(at.x())
+        if along is None:
+            return None
+        close = min(away(i) for i in self._stops)
+        return along if close <= _REACH or abs(self._line_y(at.x()) - at.y()) <= _REACH else None
+
+    def along(self, x: float) -> int | None:
+        """The plan of the front that is nearest to an x in pixels."""
+        return min(self._stops, key=lambda i: abs(self.pixel(i).x() - x), default=None)
+
+    def _line_y(self, x: float) -> float:
+        spots = [self.pixel(i) for i in self._stops]
+        return float(np.interp(x, [p.x() for p in spots], [p.y() for p in spots]))
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        super().mousePressEvent(event)
+        index = self.nearest(event.position()) if event.button() == Qt.MouseButton.LeftButton else None
+        if index is not None:
+            self._dragging = True
+            self._show(None)
+            self._choose(index)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self._dragging:
+            index = self.along(event.position().x())
+            if index is not None:
+                self._choose(index)
+            return
+        super().mouseMoveEvent(event)
+        near = self.nearest(event.position()) is not None
+        self.viewport().setCursor(Qt.CursorShape.PointingHandCursor if near else Qt.CursorShape.ArrowCursor)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        super().mouseReleaseEvent(event)
+        if self._dragging and event.button() == Qt.MouseButton.LeftButton:
+            self._dragging = False
+            if self._scene.chosen is not None:
+                self.moved.emit(self._scene.chosen, True)
+
+    def _choose(self, index: int) -> None:
+        if index != self._scene.chosen:
+            self.moved.emit(index, False)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Left and right walk along the front; Home and End are its ends."""
+        moves = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Home: -len(self._stops),
+                 Qt.Key.Key_End: len(self._stops)}
+        key = Qt.Key(event.key())
+        if key not in moves or not self._stops:
+            event.ignore()
+            return
+        chosen = self._scene.chosen
+        if chosen is None:
+            place = 0 if moves[key] > 0 else len(self._stops) - 1
+        else:
+            x = self._scene.marks[chosen].x
+            here = min(range(len(self._stops)), key=lambda k: abs(self._scene.marks[self._stops[k]].x - x))
+            place = min(max(here + moves[key], 0), len(self._stops) - 1)
+        self.moved.emit(self._stops[place], False)
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
+        super().keyReleaseEvent(event)
+        keys = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Home, Qt.Key.Key_End)
+        if not event.isAutoRepeat() and event.key() in keys and self._scene.chosen is not None:
+            self.moved.emit(self._scene.chosen, True)
+
+    def read_out(self, x: float, y: float) -> tuple[float, str] | None:
+        known = self._known()
+        if not known:
+            return None
+        spot = self._pixel(x, y)
+
+        def away(i: int) -> float:
+            there = self.pixel(i) - spot
+            return math.hypot(there.x(), there.y())
+
+        index = min(known, key=away)
+        if away(index) > _REACH:
+            along = self.along(spot.x())
+            if along is None or abs(self._line_y(spot.x()) - spot.y()) > _REACH:
+                return None
+            index = along
+        return math.log10(max(self._scene.marks[index].x, 1.0)), self._scene.marks[index].words
+
+
+def size_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
+    """Up to `most` sizes at round numbers between two decimal logarithms, far enough from each other."""
+    found: list[tuple[float, str]] = []
+    gap = (high - low) / most
+    for steps in ((1.0,), (5.0,), (2.0,), (3.0,), (1.5, 7.0, 4.0), (1.2, 2.5, 6.0)):
+        for decade in range(math.floor(low), math.ceil(high) + 1):
+            for step in steps:
+                x = decade + math.log10(step)
+                if low + gap / 4 <= x <= high - gap / 4 and all(abs(x - other) >= gap for other, _ in found):
+                    found.append((x, file_size(10.0**x)))
+    return sorted(found)
+
+
+def better(marks: Sequence[tuple[float, float]]) -> list[int]:
+    """Places of the (size, quality) pairs that no other beats in both, by size."""
+    found: list[int] = []
+    best = -math.inf
+    order = sorted(range(len(marks)), key=lambda i: (marks[i][0], -marks[i][1]))
+    for i in order:
+        if math.isfinite(marks[i][1]) and marks[i][1] > best:
+            best = marks[i][1]
+            found.append(i)
+    return found
