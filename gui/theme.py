@@ -20,6 +20,8 @@ from gui.style_sheet import style_sheet
 
 Mode = Literal["light", "dark", "system"]
 
+HEAT_LEVELS = 41
+_HEAT_STOPS = 5
 _FONT_FILES = ("Inter-Regular.otf", "Inter-Medium.otf", "Inter-SemiBold.otf")
 _PALETTE = {
     QPalette.ColorRole.Window: "window", QPalette.ColorRole.Base: "surface", QPalette.ColorRole.AlternateBase: "sunken",
@@ -73,6 +75,18 @@ class Theme(QObject):
         if alpha < 1.0:
             color.setAlphaF(alpha)
         return color
+
+    def heat(self) -> tuple[QColor, ...]:
+        """`HEAT_LEVELS` colours from harmless (blue) to ruinous (orange), to write on in the colour "text"."""
+        stops = [self.color(f"heat_{number}") for number in range(_HEAT_STOPS)]
+        found = []
+        for level in range(HEAT_LEVELS):
+            stop, share = divmod(level * (_HEAT_STOPS - 1), HEAT_LEVELS - 1)
+            ends = (stops[stop], stops[min(stop + 1, _HEAT_STOPS - 1)])
+            low, high = ((color.red(), color.green(), color.blue()) for color in ends)
+            mixed = (round(a + (b - a) * share / (HEAT_LEVELS - 1)) for a, b in zip(low, high, strict=True))
+            found.append(QColor(*mixed))
+        return tuple(found)
 
     def size(self, name: str) -> int:
         """A font size ("tiny", "small", "body", "title", "heading", "figure", "display") in logical pixels."""

@@ -15,6 +15,7 @@ _KEPT_TOGETHER = re.compile(
     r"|(?<=\d) (?=(?:%|dB|B|kB|MB|GB|k|M|G|ms|s|bits?)(?!\w))"
     r"| (?=\{\w+\})"  # a coloured square belongs to the word before it
 )
+_QUOTED = re.compile(r" '[^']*'")
 
 
 def file_size(nbytes: float) -> str:
@@ -76,6 +77,11 @@ def number(value: float) -> str:
 def unbroken(text: str) -> str:
     """The text with no-break spaces where a line must not end: before units and separators, after "<"."""
     return _KEPT_TOGETHER.sub(NBSP, text)
+
+
+def without_names(reason: str) -> str:
+    """A reason without the quoted names in it, so that reasons of one kind count as one."""
+    return _QUOTED.sub("", reason)
 
 
 def milliseconds(ms: float) -> str:

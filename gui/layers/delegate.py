@@ -75,6 +75,8 @@ class LayersDelegate(QStyledItemDelegate):
             self._paint_size(painter, inner, row)
         elif column == Column.WEIGHTS:
             self._paint_bars(painter, inner, row)
+        elif column == Column.SENSITIVITY:
+            self._paint_bar(painter, inner, row.sensitive, row.sensitive_role, row.from_outputs)
         elif column == Column.ERROR:
             self._paint_error(painter, inner, row)
         else:
@@ -130,24 +132,31 @@ class LayersDelegate(QStyledItemDelegate):
     def _paint_error(self, painter: QPainter, rect: QRect, row: Row) -> None:
         if row.error_share is None:
             return
+        self._paint_bar(painter, rect, row.error_share, row.error_role, row.measured)
+        painter.setFont(self._small_figures)
+        painter.setPen(self._colors["muted"])
+        painter.drawText(rect.adjusted(_BAR_WIDTH + 6, 0, _PAD, 0), Qt.AlignmentFlag.AlignVCenter, row.error)
+
+    def _paint_bar(self, painter: QPainter, rect: QRect, share: float | None, role: str, solid: bool) -> None:
+        """A bar in its track; hollow when it is of the weight alone."""
+        if share is None:
+            return
         track = QRectF(rect.left(), rect.center().y() - _BAR_HEIGHT / 2 + 0.5, _BAR_WIDTH, _BAR_HEIGHT)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(self._colors["track"])
         painter.drawRoundedRect(track, 3, 3)
-        if row.error_share > 0:
-            track.setWidth(max(_BAR_HEIGHT, _BAR_WIDTH * row.error_share))
-            color = self._colors[row.error_role]
-            if row.measured:
-                painter.setBrush(color)
-            else:  # the weight's own: an outline
-                track.adjust(0.5, 0.5, -0.5, -0.5)
-                painter.setPen(color)
-                painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(track, 3, 3)
-        painter.setFont(self._small_figures)
-        painter.setPen(self._colors["muted"])
-        painter.drawText(rect.adjusted(_BAR_WIDTH + 6, 0, _PAD, 0), Qt.AlignmentFlag.AlignVCenter, row.error)
+        if share <= 0:
+            return
+        track.setWidth(max(_BAR_HEIGHT, _BAR_WIDTH * share))
+        color = self._colors[role]
+        if solid:
+            painter.setBrush(color)
+        else:
+            track.adjust(0.5, 0.5, -0.5, -0.5)
+            painter.setPen(color)
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(track, 3, 3)
 
     def _paint_plan(self, painter: QPainter, rect: QRect, row: Row) -> None:
         painter.setFont(self._body)

@@ -23,14 +23,15 @@ from gui.layers.table_model import Column, LayersModel
 from gui.session import Session
 from gui.units import file_size
 
-_WIDTHS = {Column.SIZE: 72, Column.WEIGHTS: 76, Column.ERROR: 86, Column.PLAN: 56}
+_WIDTHS = {Column.SIZE: 72, Column.WEIGHTS: 76, Column.SENSITIVITY: 52, Column.ERROR: 86, Column.PLAN: 56}
 _WIDEST_PLAN = 150
 _ROWS_FOR_WIDTH = 200
 """Rows whose plans the plan column is made wide enough for; all rows of a large model would take long."""
-_FIRST_ORDER = {Column.SIZE: Qt.SortOrder.DescendingOrder, Column.WEIGHTS: Qt.SortOrder.DescendingOrder}
+_FIRST_ORDER = {Column.SIZE: Qt.SortOrder.DescendingOrder, Column.WEIGHTS: Qt.SortOrder.DescendingOrder,
+                Column.SENSITIVITY: Qt.SortOrder.DescendingOrder}
 _REFILTER_MS = 250
 _WIDEN_MS = 60
-_LEFT_BY_ERRORS, _LEFT_BY_WEIGHTS, _LEFT_BY_SIZES = 110, 150, 210
+_LEFT_BY_ERRORS, _LEFT_BY_SENSITIVITY, _LEFT_BY_WEIGHTS, _LEFT_BY_SIZES = 110, 120, 150, 210
 """What these columns must leave for the names, least by the one that says most; sizes: those by the plan."""
 
 
@@ -77,6 +78,7 @@ class LayersPanel(QFrame):
         session.modelChanged.connect(self.filter.clear)  # words for one model say nothing about the next
         session.statisticsChanged.connect(self._refilter_if_asked)
         session.stateChanged.connect(self._choose_columns)
+        session.sensitivity.stateChanged.connect(self._choose_columns)
         self._choose_columns()
         self._after_reset()
 
@@ -136,10 +138,14 @@ class LayersPanel(QFrame):
         free = self.width() - self.table.verticalScrollBar().sizeHint().width() - _WIDTHS[Column.SIZE] - plan
         errors = self._session.has_steps and free - _WIDTHS[Column.ERROR] >= _LEFT_BY_ERRORS
         free -= _WIDTHS[Column.ERROR] if errors else 0
+        sensitivity = self._session.sensitivity.grid is not None and (
+            free - _WIDTHS[Column.SENSITIVITY] >= _LEFT_BY_SENSITIVITY)
+        free -= _WIDTHS[Column.SENSITIVITY] if sensitivity else 0
         weights = free - _WIDTHS[Column.WEIGHTS] >= _LEFT_BY_WEIGHTS
         free -= _WIDTHS[Column.WEIGHTS] if weights else 0
         sizes = self._session.has_steps and free + _WIDTHS[Column.SIZE] - SIZES_WIDTH >= _LEFT_BY_SIZES
         self.table.setColumnHidden(Column.ERROR, not errors)
+        self.table.setColumnHidden(Column.SENSITIVITY, not sensitivity)
         self.table.setColumnHidden(Column.WEIGHTS, not weights)
         self.table.setColumnWidth(Column.SIZE, SIZES_WIDTH if sizes else _WIDTHS[Column.SIZE])
         self.table.setColumnWidth(Column.PLAN, plan)
@@ -198,6 +204,7 @@ class LayersPanel(QFrame):
 
     def _after_reset(self) -> None:
         shown, total = self.model.rowCount(), self.model.total
+        self._session.shown.set_names(frozenset(self.model.names) if shown < total else None)
         if total == 0:
             text = "This model has no weights that can be compressed." if self._session.model is not None else ""
         elif shown == total:

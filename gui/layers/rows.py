@@ -11,6 +11,7 @@ from PySide6.QtCore import QRectF
 
 from core.model.layer import Kind, Layer
 from core.rewriting.rewrite import channel_step
+from gui.sensitivity.words import FREE, GOOD, POOR, full_figure, shares, tier_words
 from gui.units import MINUS, TIMES, count, file_size, number
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class Row:
     error_share  length of the error bar, 0 to 1 (longer is worse), or None when there is nothing to show
     error_role   theme role of the bar, also told by the bar's length and the number
     measured     whether the error was measured at the layer's output (a solid bar), or is the weight's own (hollow)
+    sensitivity  what 4 bits cost, in words; "" where that is not known
+    sensitive    length of the sensitivity bar, 0 to 1 (longer is worse), or None
+    sensitive_role  theme role of that bar
+    from_outputs whether sensitivity is of the model's outputs (a solid bar), or of the weight alone (hollow)
     plan         the steps, or the reason why not in a word or two; the tool tip has all of it
     plan_role    theme role of the plan's text
     """
@@ -53,6 +58,10 @@ class Row:
     error_share: float | None
     error_role: str
     measured: bool
+    sensitivity: str
+    sensitive: float | None
+    sensitive_role: str
+    from_outputs: bool
     plan: str
     plan_role: str
 
@@ -65,7 +74,9 @@ def build_row(session: Session, layer: Layer) -> Row:
     badge = _SHORT.get(layer.kind, str(layer.kind))
     bars = spark_bars(session.statistics.get(layer.name))
     size, after = file_size(layer.nbytes), planned_size(session, layer)
-    return Row(short_name(layer), badge, size, after, bars, *_error_cell(error), measured, plan, role)
+    words, sensitive, color, outputs = _sensitivity_cell(session, layer.name)
+    return Row(short_name(layer), badge, size, after, bars, *_error_cell(error), measured, words, sensitive, color,
+               outputs, plan, role)
 
 
 def short_name(layer: Layer) -> str:
@@ -149,6 +160,29 @@ def _error_cell(db: float) -> tuple[str, float | None, str]:
     return f"{db:.0f}".replace("-", MINUS), share, role
 
 
+def sensitivity_share(session: Session, name: str) -> float | None:
+    """How much 4 bits hurt with this layer alone compressed, from 0 to 1; None where that is not known."""
+    state = session.sensitivity
+    error, tier = state.compared(name)
+    if tier < 0 or state.grid is None:
+        return None
+    return float(shares(np.array(error), np.array(tier), state.grid.measure))
+
+
+def _sensitivity_cell(session: Session, name: str) -> tuple[str, float | None, str, bool]:
+    share = sensitivity_share(session, name)
+    state = session.sensitivity
+    if share is None or state.grid is None:
+        return "", None, "good", False
+    from core.analysis.sensitivity.cells import setting_label
+
+    error, tier = state.compared(name)
+    role = "good" if share < GOOD else "warn" if share < POOR else "bad"
+    label = setting_label(state.grid.settings[state.reference])
+    words = f"{label} alone: {full_figure(error, tier, state.grid.measure)}, {tier_words(tier, state.samples)}"
+    return words, max(share, 0.04), role, tier > FREE
+
+
 def plan_text(session: Session, layer: Layer) -> tuple[str, str]:
     """What happens to a layer, and the theme role that the text is shown in."""
     if layer.locked:
@@ -213,7 +247,8 @@ def tool_tip(session: Session, layer: Layer) -> str:
     lines += _figures(session.statistics.get(layer.name))
     plan, _role = plan_text(session, layer)
     words = cut_words(session, layer)[1] or (session.prepared.rewriting.words(layer.name) if session.prepared else "")
-    return "\n".join(filter(None, [*lines, f"plan: {plan}", words]))
+    sensitivity = _sensitivity_cell(session, layer.name)[0]
+    return "\n".join(filter(None, [*lines, sensitivity, f"plan: {plan}", words]))
 
 
 def _figures(s: Any) -> list[str]:

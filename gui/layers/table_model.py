@@ -11,7 +11,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersisten
 
 from core.model.layer import Layer
 from gui.layers import filter as words
-from gui.layers.rows import Row, build_row, error_db, is_measured, plan_text, tool_tip
+from gui.layers.rows import Row, build_row, error_db, is_measured, plan_text, sensitivity_share, tool_tip
 from gui.session import Session
 
 Index = QModelIndex | QPersistentModelIndex
@@ -22,17 +22,20 @@ class Column(IntEnum):
     LAYER = 0
     SIZE = 1
     WEIGHTS = 2
-    ERROR = 3
-    PLAN = 4
+    SENSITIVITY = 3
+    ERROR = 4
+    PLAN = 5
 
 
-_HEADERS = {Column.LAYER: "Layer", Column.SIZE: "Size", Column.WEIGHTS: "Weights", Column.ERROR: "Weight SQNR",
-            Column.PLAN: "Plan"}
+_HEADERS = {Column.LAYER: "Layer", Column.SIZE: "Size", Column.WEIGHTS: "Weights", Column.SENSITIVITY: "Sens.",
+            Column.ERROR: "Weight SQNR", Column.PLAN: "Plan"}
 _ARROWS = {Qt.SortOrder.AscendingOrder: " \N{UPWARDS ARROW}", Qt.SortOrder.DescendingOrder: " \N{DOWNWARDS ARROW}"}
 _HINTS = {
     Column.LAYER: "Name and kind of the layer",
     Column.SIZE: "Bytes of the weight in the opened file; by the plan too, where there is room and in the tool tips",
     Column.WEIGHTS: "Histogram of the weights; sorts by their standard deviation",
+    Column.SENSITIVITY: "Sensitivity: what 4 bits cost with this layer alone compressed; longer is worse.\n"
+                        "Solid: at the model's outputs, predicted or measured. Hollow: of the weight alone.",
     Column.ERROR: "Signal to noise in dB. Solid: measured at the layer's output, with this layer alone compressed.\n"
                   "Hollow: of the weight itself, computed. Compress with data to measure.",
     Column.PLAN: "The steps that the recipe has for this layer",
@@ -61,6 +64,8 @@ class LayersModel(QAbstractTableModel):
         session.measuringChanged.connect(self._refresh_all)
         session.resultChanged.connect(self._refresh_all)
         session.dataChanged.connect(self._refresh_all)
+        session.sensitivity.changed.connect(self._refresh)
+        session.sensitivity.stateChanged.connect(self._sensitivity_changed)
         self._reload()
 
     # -- asking -----------------------------------------------------------------------------------------------------
@@ -111,7 +116,8 @@ class LayersModel(QAbstractTableModel):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
             row, column = self.row(index.row()), Column(index.column())
-            texts = {Column.LAYER: row.name, Column.SIZE: row.size, Column.ERROR: row.error, Column.PLAN: row.plan}
+            texts = {Column.LAYER: row.name, Column.SIZE: row.size, Column.SENSITIVITY: row.sensitivity,
+                     Column.ERROR: row.error, Column.PLAN: row.plan}
             return texts.get(column)
         if role == Qt.ItemDataRole.ToolTipRole:
             return tool_tip(self._session, self.layer(index.row()))
@@ -180,7 +186,8 @@ class LayersModel(QAbstractTableModel):
         if column in (Column.LAYER, Column.PLAN):
             keys = self._texts("name" if column == Column.LAYER else "plan")
             return np.array(sorted(range(len(keys)), key=keys.__getitem__, reverse=descending), dtype=np.int64)
-        field = {Column.SIZE: "size", Column.WEIGHTS: "std", Column.ERROR: "error"}[Column(column)]
+        field = {Column.SIZE: "size", Column.WEIGHTS: "std", Column.SENSITIVITY: "sensitivity",
+                 Column.ERROR: "error"}[Column(column)]
         numbers = self._numbers(field)
         return np.argsort(-numbers if descending else numbers, kind="stable")  # NaN comes last either way
 
@@ -198,6 +205,9 @@ class LayersModel(QAbstractTableModel):
             return np.array([layer.nbytes for layer in self._layers], dtype=np.float64)
         if field == "weights":
             return np.array([layer.n_weights for layer in self._layers], dtype=np.float64)
+        if field == "sensitivity":
+            shares = [sensitivity_share(self._session, layer.name) for layer in self._layers]
+            return np.array([np.nan if share is None else share for share in shares], dtype=np.float64)
         if field == "error":
             return np.array([error_db(self._session, layer.name)[0] for layer in self._layers], dtype=np.float64)
         found = [self._session.statistics.get(layer.name) for layer in self._layers]
@@ -231,6 +241,10 @@ class LayersModel(QAbstractTableModel):
                     rows.append(int(self._row_of[place]))
         if rows:
             self.dataChanged.emit(self.index(min(rows), 0), self.index(max(rows), len(Column) - 1))
+
+    def _sensitivity_changed(self) -> None:
+        """Another table, or none: rows that have a bar, or had one."""
+        self._refresh(self._place)
 
     def _refresh_all(self) -> None:
         self._refresh(self._place)

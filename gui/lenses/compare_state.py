@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ import numpy as np
 
 from core.encoding.base import Array
 from gui.charts.pairs import Pair
-from gui.units import decibels
+from gui.units import decibels, without_names
 
 if TYPE_CHECKING:
     from core.analysis.comparison import Answer, Comparison, SampleResult
@@ -23,8 +22,6 @@ _MOST_ANSWERS = 3
 """Of the original; what the compressed model answers is added when it is not among them."""
 _ROUNDING = 1e-3
 """By how much float16 probabilities may add up to more than one."""
-_QUOTED = re.compile(r" '[^']*'")
-"""Names in reasons: without them, layers with the same kind of reason count as one group."""
 ACCUMULATED, ISOLATED = "accumulated", "isolated"
 
 
@@ -111,7 +108,7 @@ def budget_words(view: ErrorView, budget: float, titles: Mapping[str, str]) -> s
 
 def missing_words(view: ErrorView) -> str:
     """How many layers have no value and never will, and why."""
-    reasons = Counter(_QUOTED.sub("", reason) for reason in missing_reasons(view).values()).most_common()
+    reasons = Counter(without_names(reason) for reason in missing_reasons(view).values()).most_common()
     if not reasons:
         return ""
     often = "mostly " if len(reasons) > 1 else ""

@@ -125,6 +125,14 @@ class SensitivityState(QObject):
 
         return self.settings.index((Step.make("quantize", bits=4),))
 
+    def compared(self, name: str) -> tuple[float, int]:
+        """(error, tier) of a layer at the setting that layers are compared by; (NaN, −1) where there is none."""
+        grid = self._grid
+        row = grid.row(name) if grid is not None else -1
+        if grid is None or row < 0:
+            return float("nan"), -1
+        return float(grid.errors[row, self.reference]), int(grid.tiers[row, self.reference])
+
     def _data_now(self) -> object:
         return self._session.data.read_as if self._session.samples is not None else None
 

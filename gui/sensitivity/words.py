@@ -117,19 +117,26 @@ def family_of(steps: Setting) -> str:
 
 
 def column_names(settings: Sequence[Setting]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(families, short names) of the columns: what all settings of a family say alike is left to the family."""
+    """(headings, short names) of the columns: what all settings of a family say alike is left to the heading.
+
+    The heading is the family's name; where it would stand over a single column, the first word of its setting.
+    """
     from core.analysis.sensitivity.cells import setting_label
 
-    families = tuple(family_of(steps) for steps in settings)
+    families = [family_of(steps) for steps in settings]
     words = [setting_label(steps).split() for steps in settings]
-    short = [""] * len(settings)
+    heads, short = list(families), [""] * len(settings)
     for family in dict.fromkeys(families):
         mine = [index for index, of in enumerate(families) if of == family]
+        if len(mine) == 1 and len(words[mine[0]]) > 1:
+            heads[mine[0]], figures = words[mine[0]][0], words[mine[0]][1:]
+            numbers = [at for at, word in enumerate(figures) if word[0].isdigit()]
+            short[mine[0]] = unbroken(" ".join(figures[numbers[0] :] if numbers else figures))
+            continue
         before, behind = _shared([words[index] for index in mine])
         for index in mine:
-            kept = words[index][before : len(words[index]) - behind]
-            short[index] = unbroken(" ".join(kept))
-    return families, tuple(short)
+            short[index] = unbroken(" ".join(words[index][before : len(words[index]) - behind]))
+    return tuple(heads), tuple(short)
 
 
 def _shared(labels: Sequence[Sequence[str]]) -> tuple[int, int]:
