@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analysis.runtime import run, spare_threads
+from core.analysis.runtime import run
 from core.analysis.sensitivity.cells import LayerCells, Skip, Tier
 from core.analysis.sensitivity.divergence import error_of
 from core.analysis.sensitivity.originals import Batch, Originals
 from core.analysis.sensitivity.suffixes import WEIGHT, Suffixes
 from core.analysis.sensitivity.trials import LayerTrials
-from core.analysis.sensitivity.working import as_done, in_background
+from core.analysis.sensitivity.working import as_done, in_background, processors
 from core.errors import InternalError
 from core.progress import Reporter
 
@@ -32,7 +32,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 MAX_BYTES = 512 * 2**20
 """What is kept of recorded values at a time."""
-MAX_WORKERS = 4
 NOT_REACHED = "nothing of it reaches the outputs on these samples (a branch that does not run, for example)"
 
 
@@ -124,7 +123,7 @@ class Measuring:
                 self._measure(work, chunk, records, inner)
 
             last = start + step >= len(batches)
-            for position, _ in as_done(measure, works, reporter, workers=min(MAX_WORKERS, spare_threads())):
+            for position, _ in as_done(measure, works, reporter, workers=processors()):
                 if last:
                     yield self._cells(works[position])
                     works[position].session = works[position].trials = None

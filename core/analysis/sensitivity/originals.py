@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from core.analysis.runtime import Feed, run
 from core.analysis.sensitivity.divergence import Divergence, Reference
+from core.analysis.sensitivity.padding import cut_batches, masked_lengths
 from core.analysis.sensitivity.suffixes import Suffixes
 from core.data.samples import Samples
 from core.errors import DataError, ModelFileError
@@ -70,14 +71,13 @@ def run_originals(
     divergence = Divergence.choose(first, samples.labels, model.name)
     size = _batch_size(sess, samples, first, max(largest, 1))
     batches = []
-    feeds = samples.batches(size) if size > 1 else samples.feeds()
-    for number, feed in enumerate(feeds):
+    for rows, feed in _feeds(model, sess, samples, size):
         reporter.check()
-        count = min(size, samples.n - number * size)
+        count = len(rows)
         outputs = dict(zip(names, run(sess, feed, where=model.name), strict=True))
         for name in divergence.outputs:
             if not np.isfinite(outputs[name]).all():
-                raise _not_finite(model, suffixes, feed, name, samples.name(number * size) if size == 1 else "")
+                raise _not_finite(model, suffixes, feed, name, samples.name(int(rows[0])) if count == 1 else "")
         batches.append(Batch(count, feed, outputs, divergence.against(outputs, count)))
     scale = np.sum([batch.reference.scale for batch in batches], axis=0)
     if not scale.any():
@@ -86,6 +86,30 @@ def run_originals(
             do="check the model and the samples",
         )  # fmt: skip
     return Originals(divergence, tuple(batches), samples.n, scale, _notes(divergence, batches, samples.n))
+
+
+def _feeds(model: Model, sess: InferenceSession, samples: Samples, size: int) -> Iterator[tuple[Array, Feed]]:
+    """(indices of the samples, feed) of every run."""
+    lengths = masked_lengths(model.inputs, samples) if size > 1 else None
+    if lengths is not None and _padding_is_idle(sess, samples, lengths, size):
+        yield from cut_batches(samples, lengths, size)
+        return
+    feeds = samples.batches(size) if size > 1 else samples.feeds()
+    for number, feed in enumerate(feeds):
+        yield np.arange(number * size, min((number + 1) * size, samples.n)), feed
+
+
+def _padding_is_idle(sess: InferenceSession, samples: Samples, lengths: Array, size: int) -> bool:
+    """Whether batches without padding give what the same samples give alone with theirs, tried on some of each."""
+    for rows, feed in cut_batches(samples, lengths, size):
+        try:
+            cut = sess.run(None, dict(feed))
+            alone = sess.run(None, samples.feed(int(rows[0])))
+        except Exception:  # noqa: BLE001  onnxruntime's exceptions have no base; such a model gets its padding
+            return False
+        if not all(_begins(got, one) for got, one in zip(cut, alone, strict=True)):
+            return False
+    return True
 
 
 def _notes(divergence: Divergence, batches: Sequence[Batch], count: int) -> tuple[str, ...]:
@@ -119,10 +143,15 @@ def _batch_size(sess: InferenceSession, samples: Samples, first: Mapping[str, Ar
 
 def _begins_with(both: Array, alone: Array) -> bool:
     """Whether an output of two samples is twice as long as that of the first, and begins with it."""
-    if both.ndim == 0 or both.shape != (2 * alone.shape[0], *alone.shape[1:]):
+    return both.ndim > 0 and both.shape == (2 * alone.shape[0], *alone.shape[1:]) and _begins(both, alone)
+
+
+def _begins(several: Array, first: Array) -> bool:
+    """Whether an output of several samples begins with that of the first alone."""
+    scale = float(np.abs(first).max(initial=0.0))
+    if several.ndim == 0 or several.shape[1:] != first.shape[1:] or not np.isfinite(scale):
         return False
-    scale = float(np.abs(alone).max(initial=0.0))
-    return np.isfinite(scale) and np.allclose(both[: len(alone)], alone, rtol=1e-3, atol=1e-4 * scale)
+    return np.allclose(several[: len(first)], first, rtol=1e-3, atol=1e-4 * scale)
 
 
 def _not_finite(model: Model, suffixes: Suffixes, feed: Feed, output: str, sample: str) -> DataError:

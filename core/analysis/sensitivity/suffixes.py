@@ -6,6 +6,7 @@ weight are run, and another weight needs no other session.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analysis.runtime import session, spare_threads
+from core.analysis.runtime import session
 from core.errors import InternalError
 from core.scratch import scratch_folder
 
@@ -53,14 +54,16 @@ class Suffixes:
     """Cuts a model behind any of its layers. A context manager: its files lie in a temporary folder.
 
     All parts share one file of weights, so that making one copies no weight.
+
+    threads  in an operator: one, where several sessions run at once; that gains more than threads in one session
     """
 
-    def __init__(self, model: Model, *, threads: int | None = None) -> None:
-        self._model, self._threads = model, threads or spare_threads()
+    def __init__(self, model: Model, *, threads: int = 1) -> None:
+        self._model, self._threads = model, threads
         self._names, self._reasons = {}, {}  # type: dict[str, str], dict[str, str]
         self._known: dict[str, _Part] = {}
         self._recorder: tuple[frozenset[str], InferenceSession] | None = None
-        self._files = 0
+        self._numbers = itertools.count()  # threads make parts at the same time
 
     def __enter__(self) -> Suffixes:
         import onnx
@@ -160,8 +163,7 @@ class Suffixes:
     def _session(self, made: onnx.ModelProto) -> InferenceSession:
         import onnx
 
-        self._files += 1
-        path = Path(self._folder.name) / f"part{self._files}.onnx"  # beside the data file that it points to
+        path = Path(self._folder.name) / f"part{next(self._numbers)}.onnx"  # beside the data file that it points to
         onnx.save(made, path)
         try:
             return session(path, threads=self._threads)

@@ -6,6 +6,7 @@ leaves at once, and a thread at work ends by itself, unseen.
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,13 @@ T = TypeVar("T")
 
 POLL = 0.05
 """Seconds between two looks at the cancel flag."""
+MAX_WORKERS = 4
+
+
+def processors() -> int:
+    """How many threads can work at once, at most `MAX_WORKERS`: memory is the limit beyond."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MAX_WORKERS)
 
 
 class _Failed(Generic[T]):

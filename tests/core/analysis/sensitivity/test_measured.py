@@ -29,7 +29,8 @@ def measured(model: Model, samples: Samples, max_bytes: int = MAX_BYTES) -> list
         sizes = frontier_sizes(model, suffixes, samples.feed(0))
         originals = run_originals(model, suffixes, samples, SILENT, largest=max(sizes.values()))
         measuring = Measuring(model, suffixes, originals, trials_for(model).of, max_bytes=max_bytes)
-        return [cell for found in measuring.layers(model.layers, sizes, SILENT) for cell in found.cells]
+        cells = [cell for found in measuring.layers(model.layers, sizes, SILENT) for cell in found.cells]
+    return sorted(cells, key=lambda cell: (cell.layer, cell.label))
 
 
 def the_plain_way(model: Model, samples: Samples, layer: str, weight: np.ndarray) -> float:
