@@ -95,6 +95,8 @@ class MainWindow(QMainWindow):
         session.said.connect(self.messages.say)
         session.plans.advised.connect(lambda text, acts: self.messages.say(text, tone="warn", actions=acts))
         session.warned.connect(lambda text, more: self.messages.say(text, tone="warn", details=more))
+        session.sensitivity.dataMissing.connect(self._offer_data)
+        session.sensitivity.dataWanted.connect(self.choose_data)
         session.modelChanged.connect(self._show_model)
         session.tasks.changed.connect(self._show_parts)
         self.welcome.open_asked.connect(self.choose_model)
@@ -224,6 +226,10 @@ class MainWindow(QMainWindow):
     def measure_sensitivity(self) -> None:
         self.show_lens("sensitivity")
         self.session.sensitivity.measure()
+
+    def _offer_data(self) -> None:
+        self.messages.say("Sensitivity is measured on samples, and none are loaded: what is shown is of the weights "
+                          "alone.", actions=(("Load data\N{HORIZONTAL ELLIPSIS}", self.choose_data),))
 
     def plan_to_budget(self) -> None:
         from gui.planning.dialog import ask_budget

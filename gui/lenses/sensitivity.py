@@ -254,6 +254,8 @@ class SensitivityLens(Lens):
             return
         if state.phase is Phase.RUNNING:
             session.tasks.cancel(MEASURE)
+        elif session.samples is None:
+            state.dataWanted.emit()
         else:
             state.measure()
 

@@ -49,11 +49,13 @@ class SensitivityState(QObject):
 
     changed       (names) figures of these layers arrived
     stateChanged  another phase, another table, or whether it still fits the data
-    dataWanted    the person asked to measure, and there is no data
+    dataMissing   the person asked to measure, and there is no data
+    dataWanted    the person wants to choose data
     """
 
     changed = Signal(tuple)
     stateChanged = Signal()
+    dataMissing = Signal()
     dataWanted = Signal()
 
     def __init__(self, session: Session) -> None:
@@ -141,14 +143,14 @@ class SensitivityState(QObject):
     def measure(self, level: str = "measured") -> None:
         """Measure in the worker process; figures are shown as they come.
 
-        level  "free", "fast" or "measured" (`core.sensitivity_job.LEVELS`); all but "free" need data, which is asked
-               for where there is none
+        level  "free", "fast" or "measured" (`core.sensitivity_job.LEVELS`); all but "free" need data
+               (`dataMissing` where there is none)
         """
         model = self._session.model
         if model is None:
             return
         if level != "free" and self._session.samples is None:
-            self.dataWanted.emit()
+            self.dataMissing.emit()
             return
         try:
             model.check_unchanged()
