@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +11,11 @@ from core.errors import Cancelled, ModelFileError
 from core.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
-    from core.analysis.sensitivity.cells import Cell, Sensitivity, Setting
     from core.data.samples import Samples
     from core.model.model import Model
-    from core.planning.budgets import Budget
+    from core.planning.budgets import Budget, Goal
+    from core.planning.latency_check import Ground
     from core.planning.plan import Plan
-    from core.planning.workshop import Workshop
     from core.recipe import Recipe
 
 
@@ -59,10 +57,11 @@ def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:
     """
     from core.exporting.staging import check_target
     from core.model.readers import open_model
-    from core.planning.candidates import candidates, check_families, learned_settings, plan_settings
-    from core.planning.planner import Wish, make_plan
+    from core.planning.candidates import check_families
+    from core.planning.planner import Wish
+    from core.planning.whole import Task, grounded, plan_whole
 
-    budget = _budget(spec, spec.model_path)
+    goals = _goals(spec)
     families = check_families(spec.families)
     model = open_model(spec.model_path)
     if spec.target is not None:
@@ -81,15 +80,11 @@ def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:
         reporter.tell(plan)
 
     try:
-        settings = plan_settings(families)
-        if calibration is not None:
-            settings += learned_settings(settings, sum(layer.n_weights for layer in model.layers))
-        table, pinned = _sensitivity(model, settings, spec, base, calibration, reporter.part(0.0, 0.4))
-        found = candidates(model, table, base, pinned)
-        plan = make_plan(
-            model, table, found, Wish(budget, minutes=spec.minutes), calibration=calibration, test=test,
-            reporter=reporter.part(0.4, 1.0), on_best=on_best, seed=spec.seed,
-        )  # fmt: skip
+        ground = grounded(model, goals, calibration, reporter.part(0.0, 0.05))
+        first, *more = _budgets(spec, ground)
+        wish = Wish(first, minutes=spec.minutes, also=more[0] if more else None)
+        task = Task(model, wish, base, families, ground, spec.pinned, calibration, test, spec.seed)
+        plan = plan_whole(task, reporter.part(0.05, 1.0), on_best)
     except Cancelled as cancelled:
         raise _with_best(cancelled, best, spec.target) from cancelled
     if spec.target is not None:
@@ -98,17 +93,24 @@ def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:
     return plan
 
 
-def _budget(spec: PlanSpec, path: str) -> Budget:
+def _goals(spec: PlanSpec) -> list[Goal]:
+    """What is limited, when every limit can be read. Raises ParameterError."""
     from core.errors import ParameterError
-    from core.planning.budgets import drop_budget, size_budget, sqnr_budget
+    from core.planning.budgets import check_budget
 
-    if spec.goal == "size":
-        return size_budget(spec.limit, os.stat(path).st_size if os.path.isfile(path) else 0)
-    if spec.goal == "sqnr":
-        return sqnr_budget(spec.limit)
-    if spec.goal == "drop":
-        return drop_budget(spec.limit)
-    raise ParameterError(f"the budget is for {spec.goal!r}", do="give one for size, sqnr or drop")
+    goals = [check_budget(goal, limit) for goal, limit in ((spec.goal, spec.limit), *spec.also)]
+    if len(goals) > 2:
+        raise ParameterError(f"there are {len(goals)} budgets", do="give one or two")
+    if len(set(goals)) < len(goals):
+        raise ParameterError(f"both budgets are for {goals[0]}", do="give two of different kinds")
+    return goals
+
+
+def _budgets(spec: PlanSpec, ground: Ground) -> list[Budget]:
+    from core.planning.budgets import Originals, parse_budget
+
+    original = Originals(ground.original.file_bytes, ground.milliseconds, ground.multiply_adds)
+    return [parse_budget(goal, limit, original) for goal, limit in ((spec.goal, spec.limit), *spec.also)]
 
 
 def _base(spec: PlanSpec, model: Model) -> Recipe:
@@ -134,38 +136,6 @@ def _samples(spec: PlanSpec, model: Model) -> tuple[Samples | None, Samples | No
     if spec.data_path is None:
         return None, None
     return load_samples(spec.data_path, model.inputs, options=spec.options).split(CALIBRATION_SAMPLES, spec.seed)
-
-
-def _sensitivity(
-    model: Model, settings: tuple[Setting, ...], spec: PlanSpec, base: Recipe, calibration: Samples | None,
-    reporter: Reporter,
-) -> tuple[Sensitivity, tuple[Cell, ...]]:  # fmt: skip
-    """What each layer costs with each setting, predicted from gradients where there are samples; and pinned layers."""
-    from core.analysis.sensitivity.cells import Tier
-    from core.analysis.sensitivity.table import Asked, sensitivity
-    from core.exporting.sizes import SizeModel
-    from core.planning.workshop import Workshop
-
-    tier = Tier.FREE if calibration is None else Tier.FAST
-    table = sensitivity(model, calibration, Asked(tier, settings, seed=spec.seed), reporter=reporter)
-    if not spec.pinned:
-        return table, ()
-    workshop = Workshop(model, SizeModel(model), calibration, spec.seed)
-    steps = {name: base.steps_for(name) for name in spec.pinned}
-    workshop.encodings(steps, reporter)
-    return table, tuple(pinned_cell(table, name, setting, workshop) for name, setting in steps.items())
-
-
-def pinned_cell(table: Sensitivity, name: str, steps: Setting, workshop: Workshop) -> Cell:
-    """The only cell of a pinned layer: its error does not matter for the choice, only its bytes do."""
-    from core.analysis.sensitivity.cells import Cell
-
-    refused = bool(workshop.refused(name, steps))
-    known = next((cell for cell in table.by_layer.get(name, ()) if cell.steps == steps), None)
-    if known is not None:
-        return known
-    kept: Setting = () if refused else steps
-    return Cell(name, steps, workshop.layer_bytes(name, kept), 0.0, 0)
 
 
 def _with_best(cancelled: Cancelled, best: list[Plan], target: str | None) -> Cancelled:

@@ -79,7 +79,6 @@ def compare_latency(
         raise DataError("latency cannot be measured without a sample", do="load data with at least one sample")
     first, load_first = _timed_load(before, threads, reporter)
     second, load_second = _timed_load(after, threads, reporter)
-    pair, paths = (first, second), (os.fspath(before), os.fspath(after))
     reporter.report(0.0, "warming up")
     turns = take_turns(
         [_running(first, os.fspath(before), feeds), _running(second, os.fspath(after), feeds)],
@@ -87,6 +86,18 @@ def compare_latency(
     )  # fmt: skip
     timings = [_timing(turns, which, load) for which, load in enumerate((load_first, load_second))]
     return LatencyComparison(timings[0], timings[1], threads, turns.blocks.shape[1] * turns.size)
+
+
+def time_model(
+    path: str | os.PathLike[str], feeds: Sequence[Feed], *, seconds: float = 1.0, threads: int = 1,
+    reporter: Reporter = SILENT,
+) -> Timing:  # fmt: skip
+    """One model file's time on `feeds`, alone; raises as `compare_latency` does."""
+    if not feeds:
+        raise DataError("latency cannot be measured without a sample", do="load data with at least one sample")
+    loaded, load_ms = _timed_load(path, threads, reporter)
+    turns = take_turns([_running(loaded, os.fspath(path), feeds)], Pace(seconds), reporter=reporter)
+    return _timing(turns, 0, load_ms)
 
 
 def _running(sess: InferenceSession, path: str, feeds: Sequence[Feed]) -> Callable[[int], object]:

@@ -1,4 +1,4 @@
-"""featherweight-cli plan MODEL [--data D] (--size 25% | --sqnr 30 | --drop 0.5) [--families a,b] -o R.yaml"""
+"""featherweight-cli plan MODEL [--data D] --size 25% | --latency 2x | --sqnr 30 ... [--families a,b] -o R.yaml"""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 from core.commands.base import Command, table
 from core.commands.data_arguments import add_data_arguments, data_options
 from core.errors import ParameterError
-from core.figures import db_text, size_text
+from core.figures import count_text, db_text, ms_text, size_text
 from core.progress import Reporter
 
 if TYPE_CHECKING:
     from core.planning.plan import Plan
 
+GOALS = ("size", "latency", "multiply_adds", "sqnr", "drop")
 _SHOWN = 12  # points of the front in a terminal
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="the model file")
     add_data_arguments(parser)
-    budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--size", metavar="25%", help="largest file: a share of the original, or 2MB, 300kB")
+    budget = parser.add_argument_group("budgets", "one or two of them")
+    budget.add_argument("--size", metavar="25%", help="largest file: a share of the original, 4x, 2MB, 300kB")
+    budget.add_argument("--latency", metavar="2x", help="longest run: 2x faster, 50%% of the time, 4.9ms")
+    budget.add_argument("--multiply-adds", metavar="60%", help="most multiply-adds of a run: a share, 2x fewer, 1.2G")
     budget.add_argument("--sqnr", metavar="DB", help="smallest output SQNR in dB; the smallest file is looked for")
     budget.add_argument("--drop", metavar="POINTS", help="points of the metric that may be lost, likewise")
     parser.add_argument("--families", metavar="A,B", default="", help="families of methods (default: all)")
@@ -38,12 +41,16 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
 
     if arguments.minutes is not None and not arguments.minutes > 0:
         raise ParameterError(f"--minutes is {arguments.minutes:g}", do="give a number above 0")
-    goal = next(name for name in ("size", "sqnr", "drop") if getattr(arguments, name) is not None)
+    budgets = [(goal, given) for goal in GOALS if (given := getattr(arguments, goal)) is not None]
+    if not budgets:
+        raise ParameterError("no budget is given", do="give one or two of --size, --latency, --multiply-adds, --sqnr, "
+                             "--drop")  # fmt: skip
+    (goal, limit), *also = budgets
     spec = PlanSpec(
-        arguments.model, goal, getattr(arguments, goal), arguments.data,
+        arguments.model, goal, limit, arguments.data,
         tuple(name for name in arguments.families.split(",") if name.strip()), arguments.minutes,
         read_text(arguments.recipe) if arguments.recipe else "", tuple(arguments.pin), arguments.output, arguments.seed,
-        options=data_options(arguments),
+        options=data_options(arguments), also=tuple(also),
     )  # fmt: skip
     plan = plan_file(spec, reporter)
     return {"recipe": arguments.output} | plan.to_dict(), plan_text(plan) + f"\nwritten: {arguments.output}"
@@ -74,9 +81,35 @@ def plan_text(plan: Plan) -> str:
         lines.append(f"output SQNR, measured: {db_text(found.sqnr_db)} on {found.samples:,} samples")
         lines.append(f"{found.metric_text}: {found.change_text}, measured on the same")
         lines += [found.assumed] if found.assumed else []
+    lines += _runs(plan)
     if not plan.met:
-        lines.append(f"the budget ({plan.budget.text}) is not met on all samples")
+        lines.append(f"the budget ({' and '.join(b.text for b in plan.budgets)}) is not met by what was measured")
     return "\n".join([*lines, *plan.notes, f"{plan.evaluations} plans measured in {plan.seconds:.1f} s"])
+
+
+def _runs(plan: Plan) -> list[str]:
+    """What runs take, and what was changed before the weights."""
+    lines = []
+    if plan.latency_before_ms is not None and plan.latency_predicted_ms is not None:
+        before, after = ms_text(plan.latency_before_ms), ms_text(plan.latency_predicted_ms)
+        ratio = plan.latency_predicted_ms / plan.latency_before_ms
+        lines.append(f"latency, predicted: {before} -> {after} (x{ratio:.2f})")
+    if plan.latency is not None:
+        old, new = plan.latency.before, plan.latency.after
+        lines.append(
+            f"latency, measured in turns: {ms_text(old.median_ms)} -> {ms_text(new.median_ms)} "
+            f"({ms_text(new.low_ms)} to {ms_text(new.high_ms)}; x{plan.latency.ratio:.2f}, "
+            f"{plan.latency.threads} thread)"
+        )
+    if plan.multiply_adds_before and plan.multiply_adds_after is not None:
+        share = plan.multiply_adds_after / plan.multiply_adds_before
+        counts = f"{count_text(plan.multiply_adds_before)} -> {count_text(plan.multiply_adds_after)}"
+        lines.append(f"multiply-adds: {counts} ({share:.1%})")
+    lines += plan.structure
+    for other in plan.variants:
+        told = "" if other.measured is None else f"{db_text(other.measured.sqnr_db)}, {other.measured.value_text}"
+        lines.append(f"looked at {other.label}: {', '.join(filter(None, (told, other.left_out)))}")
+    return lines
 
 
 def _points(plan: Plan) -> str:

@@ -14,6 +14,7 @@ from core.analysis.sensitivity.cells import Cell, Measure, Sensitivity, Setting,
 from core.errors import ParameterError
 from core.methods import registry
 from core.methods.base import Stage
+from core.methods.params import specs
 from core.planning.budgets import Goal
 from core.recipe import Recipe, Step
 
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 
 LARGE = 5_000_000
 """Weights of a model in which error feedback is tried beforehand for some settings only."""
+SHARES = (0.5, 0.35, 0.2)
+"""Of a layer's numbers that factors may take, where a run is to become faster."""
 LEAVE: Setting = ()
 """The setting that leaves a layer as it is."""
 
 
 def families() -> tuple[str, ...]:
-    """Families of methods that work on weights, which is what a plan chooses from."""
-    return tuple(sorted({m.family for m in registry.all_methods() if m.stage is Stage.WEIGHTS}))
+    """The families of all methods, which is what a plan chooses from."""
+    return tuple(sorted({method.family for method in registry.all_methods()}))
 
 
 def check_families(names: Iterable[str]) -> frozenset[str]:
@@ -67,6 +70,27 @@ def plan_settings(chosen: Collection[str] = ()) -> tuple[Setting, ...]:
     if "Quantization" in wanted:  # then one step alone is never the best
         fitting = [s for s in fitting if "Quantization" in _families(s)]
     return tuple(fitting)
+
+
+def run_settings(chosen: Collection[str] = (), *, also_small: bool = False) -> tuple[Setting, ...]:
+    """The settings that change what a run of a layer takes, of these families (all when none are named).
+
+    Every method of the registry that saves time or multiply-adds: those with a kept share at three of them, others as
+    they are by default. `also_small`: factors also in 8 bits
+    """
+    wanted = frozenset(chosen) or frozenset(families())
+    found: list[Setting] = []
+    for method in registry.all_methods():
+        if method.stage is not Stage.WEIGHTS or method.family not in wanted or not {"time", "multiply-adds"} & {
+            *method.saves
+        }:
+            continue
+        shared = any(spec.name == "share" for spec in specs(method.Params))
+        alone = [_setting((method.key, {"share": s})) for s in SHARES] if shared else [_setting((method.key, {}))]
+        found += alone
+        if shared and also_small and "Quantization" in wanted:
+            found += [(*setting, Step.make("quantize", bits=8)) for setting in alone]
+    return tuple(found)
 
 
 def refined(setting: Setting) -> Setting:

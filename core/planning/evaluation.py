@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.analysis.finite import first_broken
 from core.analysis.metrics import json_number
 from core.analysis.runtime import metadata, output_names, run, session, spare_threads
 from core.analysis.sensitivity.cells import Measure
@@ -117,7 +118,7 @@ class Evaluator:
         self._names = output_names(original_session)
         reporter.report(0.0, "Running the original")
         first: list[Any] = run(original_session, samples.feed(0), where=original.name)
-        self._check(first, original.name)
+        self._check(first, original, samples)
         size = sum(value.nbytes for value in first if isinstance(value, np.ndarray))
         count = max(1, min(limit, samples.n, MOST_BYTES // max(size, 1)))
         stateful = keeps_state(samples, first, lambda feed: run(original_session, feed, where=original.name))
@@ -177,14 +178,18 @@ class Evaluator:
             tally.add(index, before, after)
         return _figures(tally.comparison())
 
-    def _check(self, outputs: list[Any], where: str) -> None:
+    def _check(self, outputs: list[Any], original: Model, samples: Samples) -> None:
+        where = original.name
         floats = [o for o in outputs if isinstance(o, np.ndarray) and o.dtype.kind == "f"]
         if not floats:
             raise DataError("none of its outputs holds floats, so no error can be measured", where=where)
         if not all(np.isfinite(o).all() for o in floats):
+            found = first_broken(original, samples.feed(0), threads=self._threads)
+            place = f": {found.text}" if found is not None else ""
             raise DataError(
-                "the original gives NaN or infinity on the first sample", where=where, do="check the data's scale"
-            )
+                f"the original gives NaN or infinity on the first sample{place}", where=where,
+                do="check the data's scale",
+            )  # fmt: skip
 
 
 def _figures(found: Comparison) -> Measured:

@@ -99,7 +99,7 @@ def make_plan(
     return _Planning(model, table, found, wish, calibration, test, reporter, on_best, seed, ground).plan()
 
 
-def _apart(test: Samples | None) -> tuple[Samples | None, Samples | None]:
+def apart(test: Samples | None) -> tuple[Samples | None, Samples | None]:
     """Samples to compare plans on, and others for the finished one; the same where there are few."""
     if test is None or test.n < 2 * FEWEST:
         return test, test
@@ -115,7 +115,7 @@ class _Planning:
     ) -> None:  # fmt: skip
         self.model, self.found, self.budget, self.also, self.ground = model, found, wish.budget, wish.also, ground
         self.budgets = (wish.budget,) if wish.also is None else (wish.budget, wish.also)
-        self.checked, self.test = _apart(test)
+        self.checked, self.test = apart(test)
         self.reporter, self.tell, self.started = reporter, on_best, time.monotonic()
         self.measure = table.measure
         self.notes: list[str] = list(table.notes)
@@ -317,7 +317,7 @@ class _Planning:
         result = self.search.measured(plan).measured
         if result is None:
             return ""
-        return f", at an output SQNR of {db_text(result.sqnr_db)} and {100 * result.value:.1f} % {result.metric_text}"
+        return f", at an output SQNR of {db_text(result.sqnr_db)} and {result.metric_text} {result.value_text}"
 
     # ---- a quality
 
@@ -325,7 +325,7 @@ class _Planning:
         """Whether a measured plan keeps the wished quality."""
         wanted = [budget for budget in self.budgets if not budget.goal.is_cost]
         found = trial.measured
-        return found is not None and bool(wanted) and all(_kept(budget, found, trial.error) for budget in wanted)
+        return found is not None and bool(wanted) and all(kept(budget, found, trial.error) for budget in wanted)
 
     def _smallest(self, nothing: Trial) -> Trial:
         """The smallest plan that keeps the wished quality, by halving the sizes between one that does and one not."""
@@ -519,10 +519,10 @@ class _Planning:
         wanted = [budget for budget in self.budgets if not budget.goal.is_cost]
         if measured is None:
             return not wanted or not any(best.steps.values())
-        return all(_kept(budget, measured, best.error) for budget in wanted)
+        return all(kept(budget, measured, best.error) for budget in wanted)
 
 
-def _kept(budget: Budget, found: Measured, error: float) -> bool:
+def kept(budget: Budget, found: Measured, error: float) -> bool:
     """Whether what was measured keeps a quality."""
     if budget.goal is Goal.SQNR:
         return found.sqnr_db >= budget.value

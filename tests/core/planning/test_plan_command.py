@@ -78,11 +78,17 @@ def test_bad_input_is_a_sentence(
     assert not (tmp_path / "r.yaml").exists()
 
 
-def test_a_budget_is_required_and_only_one(path: Path, tmp_path: Path) -> None:
-    for budget in ([], ["--size", "25%", "--sqnr", "30"]):
-        with pytest.raises(SystemExit) as caught:
-            cli.main(["plan", str(path), *budget, "-o", str(tmp_path / "r.yaml")])
-        assert caught.value.code == 2
+@pytest.mark.parametrize(
+    ("budgets", "words"),
+    [([], "--size"), (["--size", "25%", "--sqnr", "30", "--drop", "1"], "3 budgets"),
+     (["--latency", "0.5x"], "faster"), (["--size", "25%", "--multiply-adds", "lots"], "60%")],
+)  # fmt: skip
+def test_one_or_two_budgets_are_wanted(
+    path: Path, tmp_path: Path, budgets: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(path, *budgets, "-o", tmp_path / "r.yaml", "--quiet", capsys=capsys)
+    assert (code, out) == (2, "")
+    assert words in err
 
 
 def test_the_job_and_its_outcome_pickle(path: Path, data_path: Path) -> None:
@@ -118,5 +124,5 @@ def test_a_pinned_layer_keeps_the_steps_of_the_recipe(path: Path, data_path: Pat
 
 
 def test_an_unknown_goal_is_told(path: Path) -> None:
-    with pytest.raises(FeatherweightError, match="size, sqnr or drop"):
+    with pytest.raises(FeatherweightError, match="size, latency, multiply_adds, sqnr, drop"):
         plan_file(PlanSpec(str(path), "beauty", "1"))
