@@ -13,11 +13,13 @@ from core.analysis.metrics import Task, json_number
 from core.analysis.runtime import Feed, metadata, output_names, run, session, spare_threads
 from core.analysis.task_metrics.base import Score
 from core.data.samples import Samples
-from core.errors import FeatherweightError, ModelFileError
+from core.errors import Cancelled, FeatherweightError, ModelFileError
 from core.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+    from core.analysis.finite import Broken
 
 LATENCY_FEEDS = 8
 LATENCY_SECONDS = 2.0
@@ -63,6 +65,7 @@ class OutputResult:
     max_relative  largest absolute difference / largest absolute value of the original
     nonfinite_before, nonfinite_after  samples in which it has NaN or infinity
     differing_shapes  samples in which the two models give it another shape
+    constant_before, constant_after  whether it is the same for all samples, of which there are several
     """
 
     name: str
@@ -72,6 +75,8 @@ class OutputResult:
     nonfinite_before: int = 0
     nonfinite_after: int = 0
     differing_shapes: int = 0
+    constant_before: bool = False
+    constant_after: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,7 +203,27 @@ def compare_models(
     counts = [_multiply_adds(path, feeds[0], threads) for path in paths]
     reporter.report(1.0, "compared")
     measured = tally.comparison(times, *sizes)
-    return replace(measured, multiply_adds_before=counts[0], multiply_adds_after=counts[1])
+    places = tuple(
+        f"In the {whose}, {place.text} ({samples.name(at)})."
+        for path, at, whose in zip(paths, tally.broken_at, ("original", "compressed model"), strict=True)
+        if at is not None and (place := _where_broken(path, samples.feed(at), reporter)) is not None
+    )
+    return replace(
+        measured, multiply_adds_before=counts[0], multiply_adds_after=counts[1], notes=(*measured.notes, *places)
+    )
+
+
+def _where_broken(path: str, feed: Feed, reporter: Reporter) -> Broken | None:
+    """The first value of a model that is not finite; None when its graph cannot be taken apart."""
+    from core.analysis.finite import first_broken
+    from core.model.readers import open_model
+
+    try:
+        return first_broken(open_model(path), feed, reporter.part(1.0, 1.0))
+    except Cancelled:
+        raise
+    except FeatherweightError:
+        return None
 
 
 def _multiply_adds(path: str, feed: Feed, threads: int | None) -> int | None:

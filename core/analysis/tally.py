@@ -31,15 +31,21 @@ class OutputTally:
         self._largest = self._difference = 0.0
         self._measured = False
         self._broken, self._differing = [0, 0], 0
+        self.broken_at: list[int | None] = [None, None]  # the first sample with NaN or infinity, of each model
+        self._firsts: list[Array | None] = [None, None]  # the first sample's values; None once others differ
+        self._seen = 0
 
-    def add(self, original: Array, changed: Array) -> SqnrSum:
-        """Add one sample; returns its own sums (empty for what is no float or has another shape)."""
+    def add(self, index: int, original: Array, changed: Array) -> SqnrSum:
+        """Add sample `index`; returns its own sums (empty for what is no float or has another shape)."""
         own = SqnrSum()
         self.dtype = str(original.dtype)
         if original.dtype.kind != "f" or changed.dtype.kind != "f":
             return own
         for i, values in enumerate((original, changed)):
-            self._broken[i] += not bool(np.isfinite(values).all())
+            if not np.isfinite(values).all():
+                self._broken[i] += 1
+                self.broken_at[i] = index if self.broken_at[i] is None else self.broken_at[i]
+        self._compare_with_first((original, changed))
         if original.shape != changed.shape:
             self._differing += 1
             return own
@@ -52,6 +58,16 @@ class OutputTally:
                 self._difference = max(self._difference, float(np.abs(changed - original).max()))
         return own
 
+    def _compare_with_first(self, values: Sequence[Array]) -> None:
+        """Whether the output still is the same for all samples, of each model."""
+        for i, value in enumerate(values):
+            first = self._firsts[i]
+            if not self._seen:
+                self._firsts[i] = value
+            elif first is not None and not np.array_equal(first, value):
+                self._firsts[i] = None
+        self._seen += 1
+
     def result(self) -> OutputResult:
         relative = 0.0 if self._difference == 0.0 else self._difference / self._largest if self._largest else np.inf
         return OutputResult(
@@ -62,6 +78,8 @@ class OutputTally:
             self._broken[0],
             self._broken[1],
             self._differing,
+            self._seen > 1 and self._firsts[0] is not None,
+            self._seen > 1 and self._firsts[1] is not None,
         )
 
 
@@ -97,7 +115,7 @@ class Tally:
             self._decide(before)
         error = SqnrSum()
         for tally, original, changed in zip(self._outputs, before, after, strict=True):
-            error.merge(tally.add(original, changed))
+            error.merge(tally.add(index, original, changed))
         if self._metric is not None:
             self._metric.add(index, before, after)
         label = int(self._labels[index]) if self._task is Task.CLASSES and self._labels is not None else None
@@ -138,6 +156,15 @@ class Tally:
             for found, answer in zip(self._in_top, (first, second), strict=True):
                 found.append(label in answer.classes)
         return first.best != second.best, (first, second)
+
+    @property
+    def broken_at(self) -> tuple[int | None, int | None]:
+        """The first sample for which an output has NaN or infinity, of the original and of the other; None without."""
+        first, second = (
+            min((at for tally in self._outputs if (at := tally.broken_at[i]) is not None), default=None)
+            for i in range(2)
+        )
+        return first, second
 
     def comparison(
         self,
@@ -210,6 +237,9 @@ def _notes(outputs: Sequence[OutputResult], count: int) -> list[str]:
                 notes.append(
                     f"Output {output.name!r} of the {whose} has NaN or infinity in {broken} of {count} samples."
                 )
+        for constant, whose in ((output.constant_before, "original"), (output.constant_after, "compressed model")):
+            if constant:
+                notes.append(f"Output {output.name!r} of the {whose} is the same for all {count} samples.")
         if output.differing_shapes:
             notes.append(
                 f"Output {output.name!r} has another shape in {output.differing_shapes} of {count} samples; "

@@ -68,6 +68,18 @@ class ArrayFile:
     def names(self) -> tuple[str, ...]:
         return tuple(self._members)
 
+    def headers(self) -> dict[str, Header]:
+        """What each array declares of itself, without its values; raises DataError as `read` does."""
+        found = {}
+        for name, info in self._members.items():
+            where = f"{self.path}, array {name!r}"
+            try:
+                with zipfile.ZipFile(self.path) as archive, archive.open(info) as stream:
+                    found[name] = read_header(stream, where)
+            except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+                raise _broken(str(error), where) from error
+        return found
+
     def read(self, names: tuple[str, ...], reporter: Reporter = SILENT) -> dict[str, Array]:
         """The named arrays; raises DataError when one is broken, holds objects or is larger than allowed."""
         packed = sum(

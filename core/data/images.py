@@ -12,7 +12,7 @@ import numpy as np
 from core.data.checks import free, port_dtype
 from core.data.options import DataOptions, Preprocessing
 from core.data.preprocessing import PictureColumn, PictureInput, picture_input
-from core.data.samples import Samples
+from core.data.samples import ONE_SAMPLE, Samples
 from core.errors import DataError
 from core.model.layer import Port
 from core.progress import Reporter
@@ -66,6 +66,8 @@ def load_images(
     if skipped:
         count = f"{len(skipped)} of {len(entries)} pictures {'was' if len(skipped) == 1 else 'were'} skipped"
         notes.append(f"{count} as unreadable: {_named(skipped, folder)}.")
+    if len(kept) == 1:
+        notes.append(ONE_SAMPLE)
     batchable = free((inputs[0].shape or (1,))[0])
     return Samples(
         inputs,

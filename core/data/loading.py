@@ -11,7 +11,7 @@ import numpy as np
 from core.data.arrays import ArrayFile, read_npy
 from core.data.checks import array_column, check_labels
 from core.data.options import DEFAULT_OPTIONS, DataOptions
-from core.data.samples import Samples
+from core.data.samples import ONE_SAMPLE, Samples
 from core.errors import DataError
 from core.model.layer import Port
 from core.progress import SILENT, Reporter
@@ -96,6 +96,8 @@ def _samples(
         raise DataError(f"the arrays have different numbers of samples: {listed}", where=where, do="make them equal")
     if n == 0:
         raise DataError("there are no samples in it", where=where, do="give at least one sample")
+    if n == 1:
+        notes = (*notes, ONE_SAMPLE)
     checked = None if labels is None else check_labels(labels, n, where=where)
     return Samples(inputs, columns, where, np.arange(n), checked, notes=notes, options=options)
 

@@ -14,6 +14,8 @@ from core.model.layer import Port
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+ONE_SAMPLE = "There is only one sample: what is learned from it is also measured on it, so the figures say little."
+
 
 class Column(Protocol):
     """All samples of one input.

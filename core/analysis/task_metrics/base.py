@@ -175,11 +175,16 @@ class Facts:
 def facts_of(
     names: Sequence[str], first: Sequence[Any], samples: Samples, count: int, metadata: Mapping[str, str]
 ) -> Facts:
-    """What there is to know from the original's outputs for the first sample.
-
-    count     how many samples are measured; their labels only are considered
-    """
+    """What there is to know from the original's outputs for the first of `count` samples that are measured."""
     labels = None if samples.labels is None else samples.labels[:count]
+    return facts_from(names, first, labels, metadata, samples)
+
+
+def facts_from(
+    names: Sequence[str], first: Sequence[Any], labels: Array | None, metadata: Mapping[str, str],
+    samples: Samples | None = None,
+) -> Facts:  # fmt: skip
+    """The same without the samples themselves: only a person's own metric looks at them."""
     floats = [i for i, o in enumerate(first) if isinstance(o, np.ndarray) and o.dtype.kind == "f"]
     task, reason = Task.VALUES, "the model has no float output"
     if floats:

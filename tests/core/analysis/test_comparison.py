@@ -124,7 +124,10 @@ def test_nan_of_the_compressed_model_is_named(mlp_path: Path) -> None:
     broken = change(mlp_path, lambda w: w * np.float32(np.nan))
     found = compare_models(mlp_path, broken, samples_for(mlp_path, 3), latency=False, memory=False)
     assert found.output_sqnr_db == -np.inf
-    assert found.notes == ("Output 'logits' of the compressed model has NaN or infinity in 3 of 3 samples.",)
+    assert found.notes == (
+        "Output 'logits' of the compressed model has NaN or infinity in 3 of 3 samples.",
+        "In the compressed model, layer 'fc1.weight' (Gemm) is the first that gives NaN (sample 0).",
+    )
     json.dumps(found.to_dict(), allow_nan=False)
 
 

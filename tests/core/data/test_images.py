@@ -109,7 +109,9 @@ def test_folders_without_readable_pictures(tmp_path: Path) -> None:
 def test_postscript_under_another_name_is_not_run(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
-    assert load_samples(tmp_path, COLOUR).notes == ("1 of 2 pictures was skipped as unreadable: b.png.",)
+    samples = load_samples(tmp_path, COLOUR)
+    assert samples.notes[0] == "1 of 2 pictures was skipped as unreadable: b.png."
+    assert samples.notes[1].startswith("There is only one sample")
 
 
 def test_bad_preprocessing_is_told() -> None:
