@@ -36,7 +36,8 @@ class Quality:
     sqnr_db    over all float outputs; inf when nothing changed, -inf when they are not finite
     kl         KL(original || compressed) in nats, or None
     metric     what was counted, in words; `value` of the compressed model, `reference` of the original
-    drop       what is lost of it in points, negative when it became better, inf when it is undefined
+    drop       what is lost of it in the measure of its unit (`task_metrics.base.Unit`: points of a share), negative
+               when it became better, inf when it is undefined
     value_text, drop_text   both for people, with units
     """
 
@@ -47,13 +48,14 @@ class Quality:
     value: float
     reference: float
     drop: float
+    unit: str
     value_text: str
     drop_text: str
 
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds of one run, one thread: median and 10-90 % of the blocks, the original's beside it, taken in turn."""
+    """Milliseconds of one run, one thread: median and 10-90 % of the blocks, beside the original's."""
 
     median: float
     low: float
@@ -117,8 +119,8 @@ class Row:
 
     @property
     def title(self) -> str:
-        """Method and setting, as a sentence names it: "Prune (prune 70 % + 16 levels)"."""
-        return self.method if not self.setting else f"{self.method} ({self.setting})"
+        """Method and setting, as a sentence names it: "Prune, prune 70 % + 16 levels"."""
+        return f"{self.method}, {self.setting}" if self.setting else self.method
 
     @property
     def is_trial(self) -> bool:

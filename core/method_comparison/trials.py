@@ -22,6 +22,7 @@ from core.methods.params import Spec, build, specs, to_dict
 from core.recipe import Recipe, Step
 
 if TYPE_CHECKING:
+    from core.model.layer import Layer
     from core.model.model import Model
 
 T = TypeVar("T")
@@ -37,6 +38,8 @@ PARTNERS: dict[Role, tuple[str, dict[str, Any]]] = {
     Role.CUT: ("quantize", {"bits": 8}),
 }
 """{role: the step that is put behind it}: pruned weights have few levels, factors and coefficients bear 8 bits."""
+ELSEWHERE: tuple[str, dict[str, Any]] = ("quantize", {"bits": 8})
+"""For layers of kinds that a run-time form does not handle: left as floats, they would hide what it saves."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Trial:
     family, method  of the method that it is about, as people read them
     setting   its steps in words: "prune 70 % + 16 levels"
     steps     for every layer; graph steps for the graph
+    elsewhere  steps of layers whose kind the method does not handle; () leaves them alone
     why_not   why it cannot be tried on this model (one clause), or ""
     uniform_int8  whether it is the setting that people use without a plan
     """
@@ -54,6 +58,7 @@ class Trial:
     method: str
     setting: str
     steps: tuple[Step, ...]
+    elsewhere: tuple[Step, ...] = ()
     why_not: str = ""
     uniform_int8: bool = False
 
@@ -61,7 +66,15 @@ class Trial:
         """The recipe for the whole model."""
         graph = tuple(step for step in self.steps if registry.by_key(step.method).stage is Stage.GRAPH)
         rest = tuple(step for step in self.steps if step not in graph)
-        return Recipe(rest, (), model.path.name, model.sha256, graph)
+        recipe = Recipe(rest, (), model.path.name, model.sha256, graph)
+        if not self.elsewhere:
+            return recipe
+        return recipe.with_steps({layer.name: self.elsewhere for layer in model.layers if not self.handles(layer)})
+
+    def handles(self, layer: Layer) -> bool:
+        """Whether the layer is of a kind that all of its steps of weights handle."""
+        found = [(registry.by_key(step.method), step.params) for step in self.steps]
+        return not any(m.why_not(layer, params) for m, params in found if m.stage is Stage.WEIGHTS)
 
 
 def recipe_key(recipe: Recipe) -> str:
@@ -201,7 +214,7 @@ def _informed(method: Described, setting: _Setting) -> _Setting | None:
     declared = specs(method.Params)
     values = to_dict(params, all_values=True)
     options = [(spec, value) for spec in declared if spec.active(values) for value in spec.choices]
-    changed = [build(method.Params, values | {spec.name: value}) for spec, value in options]
+    changed: list[Any] = [build(method.Params, values | {spec.name: value}) for spec, value in options]
     needs = [method.needs(each) for each in changed]
     able = [i for i, need in enumerate(needs) if need]
     if not able:
@@ -213,7 +226,20 @@ def _informed(method: Described, setting: _Setting) -> _Setting | None:
 
 def _trial(method: Described, setting: _Setting, model: Model, samples: bool) -> Trial:
     why_not = _why_not(method, setting.steps, model, samples)
-    return Trial(method.family, method.title, setting.text, setting.steps, why_not)
+    trial = Trial(method.family, method.title, setting.text, setting.steps, _elsewhere(method, setting.steps), why_not)
+    if role(method) is Role.RUN_TIME and not all(trial.handles(layer) for layer in model.layers):
+        return replace(trial, setting=f"{trial.setting}, {trial.elsewhere[0].label()} elsewhere")
+    return trial
+
+
+def _elsewhere(method: Described, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """What the layers get that the method does not handle: the partner, or plain 8 bits beside a run-time form."""
+    if method.stage is not Stage.WEIGHTS:
+        return ()
+    if role(method) is Role.RUN_TIME:
+        word, values = ELSEWHERE
+        return (Step.make(word, **values),)
+    return steps[1:]
 
 
 def _why_not(method: Described, steps: tuple[Step, ...], model: Model, samples: bool) -> str:
