@@ -11,8 +11,10 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Generic, TypeVar
 
+from core.blas import one_thread
 from core.progress import Reporter
 
 S = TypeVar("S")
@@ -54,8 +56,12 @@ def as_done(
         except BaseException as error:  # noqa: BLE001  raised again in the calling thread
             done.put((position, _Failed(error)))
 
-    pool = ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="sensitivity")
-    try:
+    with ExitStack() as stack:
+        if workers > 1:
+            stack.enter_context(one_thread())
+        pool = ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="sensitivity")
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        stack.callback(stop.set)  # before the shutdown; no effect when all is done
         for position in range(len(items)):
             pool.submit(one, position)
         left = len(items)
@@ -69,9 +75,6 @@ def as_done(
                 raise result.error
             left -= 1
             yield position, result
-    finally:
-        stop.set()  # no effect when all is done
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def in_background(work: Callable[[Reporter], T], reporter: Reporter) -> T:
