@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -44,8 +44,18 @@ class Step:
 
 def missing(model: ir.Model) -> tuple[str, ...]:
     """Operators of the model (functions that it calls included) that cannot be run, sorted; "domain.Name" of others."""
+    return tuple(sorted({name for names in missing_by_node(model).values() for name in names}))
+
+
+def missing_by_node(model: ir.Model) -> dict[ir.Node, tuple[str, ...]]:
+    """The main graph's nodes that cannot be run, in order, with the operators that are missing in each."""
+    found = {node: _missing_in(model, node) for node in model.graph}
+    return {node: names for node, names in found.items() if names}
+
+
+def _missing_in(model: ir.Model, main: ir.Node) -> tuple[str, ...]:
     found: set[str] = set()
-    for node in _reached(model, model.graph, set()):
+    for node in _reached(model, [main], set()):
         if node.op_identifier() in model.functions:
             continue
         if node.domain not in DEFAULT_DOMAINS:
@@ -57,9 +67,9 @@ def missing(model: ir.Model) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _reached(model: ir.Model, graph: Graph, called: set[ir.OperatorIdentifier]) -> Iterator[ir.Node]:
-    """All nodes of a graph, of its branches, and of the functions that they call."""
-    for node in graph:
+def _reached(model: ir.Model, nodes: Iterable[ir.Node], called: set[ir.OperatorIdentifier]) -> Iterator[ir.Node]:
+    """These nodes, all nodes of their branches, and of the functions that they call."""
+    for node in nodes:
         yield node
         for inner in subgraphs(node):
             yield from _reached(model, inner, called)
@@ -79,7 +89,7 @@ def make_plan(
     nodes = [node for node in graph if not _is_stored(node)]
     last: dict[ir.Value, int] = {}
     for place, node in enumerate(nodes):
-        for value in (*node.outputs, *_reads(node)):
+        for value in (*node.outputs, *reads(node)):
             last[value] = place
     kept = set(graph.outputs)
     own = {value for node in nodes for value in node.outputs}
@@ -118,10 +128,10 @@ def _is_stored(node: ir.Node) -> bool:
     return constant and not any(attribute.is_ref() for attribute in node.attributes.values())
 
 
-def _reads(node: ir.Node) -> Iterator[ir.Value]:
+def reads(node: ir.Node) -> Iterator[ir.Value]:
     """What a node reads, in its branches too."""
     yield from (value for value in node.inputs if value is not None)
     for graph in subgraphs(node):
         yield from graph.outputs
         for inner in graph:
-            yield from _reads(inner)
+            yield from reads(inner)

@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.analysis.metrics import SMALLEST
+from core.analysis.runtime import run
 from core.analysis.sensitivity.cells import Cell, LayerCells, Measure, Skip, Tier
+from core.analysis.sensitivity.cutting import Differentiable, differentiable
 from core.analysis.sensitivity.originals import Originals
+from core.analysis.sensitivity.suffixes import Suffixes
 from core.analysis.sensitivity.trials import LayerTrials
 from core.analysis.sensitivity.working import as_done, in_background
 from core.data.samples import Samples
@@ -81,6 +84,7 @@ class Predicting:
     """Predicts how far the outputs of a model's `originals` move.
 
     samples    those of the originals
+    suffixes   of the model, entered: records what torch cannot compute
     trials_of  carries the settings out on a layer
     settings   how many a layer has at most
     """
@@ -90,21 +94,29 @@ class Predicting:
         model: Model,
         samples: Samples,
         originals: Originals,
+        suffixes: Suffixes,
         trials_of: Callable[[Layer, Reporter], LayerTrials],
         settings: int,
         *,
         seed: int = 0,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._model, self._samples, self._originals = model, samples, originals
+        self._model, self._samples, self._originals, self._suffixes = model, samples, originals, suffixes
         self._trials_of, self._settings, self._seed, self._max_bytes = trials_of, settings, seed, max_bytes
+        self._cut: Differentiable
+        self.note = ""
 
     def layers(self, layers: Sequence[Layer], reporter: Reporter) -> Iterator[LayerCells]:
         """Each layer's cells, one group of layers after the other; layers without gradients keep tier 0 and say why.
 
-        Raises FeatherweightError when the interpreter lacks operators, ModelFileError when a node does not run.
+        Layers in front of operators that torch does not run do not come at all; `note` tells of them.
+
+        Raises FeatherweightError, ModelFileError when a node does not run.
         """
-        groups = list(self._groups(layers))
+        self._cut = in_background(lambda _: differentiable(self._model), reporter)
+        self.note = self._cut.note(len(layers))
+        able = [layer for layer in layers if layer.name not in self._cut.before]
+        groups = list(self._groups(able))
         for number, group in enumerate(groups):
             yield from self._group(group, reporter.part(number / len(groups), (number + 1) / len(groups)))
 
@@ -133,7 +145,7 @@ class Predicting:
     def _graph(self, named: Sequence[str]) -> TorchGraph:
         from core.interpreter.module import TorchGraph
 
-        return TorchGraph(self._model.graph(), named)
+        return TorchGraph(self._cut.graph, named)
 
     def _changes(self, layer: Layer, reporter: Reporter) -> _Changes:
         found = self._trials_of(layer, reporter)
@@ -157,9 +169,13 @@ class Predicting:
         from core.interpreter.tensors import from_array
 
         generator = torch.Generator().manual_seed(self._seed)
+        recorded = self._cut.recorded
+        sess = in_background(lambda _: self._suffixes.whole(recorded), reporter) if recorded else None
 
         def one(index: int, _: Reporter) -> None:
             feed = self._samples.feed(index)
+            if sess is not None:
+                feed |= zip(recorded, run(sess, feed, recorded, where=self._model.name), strict=True)
             probe = self._probe(graph({name: from_array(array) for name, array in feed.items()}), generator)
             if probe is None:
                 return

@@ -225,18 +225,20 @@ class _Table:
         self._notes += originals.notes
         self._measure, self._used = originals.divergence.measure, originals.samples
         if self._asked.tier is Tier.FAST:
-            self._predict(trials, samples, originals, reporter.part(0.2, 0.9))
+            self._predict(trials, samples, originals, suffixes, reporter.part(0.2, 0.9))
         wanted = self._to_measure()
         layers = [layer for layer in self._model.layers if wanted[layer.name]]
         measuring = Measuring(self._model, suffixes, originals, _only(trials, wanted))
         for found in measuring.layers(layers, sizes, reporter.part(0.9 if self._asked.tier is Tier.FAST else 0.2, 1.0)):
             self._merge(found)
 
-    def _predict(self, trials: Trials, samples: Samples, originals: Originals, reporter: Reporter) -> None:
+    def _predict(
+        self, trials: Trials, samples: Samples, originals: Originals, suffixes: Suffixes, reporter: Reporter
+    ) -> None:
         """Tier 1 of all layers; what fails is left at tier 0, with a note."""
         layers = [layer for layer in self._model.layers if self._cells[layer.name].cells]
         predicting = Predicting(
-            self._model, samples, originals, trials.of, len(self._asked.settings), seed=self._asked.seed
+            self._model, samples, originals, suffixes, trials.of, len(self._asked.settings), seed=self._asked.seed
         )
         try:
             for found in predicting.layers(layers, reporter):
@@ -245,6 +247,8 @@ class _Table:
             if isinstance(error, Cancelled):
                 raise
             self._notes.append(f"Not predicted from gradients but measured: {error.what}.")
+        if predicting.note:
+            self._notes.append(predicting.note)
 
     def _to_measure(self) -> dict[str, frozenset[Setting]]:
         """Settings to measure, by layer: those that were not predicted, all, or those that a plan would choose from."""

@@ -26,8 +26,9 @@ WithData = Callable[..., tuple[Model, Samples]]
 def predicted(model: Model, samples: Samples, max_bytes: int = MAX_BYTES) -> list[LayerCells]:
     with Suffixes(model) as suffixes:
         originals = run_originals(model, suffixes, samples, SILENT)
-    predicting = Predicting(model, samples, originals, trials_for(model).of, len(SETTINGS), max_bytes=max_bytes)
-    return list(predicting.layers(model.layers, SILENT))
+        trials_of = trials_for(model).of
+        predicting = Predicting(model, samples, originals, suffixes, trials_of, len(SETTINGS), max_bytes=max_bytes)
+        return list(predicting.layers(model.layers, SILENT))
 
 
 def cells_of(found: list[LayerCells]) -> list[Cell]:

@@ -169,7 +169,9 @@ def test_a_full_disk_is_a_note(mlp: tuple[Model, Samples], monkeypatch: pytest.M
     assert found.cells and "could not be kept" in found.notes[-1]
 
 
-def test_missing_operators_are_measured_instead(make_model: Callable[..., Path], with_data: WithData) -> None:
+def test_only_layers_before_missing_operators_are_measured(
+    make_model: Callable[..., Path], with_data: WithData
+) -> None:
     random = np.random.default_rng(0)
     weights = {name: random.normal(0, 0.4, (1, 16, 16)).astype(np.float32) for name in ("w", "v")}
     nodes = [
@@ -180,8 +182,11 @@ def test_missing_operators_are_measured_instead(make_model: Callable[..., Path],
     path = make_model(nodes, {**weights, "axes": np.array([0], np.int64)}, {"x": [1, 16, 16]}, {"y": [1, 1, 16, 16]})
     model, samples = with_data(path, x=random.standard_normal((3, 16, 16)).astype(np.float32))
     found = sensitivity(model, samples, Asked(Tier.FAST, SETTINGS))
-    assert {cell.tier for cell in found.cells} == {2} and len(found.cells) >= 4
-    assert "MeanVarianceNormalization" in found.notes[-1] and "measured" in found.notes[-1]
+    assert {(cell.layer, cell.tier) for cell in found.cells} == {("w", 2), ("v", 1)} and len(found.cells) >= 4
+    assert found.notes[-1].startswith("1 of 2 layers") and "MeanVarianceNormalization" in found.notes[-1]
+    real = sensitivity(model, samples, Asked(Tier.MEASURED, SETTINGS, everything=True))
+    for cell, measured in zip(found.cells, real.cells, strict=True):
+        assert cell.error == pytest.approx(measured.error, rel=1e-5 if cell.layer == "w" else 0.5)
 
 
 def test_settings_that_work_from_samples_get_some(mlp: tuple[Model, Samples]) -> None:
