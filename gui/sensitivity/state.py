@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,15 @@ class Phase(Enum):
     DONE = 3
 
 
+@dataclass
+class _Coming:
+    """A finished table whose parts are being taken; `data` is what its samples are."""
+
+    made: Made
+    data: object
+    grid: Grid
+
+
 class SensitivityState(QObject):
     """The table of the open model, as far as it is known.
 
@@ -68,7 +78,7 @@ class SensitivityState(QObject):
         self._phase = Phase.NONE
         self._problem = ""
         self._parts: deque[Figures] = deque()
-        self._last: Made | None = None  # put in force when the parts are taken
+        self._coming: _Coming | None = None
         self._quiet = QTimer(self, singleShot=True, interval=QUIET_MS)
         self._quiet.timeout.connect(self._begin)
         self._take = QTimer(self, singleShot=True, interval=_TAKE_MS)
@@ -106,7 +116,10 @@ class SensitivityState(QObject):
     @property
     def stale(self) -> bool:
         """Whether the figures come from samples that are not the ones loaded now."""
-        return self._made is not None and self._made.samples > 0 and self._data != self._data_now()
+        if self._made is None or not self._made.samples:
+            return False
+        now = self._data_now()
+        return now is None or self._data != now
 
     @property
     def measured(self) -> bool:
@@ -157,7 +170,8 @@ class SensitivityState(QObject):
         except FeatherweightError as error:
             self._session.failed.emit(error)
             return
-        self._problem = ""
+        self._problem, self._coming = "", None
+        self._parts.clear()
         for key in (FREE, KEPT):
             self._session.tasks.cancel(key)
         self._run(model, level)
@@ -190,6 +204,8 @@ class SensitivityState(QObject):
 
     def _begin_phase(self, phase: Phase, model: Model) -> None:
         self._phase = phase
+        if self.stale:  # nothing of the other samples may stay among what comes
+            self._grid, self._made = None, None
         if self._grid is None:
             self._grid = Grid([layer.name for layer in model.layers], self.settings)
         self.stateChanged.emit()
@@ -200,15 +216,13 @@ class SensitivityState(QObject):
             self._take_soon()
 
     def _accept(self, answer: _Answer, data: object) -> None:
-        """The whole table has come: it takes the place of what was shown."""
+        """The whole table has come: when all of it is taken, it takes the place of what is shown."""
         made, parts = answer
         model = self._session.model
         if model is None:
             return
         self._parts = deque(parts)
-        self._last, self._data = made, data
-        if self._grid is None or self.samples:  # rows of an earlier table must not stay among these
-            self._grid = Grid([layer.name for layer in model.layers], self.settings)
+        self._coming = _Coming(made, data, Grid([layer.name for layer in model.layers], self.settings))
         self._take_soon()
 
     def _take_soon(self) -> None:
@@ -216,17 +230,21 @@ class SensitivityState(QObject):
             self._take.start()
 
     def _take_part(self) -> None:
-        if self._grid is None:
-            return
-        if self._parts:
-            names = self._grid.put(self._parts.popleft())
-            if names:
-                self.changed.emit(names)
+        coming = self._coming
+        if coming is None:
+            if self._parts and self._grid is not None:
+                names = self._grid.put(self._parts.popleft())
+                if names:
+                    self.changed.emit(names)
+        elif self._parts:
+            coming.grid.put(self._parts.popleft())
         if self._parts:
             self._take.start()
-        elif self._last is not None:
-            self._made, self._last = self._last, None
+        elif coming is not None:
+            self._coming = None
+            self._grid, self._made, self._data = coming.grid, coming.made, coming.data
             self._phase, self._problem = Phase.DONE, ""
+            self.changed.emit(coming.grid.names)
             self.stateChanged.emit()
             self._session.stateChanged.emit()
 
@@ -240,6 +258,8 @@ class SensitivityState(QObject):
     def _cancelled(self) -> None:
         """Nothing of what arrived is lost; asking again goes on from what the core has kept."""
         self._end("Measuring was cancelled." if self._phase is Phase.RUNNING else "")
+        if self._made is None:
+            self._quiet.start()  # what was made before is found again
 
     def _end(self, problem: str) -> None:
         self._problem = problem
@@ -255,7 +275,7 @@ class SensitivityState(QObject):
         self._quiet.stop()
         self._take.stop()
         self._parts.clear()
-        self._grid, self._made, self._last, self._data = None, None, None, None
+        self._grid, self._made, self._coming, self._data = None, None, None, None
         self._phase, self._problem = Phase.NONE, ""
         if self._session.model is not None:
             self._quiet.start()

@@ -30,17 +30,19 @@ def settings(tmp_path: Path) -> Settings:
 def session(qtbot: QtBot, tmp_path: Path) -> Iterator[Session]:
     """A session without a window."""
     made = Session(tmp_path / "work")
+    made.sensitivity.cache_folder = tmp_path / "cache"
     yield made
     made.close()
     assert not leftover_threads()
 
 
 @pytest.fixture
-def window(qapp: QApplication, qtbot: QtBot, settings: Settings) -> Iterator[MainWindow]:
+def window(qapp: QApplication, qtbot: QtBot, settings: Settings, tmp_path: Path) -> Iterator[MainWindow]:
     """The whole window, shown and complete."""
     theme().set_mode("light")
     settings.mode = "light"
     made = start(qapp, settings)
+    made.session.sensitivity.cache_folder = tmp_path / "cache"
     made.resize(1440, 900)
     made.show()
     qtbot.waitUntil(lambda: made.workspace.filled and bool(made.workspace.lenses.keys), timeout=PATIENCE_MS)

@@ -93,3 +93,13 @@ def test_changing_the_mode_is_announced_once(qtbot: QtBot) -> None:
 def test_unknown_role_is_an_error() -> None:
     with pytest.raises(KeyError):
         theme().color("mauve")
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_text_is_readable_on_every_heat(mode: str) -> None:
+    made = in_mode(mode)
+    heat = made.heat()
+    assert heat[0] == made.color("heat_0") and heat[-1] == made.color("heat_4")
+    assert min(contrast(made.color("text"), color) for color in heat) >= 4.5
+    # blue to orange: the two ends differ along the axis that every kind of colour vision has
+    assert heat[0].blueF() - heat[0].redF() > 0.2 and heat[-1].redF() - heat[-1].blueF() > 0.2
