@@ -64,6 +64,11 @@ class Derived:
         """Whether the recipe's figures are those that a plan brought along; its previews follow."""
         return self._foretold is not None and self._foretold.recipe is self._session.recipe
 
+    @property
+    def held(self) -> bool:
+        """Whether previews wait for `release`."""
+        return self._held
+
     def foretold_bytes(self, name: str) -> int | None:
         """What a layer takes by the plan, while its preview is out of date; None when that is not known."""
         if not self.foretold or name not in self._waiting or self._foretold is None:

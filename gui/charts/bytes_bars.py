@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QBrush, QFontMetricsF, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
@@ -27,14 +27,14 @@ class Bar:
     title    below the bars
     before   bytes
     parts    (theme role, bytes) after, stacked from below; roles are those of families
-    words    tool tip
+    words    makes the tool tip
     """
 
     name: str
     title: str
     before: float
     parts: tuple[tuple[str, float], ...]
-    words: str
+    words: Callable[[], str] = field(compare=False)
 
     @property
     def after(self) -> float:
@@ -138,7 +138,7 @@ class BytesBars(QWidget):
     def event(self, event: QEvent) -> bool:
         if isinstance(event, QHelpEvent):
             place = self.place_of(event.pos().x())
-            QToolTip.showText(event.globalPos(), self._bars[place].words if place is not None else "", self)
+            QToolTip.showText(event.globalPos(), self._bars[place].words() if place is not None else "", self)
             return True
         return super().event(event)
 
@@ -159,8 +159,8 @@ class BytesBars(QWidget):
         if event.key() in moves and self._bars:
             self._cursor = min(max(self._cursor + moves[Qt.Key(event.key())], 0), len(self._bars) - 1)
             bar = self._bars[self._cursor]
-            self.setAccessibleName(bar.words.replace("\n", ", "))
-            QToolTip.showText(self.mapToGlobal(self._corner()), bar.words, self)
+            self.setAccessibleName(bar.words().replace("\n", ", "))
+            QToolTip.showText(self.mapToGlobal(self._corner()), bar.words(), self)
             self.update()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space) and self._cursor >= 0:
             self._pick(self._cursor)

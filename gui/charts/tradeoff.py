@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from core.encoding.base import Array
 from gui.charts.axis import Axis
 from gui.charts.plot import Plot
+from gui.charts.whole_plans import Scene, size_ticks
 from gui.theme import theme
-from gui.units import file_size
 
 _REACH = 26.0
 """Pixels from the front or a point within which a press begins a drag."""
@@ -27,46 +25,6 @@ _GAP = 11.0
 _PAD = 0.05
 """Share of the height that stays free above the best and below the worst plan."""
 _TICK_WIDTH = 62
-
-
-@dataclass(frozen=True)
-class Mark:
-    """One whole plan.
-
-    x, y      bytes; the quality shown, NaN when it is not known
-    measured  solid; hollow when predicted
-    label     of a uniform setting; "" for a plan of the front
-    words     for the read-out
-    on_front  whether the line goes through it
-    """
-
-    x: float
-    y: float
-    measured: bool
-    label: str
-    words: str
-    on_front: bool = False
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What the chart shows.
-
-    y_label   what y is, with its unit
-    chosen    place of the plan in force, None when there is none
-    ring      its words: "plan: 2.1 MB · 97.6 %"
-    budget    bytes or None; and the quality that is to be kept, or None
-    low       worse plans are drawn at this y, as triangles that point down
-    """
-
-    marks: tuple[Mark, ...]
-    y_label: str
-    low: float = -math.inf
-    chosen: int | None = None
-    ring: str = ""
-    budget_x: float | None = None
-    budget_y: float | None = None
-    budget_words: str = ""
 
 
 class TradeoffChart(Plot):
@@ -86,6 +44,8 @@ class TradeoffChart(Plot):
         self._scene = Scene((), "")
         self._stops: tuple[int, ...] = ()  # marks on the front, by size
         self._dragging = False
+        self._still: QPixmap | None = None  # all but the ring, while it is dragged
+        self._pixels: tuple[QRectF, list[QPointF]] | None = None
         self._line = pg.PlotCurveItem()
         self._solid = pg.ScatterPlotItem(symbol="o", size=_POINT, pxMode=True)
         self._hollow = pg.ScatterPlotItem(symbol="o", size=_POINT, pxMode=True)
@@ -103,17 +63,23 @@ class TradeoffChart(Plot):
 
     def set_scene(self, scene: Scene) -> None:
         """Show plans; only the ring moves when nothing else differs."""
-        same = scene.marks == self._scene.marks and scene.low == self._scene.low
-        self._scene = scene
-        if not same:
+        before, self._scene = self._scene, scene
+        if (scene.marks, scene.low, scene.budget_x, scene.budget_y) != (
+            before.marks, before.low, before.budget_x, before.budget_y
+        ):  # fmt: skip
             self._place()
-        self.set_labels(y=scene.y_label)
+        if scene.y_label != before.y_label:
+            self.set_labels(y=scene.y_label)
         self.setAccessibleDescription(scene.ring)
         self.viewport().update()
 
     def scene_shown(self) -> Scene:
         """What is shown."""
         return self._scene
+
+    def stops_shown(self) -> tuple[int, ...]:
+        """Places of the marks that the front goes through, by size."""
+        return self._stops
 
     def write_y(self, write: object) -> None:
         """How numbers of the y axis are written: a callable (value, step) -> text."""
@@ -122,7 +88,8 @@ class TradeoffChart(Plot):
 
     def _place(self) -> None:
         marks = self._scene.marks
-        known = [i for i, mark in enumerate(marks) if math.isfinite(mark.y)]
+        self._pixels = None
+        known = self._known()
         self._stops = tuple(sorted((i for i in known if marks[i].on_front), key=lambda i: marks[i].x))
         points = np.array([(math.log10(max(marks[i].x, 1.0)), self._shown_y(i)) for i in known]).reshape(-1, 2)
         low = np.array([marks[i].y < self._scene.low for i in known], bool)
@@ -152,6 +119,7 @@ class TradeoffChart(Plot):
         if self._scene.budget_x:
             left = min(left, math.log10(self._scene.budget_x) - 0.03)
         box = self.plotItem.getViewBox()
+        self._pixels = None
         box.setRange(xRange=(left, right), yRange=(bottom - _PAD * span, top + 2 * _PAD * span), padding=0)
         self._set_ticks()
 
@@ -162,7 +130,8 @@ class TradeoffChart(Plot):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        if hasattr(self, "_stops"):  # pyqtgraph resizes itself while it is being built
+        if hasattr(self, "_still"):  # pyqtgraph resizes itself while it is being built
+            self._pixels = self._still = None
             self._set_ticks()
 
     def retheme(self) -> None:
@@ -176,13 +145,23 @@ class TradeoffChart(Plot):
         ):  # fmt: skip
             item.setPen(pg.mkPen(color, width=1.3))
             item.setBrush(fill)
+        self._still = None
         self.viewport().update()
 
     # -- drawn over it ----------------------------------------------------------------------------------------------
 
     def pixel(self, index: int) -> QPointF:
         """Where a mark is, in the widget's coordinates."""
-        return self._pixel(math.log10(max(self._scene.marks[index].x, 1.0)), self._shown_y(index))
+        return self._spots()[index]
+
+    def _spots(self) -> list[QPointF]:
+        """Pixels of all marks, for the present size and ranges."""
+        area = self._area()
+        if self._pixels is None or self._pixels[0] != area:
+            spots = [self._pixel(math.log10(max(mark.x, 1.0)), self._shown_y(i))
+                     for i, mark in enumerate(self._scene.marks)]
+            self._pixels = area, spots
+        return self._pixels[1]
 
     def _pixel(self, x: float, y: float) -> QPointF:
         return QPointF(self.mapFromScene(self.plotItem.getViewBox().mapViewToScene(QPointF(x, y))))
@@ -191,20 +170,36 @@ class TradeoffChart(Plot):
         return QRectF(self.mapFromScene(self.plotItem.getViewBox().sceneBoundingRect()).boundingRect())
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
+        if self._still is None:
+            super().paintEvent(event)
         if not self._scene.marks:
             return
         painter = QPainter(self.viewport())
+        if self._still is not None:
+            painter.drawPixmap(0, 0, self._still)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         area, now = self._area(), theme()
         self._paint_budget(painter, area)
-        taken = [QRectF(p.x() - 5, p.y() - 5, 10, 10) for p in map(self.pixel, self._known())]
+        spots = self._spots()
+        taken = [QRectF(spots[i].x() - 5, spots[i].y() - 5, 10, 10) for i in self._known()]
         self._paint_ring(painter, area, taken)
         painter.setFont(now.font("tiny"))
         painter.setPen(now.color("muted"))
         for index in self._labelled():
-            self._paint_label(painter, area, taken, self.pixel(index), self._scene.marks[index].label)
+            self._paint_label(painter, area, taken, spots[index], self._scene.marks[index].label)
         painter.end()
+
+    def _hold_still(self) -> None:
+        """Keep what a drag does not change as a picture: drawing it anew takes longer than all the rest."""
+        self._show(None)
+        ratio = self.devicePixelRatioF()
+        still = QPixmap(self.viewport().size() * ratio)
+        still.setDevicePixelRatio(ratio)
+        still.fill(theme().color("surface"))
+        painter = QPainter(still)
+        self.render(painter, QRectF(self.viewport().rect()), self.viewport().rect())
+        painter.end()
+        self._still = still
 
     def _known(self) -> list[int]:
         return [i for i, mark in enumerate(self._scene.marks) if math.isfinite(mark.y)]
@@ -265,17 +260,20 @@ class TradeoffChart(Plot):
         level, above, below = at.y() - height / 2, at.y() - gap - height, at.y() + gap
         corners = [
             (right, below - 4), (right, level), (left, level), (left, above + 4), (center, below), (center, above),
-            (right, below + 1.5 * gap), (left, above - 1.5 * gap),
         ]  # fmt: skip
+        if always:
+            corners += [(right, below + 1.5 * gap), (left, above - 1.5 * gap)]
         places = [QRectF(x, y, width, height) for x, y in corners]
         if not always:
             places[0], places[1] = places[1], places[0]
         inside = [place for place in places if area.contains(place)]
-        free = [p for p in inside if not any(p.adjusted(-2, -1, 2, 1).intersects(other) for other in taken)]
-        if not free and not (always and inside):
+        near = [other for other in taken if abs(other.center().x() - at.x()) < width + 4 * gap
+                and abs(other.center().y() - at.y()) < 8 * gap]
+        free = next((p for p in inside if not any(map(p.adjusted(-2, -1, 2, 1).intersects, near))), None)
+        if free is None and not (always and inside):
             return
-        place = free[0] if free else inside[0]
-        if not free:
+        place = inside[0] if free is None else free
+        if free is None:
             painter.fillRect(place, theme().color("surface", 0.85))
         painter.drawText(place, Qt.AlignmentFlag.AlignCenter, text)
         taken.append(place)
@@ -313,7 +311,7 @@ class TradeoffChart(Plot):
         index = self.nearest(event.position()) if event.button() == Qt.MouseButton.LeftButton else None
         if index is not None:
             self._dragging = True
-            self._show(None)
+            self._hold_still()
             self._choose(index)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
@@ -329,7 +327,8 @@ class TradeoffChart(Plot):
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         super().mouseReleaseEvent(event)
         if self._dragging and event.button() == Qt.MouseButton.LeftButton:
-            self._dragging = False
+            self._dragging, self._still = False, None
+            self.viewport().update()
             if self._scene.chosen is not None:
                 self.moved.emit(self._scene.chosen, True)
 
@@ -377,28 +376,3 @@ class TradeoffChart(Plot):
                 return None
             index = along
         return math.log10(max(self._scene.marks[index].x, 1.0)), self._scene.marks[index].words
-
-
-def size_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
-    """Up to `most` sizes at round numbers between two decimal logarithms, far enough from each other."""
-    found: list[tuple[float, str]] = []
-    gap = (high - low) / most
-    for steps in ((1.0,), (5.0,), (2.0,), (3.0,), (1.5, 7.0, 4.0), (1.2, 2.5, 6.0)):
-        for decade in range(math.floor(low), math.ceil(high) + 1):
-            for step in steps:
-                x = decade + math.log10(step)
-                if low + gap / 4 <= x <= high - gap / 4 and all(abs(x - other) >= gap for other, _ in found):
-                    found.append((x, file_size(10.0**x)))
-    return sorted(found)
-
-
-def better(marks: Sequence[tuple[float, float]]) -> list[int]:
-    """Places of the (size, quality) pairs that no other beats in both, by size."""
-    found: list[int] = []
-    best = -math.inf
-    order = sorted(range(len(marks)), key=lambda i: (marks[i][0], -marks[i][1]))
-    for i in order:
-        if math.isfinite(marks[i][1]) and marks[i][1] > best:
-            best = marks[i][1]
-            found.append(i)
-    return found

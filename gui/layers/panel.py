@@ -31,7 +31,7 @@ _FIRST_ORDER = {Column.SIZE: Qt.SortOrder.DescendingOrder, Column.WEIGHTS: Qt.So
                 Column.SENSITIVITY: Qt.SortOrder.DescendingOrder}
 _REFILTER_MS = 250
 _WIDEN_MS = 60
-_LEFT_BY_ERRORS, _LEFT_BY_SENSITIVITY, _LEFT_BY_WEIGHTS, _LEFT_BY_SIZES = 110, 120, 150, 210
+_LEFT_BY_ERRORS, _LEFT_BY_SENSITIVITY, _LEFT_BY_WEIGHTS, _LEFT_BY_SIZES = 110, 100, 150, 210
 """What these columns must leave for the names, least by the one that says most; sizes: those by the plan."""
 
 
@@ -134,6 +134,8 @@ class LayersPanel(QFrame):
 
     def _choose_columns(self) -> None:
         """Names come first: without steps there are no errors, and in a narrow panel pictures give way."""
+        if self._session.plans.dragging:
+            return  # columns that move under a drag disturb; they are chosen when it is over
         plan = self._plan_width()
         free = self.width() - self.table.verticalScrollBar().sizeHint().width() - _WIDTHS[Column.SIZE] - plan
         errors = self._session.has_steps and free - _WIDTHS[Column.ERROR] >= _LEFT_BY_ERRORS

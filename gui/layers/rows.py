@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -218,6 +219,7 @@ def _in_few_words(plan: str) -> str:
     return plan
 
 
+@lru_cache(maxsize=4096)  # rows are built anew whenever a plan changes, their histograms stay
 def spark_bars(found: Statistics | None) -> tuple[QRectF, ...]:
     """The histogram as rectangles of 2 px, 1 px apart; heights by square root, so that tails can be seen."""
     if found is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QStackedLayout, QWidget
 
 from gui.charts.card import Card, with_role
 from gui.charts.empty import EmptyState
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from core.planning.plan import Binding
 
 _BAR_WIDTH, _BAR_HEIGHT = 46, 6
+_NAME_WIDTH = 150
 
 
 class _Share(QWidget):
@@ -55,9 +56,11 @@ class BindingCard(Card):
         super().__init__("What holds this plan back", parent)
         self.empty = EmptyState("curve")
         self._rows = QWidget(self)
-        self._column = QVBoxLayout(self._rows)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(2)
+        self._grid = QGridLayout(self._rows)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(8)
+        self._grid.setVerticalSpacing(2)
+        self._grid.setColumnStretch(3, 1)
         holder = QWidget(self)
         self._stack = QStackedLayout(holder)
         self._stack.addWidget(self._rows)
@@ -73,17 +76,18 @@ class BindingCard(Card):
         if tuple(binding) == self._shown:
             return
         self._shown = tuple(binding)
-        while (item := self._column.takeAt(0)) is not None:
+        while (item := self._grid.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
                 widget.deleteLater()
         self.buttons = []
-        for one in binding:
-            self._add(one, title(one.layer))
-        self._column.addStretch(1)
+        for row, one in enumerate(binding):
+            self._add(row, one, title(one.layer))
+        for row in range(len(binding) + 1):
+            self._grid.setRowStretch(row, int(row == len(binding)))
 
-    def _add(self, binding: Binding, title: str) -> None:
-        name = QPushButton(title, self)
+    def _add(self, row: int, binding: Binding, title: str) -> None:
+        name = QPushButton(self.fontMetrics().elidedText(title, Qt.TextElideMode.ElideMiddle, _NAME_WIDTH), self)
         with_role(name, "link")
         name.setToolTip(f"Select {binding.layer}")
         name.clicked.connect(lambda _checked=False: self.picked.emit(binding.layer))
@@ -98,16 +102,8 @@ class BindingCard(Card):
         use.setToolTip(f"Give {title} the setting {binding.better}; can be undone")
         use.clicked.connect(partial(self._use, binding))
         self.buttons.append(use)
-        line = QHBoxLayout()
-        line.setSpacing(8)
-        for widget in (name, _Share(binding.share, self), share):
-            line.addWidget(widget, 0, Qt.AlignmentFlag.AlignVCenter)
-        line.addWidget(words, 1, Qt.AlignmentFlag.AlignVCenter)
-        line.addWidget(use)
-        holder = QWidget(self)
-        line.setContentsMargins(0, 0, 0, 0)
-        holder.setLayout(line)
-        self._column.addWidget(holder)
+        for column, widget in enumerate((name, _Share(binding.share, self), share, words, use)):
+            self._grid.addWidget(widget, row, column)
 
     def _use(self, binding: Binding, _checked: bool = False) -> None:
         self.used.emit(binding)

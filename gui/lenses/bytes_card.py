@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QScrollArea, QStackedLayout, QWidget
@@ -41,11 +42,13 @@ class BytesCard(Card):
         self._stack.addWidget(self.empty)
         self.body.addWidget(holder)
 
-    def show_layers(self, layers: Sequence[LayerBytes], selected: Sequence[str]) -> None:
-        """Show these, largest first."""
+    def show_layers(
+        self, layers: Sequence[LayerBytes], selected: Sequence[str], words: Callable[[LayerBytes], str]
+    ) -> None:
+        """Show these, largest first; `words` makes tool tips."""
         self._stack.setCurrentWidget(self.area)
         self.caption.set_template(bytes_words(layers))
-        bars = [Bar(e.name, e.title, e.before, ((e.role, e.after),), e.words) for e in layers[:MOST_BARS]]
+        bars = [Bar(e.name, e.title, e.before, ((e.role, e.after),), partial(words, e)) for e in layers[:MOST_BARS]]
         if len(layers) > MOST_BARS:
             bars.append(_rest(layers[MOST_BARS:]))
         self.bars.set_bars(bars, selected)
@@ -63,4 +66,4 @@ def _rest(layers: Sequence[LayerBytes]) -> Bar:
         after[layer.role] += layer.after
     before, total = sum(layer.before for layer in layers), sum(after.values())
     words = f"{len(layers):,} smaller layers\n{file_size(before)} \N{RIGHTWARDS ARROW} {file_size(total)}"
-    return Bar("", f"{len(layers):,} others", before, tuple(sorted(after.items())), words)
+    return Bar("", f"{len(layers):,} others", before, tuple(sorted(after.items())), lambda: words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QShowEvent
@@ -12,7 +13,7 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QSizePolicy, QStackedLayout, 
 from core.figures import size_text
 from gui.charts.card import with_role
 from gui.charts.empty import EmptyState
-from gui.charts.tradeoff import Mark, Scene, better
+from gui.charts.whole_plans import Mark, Scene, better
 from gui.layers.rows import short_name
 from gui.lenses.base import Lens
 from gui.lenses.binding_card import BindingCard
@@ -22,6 +23,7 @@ from gui.planning.scene import (
     KEPT,
     Quality,
     layer_bytes,
+    layer_words,
     qualities,
     read_outs,
     ring_words,
@@ -66,8 +68,7 @@ class TradeoffLens(Lens):
         plans = session.plans
         session.modelChanged.connect(self._refresh)
         session.dataChanged.connect(self._refresh)
-        session.stateChanged.connect(self._show_plan)
-        session.recipeChanged.connect(self._recipe_changed)
+        session.recipeChanged.connect(self._soon)
         session.previewsChanged.connect(self._soon)
         session.selectionChanged.connect(self._soon)
         plans.changed.connect(self._refresh)
@@ -211,7 +212,7 @@ class TradeoffLens(Lens):
         if budget.goal == "sqnr" and quality.key == "sqnr":
             return replace(scene, budget_y=float(budget.value), budget_words=f"budget {budget.value:g} dB")
         measured = next((p.measured for p in plan.front if p.measured is not None), None)
-        if budget.goal == "drop" and quality.key == "metric" and measured is not None:
+        if budget.goal == "drop" and quality.unit == "share" and measured is not None:
             kept = 100 * measured.reference - budget.value
             return replace(scene, budget_y=kept, budget_words=f"budget: {budget.value:g} points lost")
         return scene
@@ -234,9 +235,6 @@ class TradeoffLens(Lens):
 
     # -- bytes --------------------------------------------------------------------------------------------------------
 
-    def _recipe_changed(self, _names: object) -> None:
-        self._show_bytes()
-
     def _soon(self, *_names: object) -> None:
         if not self._redraw.isActive():
             self._redraw.start()
@@ -249,7 +247,7 @@ class TradeoffLens(Lens):
         if all(layer.role == KEPT and layer.after == layer.before for layer in layers):
             self.bytes_card.show_empty("No layer has steps yet.", "Plan to a budget, or add steps in the inspector.")
         else:
-            self.bytes_card.show_layers(layers, session.selection)
+            self.bytes_card.show_layers(layers, session.selection, partial(layer_words, session))
 
 
 def _page(*cards: QWidget) -> QScrollArea:

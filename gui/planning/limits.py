@@ -64,7 +64,8 @@ def known_of(session: Session) -> Known:
         if plan.front:
             reachable = plan.front[0].bytes, plan.front[-1].bytes
         measured = next((p.measured for p in plan.front if p.measured is not None), None)
-        metric = None if measured is None else (measured.metric_text, 100 * measured.reference)
+        if measured is not None and measured.unit == "share":
+            metric = measured.metric_text, 100 * measured.reference
     file_bytes = model.file_bytes if model is not None else 0
     return Known(Originals(file_bytes, latency, adds), session.samples is not None, reachable, metric)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gui.charts.axis import plain
-from gui.charts.tradeoff import better
+from gui.charts.whole_plans import better
 from gui.planning.words import metric_value, point_words
 from gui.units import NONE, decibels, file_size, percent_change
 
@@ -32,6 +32,7 @@ _FAMILIES = {
     "Structured cuts": "muted",
 }  # fmt: skip
 """Families by their colours' roles; of a layer's steps the first family but quantization counts."""
+_RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 KEPT = "before_fill"
 """Role of the bytes of layers that are left as they are."""
 
@@ -43,8 +44,9 @@ class Quality:
     key     METRIC, SQNR or ERROR
     title   of the switch
     label   of the axis
-    values  by point; NaN where it is not known. Higher is better
+    values  by point; NaN where it is not known. Higher is better: metrics that are errors are negative
     low     below it, plans are of no use
+    unit    of a metric (`task_metrics.base.Unit`)
     """
 
     key: str
@@ -52,20 +54,28 @@ class Quality:
     label: str
     values: tuple[float, ...]
     low: float
+    unit: str = ""
 
     def text(self, value: float) -> str:
         """A value with its unit."""
         if math.isnan(value):
             return NONE
         if self.key == METRIC:
-            return metric_value(value / 100)
+            return metric_value(self.unit, value / _scale(self.unit))
         return decibels(value) if self.key == SQNR else f"error {10.0**-value:.2g}"
 
     def tick(self, value: float, step: float) -> str:
         """A number of the axis."""
-        if self.key == METRIC:
+        if self.key == METRIC and self.unit == "share":
             return f"{plain(value, step)} %" if value <= 100 + 1e-9 else ""
-        return f"{10.0**-value:.0e}" if self.key == ERROR else plain(value, step)
+        if self.key == ERROR:
+            return f"10{str(-round(value)).translate(_RAISED)}" if step >= 1 else ""
+        return plain(value * (_scale(self.unit) if self.key == METRIC else 1.0), step)
+
+
+def _scale(unit: str) -> float:
+    """What a metric's value is drawn times: shares per cent, and errors downward."""
+    return 100.0 if unit == "share" else -1.0 if unit in ("error", "nats") else 1.0
 
 
 def qualities(plan: Plan, points: Sequence[PlanPoint]) -> tuple[Quality, ...]:
@@ -75,21 +85,22 @@ def qualities(plan: Plan, points: Sequence[PlanPoint]) -> tuple[Quality, ...]:
     found = []
     measured = [point.measured for point in plan.front if point.measured is not None]
     if measured:
-        values = tuple(100 * value for value in metric_between(points, plan.front))
+        unit, name = str(measured[0].unit), measured[0].metric_text
+        values = tuple(_scale(unit) * value for value in metric_between(points, plan.front))
         best = max((v for v in values if math.isfinite(v)), default=100.0)
         worst = min((v for v in values if math.isfinite(v)), default=0.0)
-        name = measured[0].metric_text
-        found.append(Quality(METRIC, name[:1].upper() + name[1:], f"{name}, %", values, max(worst, best - _SPAN)))
+        low = max(worst, best - _SPAN) if unit == "share" else worst
+        found.append(Quality(METRIC, name[:1].upper() + name[1:], name, values, low, unit))
     decibel = tuple(_finite(p.measured.sqnr_db if p.measured is not None else p.sqnr_db) for p in points)
     if any(math.isfinite(v) for v in decibel):
         worst = min(v for v in decibel if math.isfinite(v))
         found.append(Quality(SQNR, "Output SQNR", "output SQNR, dB", decibel, max(worst, _USELESS_DB)))
     if not found:
         errors = tuple(-math.log10(p.error) if 0.0 < p.error < math.inf else math.nan for p in points)
-        words = {"kl": "predicted KL divergence, nats", "weight": "error of the weights, relative"}
-        label = words.get(plan.measure, "predicted error, relative")
+        words = {"kl": "predicted KL divergence, nats", "weight": "error of the weights"}
+        label = words.get(plan.measure, "predicted relative error")
         worst = min((v for v in errors if math.isfinite(v)), default=0.0)
-        found.append(Quality(ERROR, "Error", f"{label} (up is better)", errors, max(worst, -1.0)))
+        found.append(Quality(ERROR, "Error", label, errors, max(worst, -1.0)))
     return tuple(found)
 
 
@@ -137,7 +148,6 @@ class LayerBytes:
     after: int
     family: str
     role: str
-    words: str
 
 
 def layer_bytes(session: Session, title: Callable[[Layer], str]) -> tuple[LayerBytes, ...]:
@@ -155,12 +165,16 @@ def layer_bytes(session: Session, title: Callable[[Layer], str]) -> tuple[LayerB
         elif preview is not None and (steps or preview.bytes_after != preview.bytes_before):
             after = preview.bytes_after
         family, role = role_of(steps)
-        name = title(layer)
-        words = " \N{MIDDLE DOT} ".join(step.label() for step in steps) or "as it is"
-        change = percent_change(before, after)
-        words = f"{name}\n{words}\n{file_size(before)} \N{RIGHTWARDS ARROW} {file_size(after)} ({change or 'empty'})"
-        found.append(LayerBytes(layer.name, name, before, after, family, role, words))
+        found.append(LayerBytes(layer.name, title(layer), before, after, family, role))
     return tuple(sorted(found, key=lambda entry: -entry.before))
+
+
+def layer_words(session: Session, entry: LayerBytes) -> str:
+    """The tool tip of a layer's bars."""
+    steps = " \N{MIDDLE DOT} ".join(step.label() for step in session.steps(entry.name)) or "as it is"
+    change = percent_change(entry.before, entry.after) or "empty"
+    arrow = "\N{RIGHTWARDS ARROW}"
+    return f"{entry.title}\n{steps}\n{file_size(entry.before)} {arrow} {file_size(entry.after)} ({change})"
 
 
 def bytes_words(layers: Sequence[LayerBytes]) -> str:

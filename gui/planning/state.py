@@ -15,6 +15,7 @@ from gui.planning.words import finished_words, kept_words, wish_words
 
 if TYPE_CHECKING:
     from core.plan_job import PlanSpec
+    from core.planning.evaluation import Measured
     from core.planning.plan import Binding, Plan, PlanPoint
     from core.progress import Progress
     from core.recipe import Recipe
@@ -134,6 +135,19 @@ class PlanState(QObject):
         if self._chosen is None or self._outdated:
             return None
         return self._points[self._chosen]
+
+    @property
+    def measured(self) -> Measured | None:
+        """What was measured of the recipe in force, as a whole plan; None when it was only predicted or edited."""
+        point = self.current
+        if point is None or self._plan is None:
+            return None
+        return self._plan.measured if self._final and self._chosen == self._own else point.measured
+
+    @property
+    def dragging(self) -> bool:
+        """Whether the front is being dragged along: what is not looked at meanwhile can wait."""
+        return self._derived.held
 
     @property
     def own(self) -> int:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from core.planning.evaluation import Measured
     from core.planning.plan import Binding, Plan, PlanPoint
 
+_SHARE = "share"
 _NAMED = 2
 """Layers that the message names as those which hold a plan back."""
 _WORTH_NAMING = 0.1
@@ -38,15 +39,21 @@ def wish_words(goal: str, limit: str) -> str:
 
 def metric_words(found: Measured) -> str:
     """The metric of a measured plan, with that of the original: "accuracy 97.8 % → 97.6 %"."""
-    after = metric_value(found.value)
-    if found.reference == 1.0:
+    before, after = (metric_value(found.unit, value) for value in (found.reference, found.value))
+    if found.reference == 1.0 and found.unit == _SHARE:
         return f"{found.metric_text} {after}"
-    return f"{found.metric_text} {metric_value(found.reference)} \N{RIGHTWARDS ARROW} {after}"
+    return f"{found.metric_text} {before} \N{RIGHTWARDS ARROW} {after}"
 
 
-def metric_value(value: float) -> str:
-    """A metric's value."""
-    return NONE if math.isnan(value) else f"{100 * value:.1f} %"
+def metric_value(unit: str, value: float) -> str:
+    """A metric's value in its unit; shares per cent with one decimal."""
+    if math.isnan(value):
+        return NONE
+    if unit == _SHARE:
+        return f"{100 * value:.1f} %"
+    from core.analysis.task_metrics.base import Unit, value_text
+
+    return value_text(Unit(unit), value)
 
 
 def finished_words(plan: Plan) -> tuple[str, bool]:

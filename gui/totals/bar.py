@@ -35,7 +35,7 @@ class TotalsBar(QFrame):
         layout.addWidget(self.status)
         self.setFixedHeight(76)
         for signal in (session.modelChanged, session.dataChanged, session.resultChanged, session.previewsChanged,
-                       session.recipeChanged):
+                       session.recipeChanged, session.plans.changed):
             signal.connect(self._update)
         self._update()
 

@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gui.units import NONE, TIMES, count, decibels, file_size, milliseconds, percent_change, signed
+from gui.planning.words import metric_value
+from gui.units import MINUS, NONE, TIMES, count, decibels, file_size, milliseconds, percent_change, signed
 
 if TYPE_CHECKING:
     from core.analysis.comparison import Comparison
     from core.analysis.latency import Timing
+    from core.planning.evaluation import Measured
     from gui.session import Session
 
 SAME_MEMORY = 0.15
@@ -124,7 +126,9 @@ def work_figure(session: Session) -> Figure | None:
 
 def answer_figure(session: Session) -> Figure:
     """Accuracy where there are labels, else how often both models answer alike."""
-    comparison = session.comparison
+    comparison, planned = session.comparison, session.plans.measured
+    if planned is not None and not session.result_current:
+        return _planned_answer(planned)
     if comparison is None:
         return _unknown("Accuracy", session)
     if comparison.accuracy_before is not None and comparison.accuracy_after is not None:
@@ -149,6 +153,9 @@ def answer_figure(session: Session) -> Figure:
 def error_figure(session: Session) -> Figure:
     """Signal to noise of all float outputs."""
     title, comparison = "Output SQNR", session.comparison
+    planned = None if session.result_current else _planned_error(title, session)
+    if planned is not None:
+        return planned
     if comparison is None:
         return _unknown(title, session)
     db = comparison.output_sqnr_db
@@ -158,12 +165,37 @@ def error_figure(session: Session) -> Figure:
     return _stale_or(session, Figure(title, "", text, _measured(comparison), role, detail=detail))
 
 
+def _planned_answer(found: Measured) -> Figure:
+    """The metric of the plan that was taken, as measured while planning."""
+    title = found.metric_text[:1].upper() + found.metric_text[1:]
+    before = metric_value(found.unit, found.reference)
+    role = "good" if found.drop <= 0.5 else "warn" if found.drop <= 2 else "bad"
+    note = f"{found.score.drop_text} \N{MIDDLE DOT} {_count(found.samples)}".replace("-", MINUS)
+    return Figure(title, before, metric_value(found.unit, found.value), note, role,
+                  detail=f"measured while planning, on {_count(found.samples)}")
+
+
+def _planned_error(title: str, session: Session) -> Figure | None:
+    """Output SQNR of the plan that was taken: measured while planning, else predicted."""
+    point, found = session.plans.current, session.plans.measured
+    db = found.sqnr_db if found is not None else point.sqnr_db if point is not None else None
+    if db is None or not math.isfinite(db):
+        return None
+    role = "good" if db >= 30 else "warn" if db >= 15 else "bad"
+    how = "predicted" if found is None else f"measured on {_count(found.samples)}"
+    return Figure(title, "", decibels(db), how, role, detail=f"{how}, while planning")
+
+
 def _measured(comparison: Comparison) -> str:
     return f"measured on {_samples(comparison)}"
 
 
 def _samples(comparison: Comparison) -> str:
-    return f"{comparison.n:,} sample{'' if comparison.n == 1 else 's'}"
+    return _count(comparison.n)
+
+
+def _count(n: int) -> str:
+    return f"{n:,} sample{'' if n == 1 else 's'}"
 
 
 def _unknown(title: str, session: Session) -> Figure:
