@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _REDRAW_MS = 80
 """Figures that arrive one after the other are drawn together."""
+_CANCEL = ("Cancel", "Stop measuring; what has come is kept")
+_MEASURE = ("Measure", "Predict every cell on the samples, then measure those that a plan would choose from")
+_LOAD = ("Load data\N{HORIZONTAL ELLIPSIS}", "Load samples to measure what the outputs lose")
 
 
 class SensitivityLens(Lens):
@@ -196,7 +199,9 @@ class SensitivityLens(Lens):
         self.heat.key.say(state.grid.measure, state.grid.counts())
         running, data = state.phase is Phase.RUNNING, session.samples is not None
         self.heat.button.setVisible(running or not (state.measured and state.grid.counts()[MEASURED]))
-        self.heat.button.setText("Cancel" if running else "Measure" if data else "Load data\N{HORIZONTAL ELLIPSIS}")
+        text, hint = _CANCEL if running else _MEASURE if data else _LOAD
+        self.heat.button.setText(text)
+        self.heat.button.setToolTip(hint)
 
     def _rows_shown(self) -> Array:
         view = self.heat.map.view

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _LONGEST_NOTE = 140
 _TITLES = {
-    "kl": "Output divergence by layer, nats",
+    "kl": "Output divergence by layer, 1/1000 nat",
     "squared": "Output SQNR by layer, dB",
     "weight": "Weight SQNR by layer, dB",
 }

@@ -21,11 +21,6 @@ _ENDS = {False: (-4.5, -0.5), True: (-4.0, 0.0)}
 """log10 of the errors at which colours end: 45 and 5 dB; for divergences 0.0001 and 1 nat."""
 GOOD, POOR = 0.375, 0.75
 """Shares of the scale that 30 and 15 dB lie at (0.003 and 0.1 nats): below is good, above is bad."""
-UNITS = {
-    "kl": "KL divergence of the class scores in nats",
-    "squared": "SQNR of the outputs in dB",
-    "weight": "SQNR of the weight in dB",
-}
 
 
 def in_nats(tier: int, measure: str) -> bool:
@@ -34,27 +29,26 @@ def in_nats(tier: int, measure: str) -> bool:
 
 
 def figure(error: float, tier: int, measure: str) -> str:
-    """A cell's error in at most four characters: whole dB ("36"), or nats with two digits (".021", "3e−4")."""
+    """A cell's error in at most four characters: whole dB ("36"), or thousandths of a nat ("21", "3.4", ".26")."""
     if math.isnan(error):
         return ""
     if math.isinf(error):
         return TIMES
     if in_nats(tier, measure):
-        return _nats(error)
+        return _thousandths(error)
     return "\N{INFINITY}" if error <= 0.0 else f"{-10 * math.log10(error):.0f}".replace("-", MINUS)
 
 
-def _nats(error: float) -> str:
-    if error >= 9.95:
-        return f"{error:.0f}" if error < 1e4 else "1e4+"
-    if error >= 0.995:
-        return f"{error:.1f}"
-    if error >= 0.00995:
-        return f"{error:.{2 if error >= 0.0995 else 3}f}".removeprefix("0")
-    if error < 1e-9:
-        return "0"
-    digits, exponent = f"{error:.0e}".split("e")
-    return f"{digits}e{MINUS}{-int(exponent)}"
+def _thousandths(error: float) -> str:
+    """Thousandths of a nat: the range that matters, 0.0001 to 1 nat, then reads without exponents."""
+    small = 1e3 * error
+    if small >= 9_999.5:
+        return "9999"
+    if small >= 9.95:
+        return f"{small:.0f}"
+    if small >= 0.0995:
+        return f"{small:.1f}".removeprefix("0")
+    return f"{small:.2f}".removeprefix("0") if small >= 0.005 else "0"
 
 
 def full_figure(error: float, tier: int, measure: str) -> str:
@@ -62,7 +56,8 @@ def full_figure(error: float, tier: int, measure: str) -> str:
     if math.isinf(error):
         return "the output is no longer finite"
     if in_nats(tier, measure):
-        return f"{error:.2g} nats".replace("-", MINUS)
+        small = error < 1e-7
+        return f"below 1e{MINUS}7 nats" if small else f"{np.format_float_positional(error, 2, fractional=False, trim='-')} nats"
     return decibels(math.inf if error <= 0.0 else -10 * math.log10(error))
 
 
@@ -75,7 +70,7 @@ def shares(errors: Array, tiers: Array, measure: str) -> Array:
 
 def scale_ends(measure: str, tier: int) -> tuple[str, str]:
     """The figures at the harmless and the ruinous end of the colours."""
-    return ("0.0001", "1 nat") if in_nats(tier, measure) else ("45 dB", "5 dB")
+    return ("0.1", "1,000") if in_nats(tier, measure) else ("45 dB", "5 dB")
 
 
 def tier_words(tier: int, samples: int) -> str:

@@ -1,4 +1,4 @@
-"""What is known of the sensitivity: comes by itself, is measured on demand, is kept, and says when it is out of date."""
+"""Sensitivity in the window: comes by itself, is measured on demand, is kept, and says when it is out of date."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_measuring_shows_what_comes_and_is_kept_for_the_next_time(
     assert [task.title for task in session.tasks.states] == ["Measuring sensitivity"]
     wait_measured(session, qtbot)
     assert state.made is not None and state.grid is not None
-    free, fast, measured = state.grid.counts()
+    _free, fast, measured = state.grid.counts()
     assert measured and fast > 5 and state.samples == 12 and state.made.measure == state.grid.measure != "weight"
     errors = state.grid.errors.copy()
     other = Session(tmp_path / "other")
