@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from core.analysis.runtime import Feed, run, session
 from core.analysis.timing import Pace, Turns, take_turns
 from core.errors import DataError
@@ -42,16 +44,21 @@ class LatencyComparison:
 
     threads  threads within an operator
     runs     runs of each model that were timed
+    paired   median over the rounds of after / before: blocks of one round lie next to each other, so what else the
+             machine does hits both; None when not known
     """
 
     before: Timing
     after: Timing
     threads: int
     runs: int
+    paired: float | None = None
 
     @property
     def ratio(self) -> float:
         """after / before: below 1 is faster."""
+        if self.paired is not None:
+            return self.paired
         return self.after.median_ms / self.before.median_ms if self.before.median_ms else 1.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,7 +92,8 @@ def compare_latency(
         Pace(seconds, rounds), reporter=reporter,
     )  # fmt: skip
     timings = [_timing(turns, which, load) for which, load in enumerate((load_first, load_second))]
-    return LatencyComparison(timings[0], timings[1], threads, turns.blocks.shape[1] * turns.size)
+    paired = float(np.median(turns.blocks[1] / np.maximum(turns.blocks[0], 1e-9)))
+    return LatencyComparison(timings[0], timings[1], threads, turns.blocks.shape[1] * turns.size, paired)
 
 
 def time_model(

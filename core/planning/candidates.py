@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LARGE = 5_000_000
 """Weights of a model in which error feedback is tried beforehand for some settings only."""
-SHARES = (0.5, 0.35, 0.2)
+SHARES = (0.5, 0.25)
 """Of a layer's numbers that factors may take, where a run is to become faster."""
 LEAVE: Setting = ()
 """The setting that leaves a layer as it is."""
@@ -75,7 +75,7 @@ def plan_settings(chosen: Collection[str] = ()) -> tuple[Setting, ...]:
 def run_settings(chosen: Collection[str] = (), *, also_small: bool = False) -> tuple[Setting, ...]:
     """The settings that change what a run of a layer takes, of these families (all when none are named).
 
-    Every method of the registry that saves time or multiply-adds: those with a kept share at three of them, others as
+    Every method of the registry that saves time or multiply-adds: those with a kept share at two of them, others as
     they are by default. `also_small`: factors also in 8 bits
     """
     wanted = frozenset(chosen) or frozenset(families())

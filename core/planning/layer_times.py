@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-PACE = Pace(0.03, block=0.001)
+PACE = Pace(0.04, block=0.001)
 """Of one layer with one setting; longer times are seen exactly enough, shorter ones do not matter."""
+SHARE_PACE = Pace(1.5, block=0.0005)
 EMPTY_RUN = "featherweight.empty"
-VERSION = 1
+VERSION = 2
 MOST_KEPT = 20_000
 
 
@@ -43,7 +44,7 @@ class LayerTime:
     """One layer's own graph, one run.
 
     median_ms, low_ms, high_ms  what a run takes beyond an empty run; a tenth of the blocks lie below and above
-    original_ms                 the layer as it is, timed in turns with this
+    original_ms                 low value of the layer as it is, timed in turns with this
     multiply_adds               of one run; None when they cannot be counted
     """
 
@@ -55,8 +56,8 @@ class LayerTime:
 
     @property
     def ratio(self) -> float:
-        """Of the original's time: below 1 is faster."""
-        return self.median_ms / self.original_ms if self.original_ms > 0.0 else 1.0
+        """Of the original's time: below 1 is faster. From low values: what interrupts a run only ever adds to it."""
+        return self.low_ms / self.original_ms if self.original_ms > 0.0 else 1.0
 
 
 class LayerTimes:
@@ -120,6 +121,42 @@ class LayerTimes:
             sums = [_added(total, one) for total, one in zip(sums, found, strict=True)]
         return sums
 
+    def share(self, whole: Path, reporter: Reporter = SILENT) -> float:
+        """What all layers as they are take of a run of the whole file, 0 to 1: they and the file are timed in turns.
+
+        Layers that cannot be run by themselves count as nothing.
+        """
+        runs: list[Callable[[int], object]] = []
+        for number, (name, cuts) in enumerate(self._cuts.items()):
+            reporter.report(number / len(self._cuts), "Timing the layers beside the whole")
+            for place, cut in enumerate(cuts):
+                alone = self._alone(name, cut, self._path / f"own{number}.{place}.onnx")
+                runs += [alone] if alone is not None else []
+        sess = session(whole)
+        runs.append(lambda _: run(sess, self._feed, where=self.model.name))
+        turns = take_turns(runs, SHARE_PACE, reporter=reporter.part(1.0, 1.0), clock=self._clock)
+        empty = self._empty_run()
+        blocks = np.maximum(turns.blocks - empty, 1e-6)
+        return float(min(1.0, np.median(blocks[:-1].sum(axis=0) / blocks[-1])))
+
+    def _alone(self, name: str, cut: OneNode, path: Path) -> Callable[[int], object] | None:
+        """A run of one layer's own graph; None where it cannot be run."""
+        feeds = self._feeds(cut)
+        if any(array.size == 0 for array in feeds.values()):
+            return None
+        feed = {given.name: feeds[given.key] for given in cut.feeds}
+        try:
+            small = _small_model(self.model.layer(name), cut, self._graph, feeds, path)
+            if small is None:
+                return None
+            sess = session(path)
+            run(sess, feed)
+        except Cancelled:
+            raise
+        except FeatherweightError:
+            return None
+        return lambda _: run(sess, feed)
+
     def _feeds(self, cut: OneNode) -> dict[str, Array]:
         keys = [given.key for given in cut.feeds]
         recorded = self._exposed.run(self._feed, [key for key in keys if key not in self._feed])
@@ -148,7 +185,7 @@ class LayerTimes:
         except FeatherweightError:  # a node that does not run by itself: the layer's time is not known
             return known
         for index, spread in zip(able, times, strict=True):
-            found = LayerTime(*spread, times[0][0], counts[index])
+            found = LayerTime(*spread, times[0][1], counts[index])
             known[index] = found
             self._kept.put(keys[index], found)
         return known

@@ -47,10 +47,10 @@ CHECK_SECONDS = 2.0
 FEWEST, MOST_CHECKED = 16, 256
 MOST_MEASURED = 2_000
 CONFIRMED = 4
-TIMINGS = 4
-"""Files that are built and timed at most until one keeps a budget for the time."""
-MORE = 1.15
-"""So many times what a file's time missed is asked for by the next one."""
+TIMINGS = 5
+"""Files that are built and timed at most until one keeps a budget for the time without wasting it."""
+AIM, SPARE = 0.97, 0.92
+"""Of that budget: what plans are chosen for, and what a plan takes at least that wastes none of it."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class _Planning:
         nothing = self.search.carried_out(leave, learned=False)
         self._foretell(nothing)
         if all(budget.goal.is_cost for budget in self.budgets):
-            if self._costs_met(nothing):
+            if self._costs_met(nothing) and not self._too_slow(nothing):
                 self.notes.append(self._already_met(nothing.nbytes))
                 return self._finished(nothing, final=True)
             best = self._within(self._size)
@@ -190,6 +190,8 @@ class _Planning:
         return Trial(options, False, self.found.steps(options), nbytes, error, error=error)
 
     def _already_met(self, nbytes: int) -> str:
+        if self.model is not self.ground.original:
+            return "The changed graph keeps the budget by itself: the weights stay as they are."
         words = "The budgets are" if self.also else "The budget is"
         if not self.search.limits and nbytes <= self._size < self.model.file_bytes:
             return (
@@ -209,19 +211,21 @@ class _Planning:
         try:
             best = self.search.measured(self.search.fitted(nbytes))
         except Unreachable as error:
-            raise self._unreachable(error) from None
+            if error.options is None or self._latency is None:
+                raise self._unreachable(error) from None
+            best = self._fastest(error)
         self._tell_best(best)
         best = self._fast_enough(self._against_uniform(best, nbytes), nbytes)
         met = best
         best = self.search.improved(best, nbytes, self._tell_best)
-        if best is not met and self._too_slow(best):
-            best = self._fast_enough(best, nbytes)
-        return met if self._too_slow(best) and not self._too_slow(met) else best
+        return met if best is not met and self._too_slow(best) else best
 
     def _too_slow(self, plan: Trial) -> bool:
         """Whether the file of a plan misses a budget for the time, measured."""
         limit = self._latency
-        return limit is not None and self.timed.milliseconds(plan, self._quiet) > limit.budget.value
+        if limit is None or (self.model is self.ground.original and not any(plan.steps.values())):
+            return limit is not None and (self.ground.milliseconds or 0.0) > limit.budget.value
+        return self.timed.milliseconds(plan, self._quiet) > limit.budget.value
 
     @property
     def _latency(self) -> Limit | None:
@@ -235,31 +239,40 @@ class _Planning:
         return self.search.reporter.part(0.0, 0.0)
 
     def _fast_enough(self, best: Trial, nbytes: float) -> Trial:
-        """A plan whose measured time is within its budget: predictions are off by what the first file shows, so the
-        limit that plans are chosen within moves until a file keeps the budget."""
+        """The most accurate plan whose file, built and timed, keeps the budget for the time.
+
+        What a file saves against what it was predicted to save says where the limit has to be that plans are chosen
+        within: tighter or looser. Raises Unreachable when even the fastest plan is too slow.
+        """
+        met: Trial | None = None
+        slow, fast = math.inf, 0.0  # limits that gave files that are too slow, and files that keep the budget
         for _ in range(TIMINGS):
             limit = self._latency
-            if limit is None or not self._too_slow(best):
+            if limit is None:
                 return best
-            took = self.timed.milliseconds(best, self._quiet)
-            predicted = limit.of(best.options)
-            # What is saved is predicted too large: ask for as much more as was missing.
-            saving = max(limit.of(np.zeros(len(best.options), np.int64)) - predicted, 1e-9)
-            missing = (took - limit.budget.value) * MORE
-            tighter = limit.corrected(min(predicted, limit.value, limit.value - min(missing, saving)) / limit.value)
-            self.search.limits = tuple(tighter if one is limit else one for one in self.search.limits)
+            took, wanted = self.timed.milliseconds(best, self._quiet), limit.budget.value
+            if took <= wanted:
+                met = best if met is None or best.error < met.error else met
+                fast = max(fast, limit.value)
+            else:
+                slow = min(slow, limit.value)
+            if SPARE * wanted <= took <= wanted:
+                break
+            value = limit.value * AIM * wanted / took
+            value = value if fast < value < slow else 0.5 * (fast + slow) if fast and slow < math.inf else value
+            moved = limit.corrected(value / limit.value)
+            self.search.limits = tuple(moved if one is limit else one for one in self.search.limits)
             try:
                 best = self.search.measured(self.search.fitted(nbytes))
             except Unreachable as error:
-                return self._fastest(error)
+                return met or self._fastest(error)
             self._tell_best(best)
-        return best
+        return met or best
 
     def _fastest(self, error: Unreachable) -> Trial:
-        """The fastest plan there is, if its file keeps the budget; else raises Unreachable with what it takes."""
-        limit = self._latency
-        if error.options is None or limit is None:
-            raise error
+        """The plan that is predicted to take least, if its file keeps the budgets; else raises Unreachable."""
+        if error.options is None or self._latency is None:
+            raise self._unreachable(error) from None
         fastest = self.search.measured(self.search.carried_out(error.options))
         if self._too_slow(fastest) or fastest.nbytes > self._size:
             raise self._unreachable(error) from None
@@ -473,6 +486,7 @@ class _Planning:
         search = self.search
         errors = [points.errors for points in search.points]
         best, measured = self._confirmed(best) if final else (best, best.measured)
+        run = self._run_figures(best, final)
         notes = list(self.notes)
         if measured is not None:
             apart = "plans were compared on" if self.test is not self.checked and final else "steps learned from"
@@ -497,7 +511,7 @@ class _Planning:
             uniform=self.points.uniform(),
             binding=binding_layers(self.found, best.options, errors), notes=tuple(dict.fromkeys(notes)),
             evaluations=search.measurements, seconds=time.monotonic() - self.started, candidates=self.found,
-            options=tuple(int(option) for option in best.options), **self._run_figures(best, final),
+            options=tuple(int(option) for option in best.options), **run,
         )  # fmt: skip
 
     def _run_figures(self, best: Trial, final: bool) -> dict[str, Any]:

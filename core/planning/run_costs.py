@@ -17,7 +17,8 @@ from core.planning.layer_times import LayerTime, LayerTimes
 from core.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
-    from core.analysis.latency import Timing
+    from pathlib import Path
+
     from core.analysis.runtime import Feed
     from core.encoding import Encoding
     from core.model.model import Model
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 SAME = 0.2
 """A form that only the file holds may differ by so much from the layer as it is, in a layer of microseconds."""
+LEAST = 1e-3
+"""Of the changed graph's own error: a layer's is not told apart below."""
 ALONE_SECONDS = 40.0
 """For measuring layers alone that round what enters them; where it does not reach, others' ratio is taken."""
 
@@ -41,7 +44,8 @@ class RunCosts:
     """What runs take.
 
     cells   {(layer, setting): its time and count}; () is the layer as it is
-    scale   by which layers' own times are multiplied, so that with `fixed_ms` they add up to the whole run's
+    scale   by which layers' own times are multiplied, so that with `fixed_ms` they add up to the whole run's; a
+            setting's time is the layer's times the ratio of both in turns
     fixed_ms, fixed_count  what no layer takes
     notes   sentences that a person should know
     """
@@ -64,28 +68,27 @@ class RunCosts:
 
     def _filled(self, cell: Cell) -> Cell:
         known = self.cells.get((cell.layer, cell.steps if changes_runs(cell.steps) else ()))
-        if known is None and not self._ever(cell.layer):  # it cannot be run by itself: it stays among what is fixed
+        if (cell.layer, ()) not in self.cells:  # it cannot be run by itself: it stays among what is fixed
             changed = changes_runs(cell.steps)
             return replace(cell, milliseconds=None if changed else 0.0, multiply_adds=None if changed else 0)
         if known is None:
             return cell
-        return replace(cell, milliseconds=self.scale * known.low_ms, multiply_adds=known.multiply_adds)
-
-    def _ever(self, layer: str) -> bool:
-        return (layer, ()) in self.cells
+        took = self.scale * self.cells[cell.layer, ()].low_ms * known.ratio
+        return replace(cell, milliseconds=took, multiply_adds=known.multiply_adds)
 
 
 def run_costs(
-    model: Model, table: Sensitivity, workshop: Workshop, feed: Feed, *, whole: Timing | None, count: int | None,
-    reporter: Reporter = SILENT,
+    model: Model, table: Sensitivity, workshop: Workshop, feed: Feed, *, whole: Path | None,
+    milliseconds: float | None, count: int | None, reporter: Reporter = SILENT,
 ) -> RunCosts:  # fmt: skip
     """Time and count every layer with every setting of the table that changes its run.
 
-    whole  the model's run, timed; None: multiply-adds are counted alone
-    count  multiply-adds of the model's run
+    whole         the model's file, to time beside its layers; None: multiply-adds are counted alone
+    milliseconds  of the model's run, on the scale that budgets are of
+    count         multiply-adds of the model's run
 
-    Layers are timed by their low values, which other work of the machine hits least, and so is the whole. Raises
-    Cancelled.
+    Whatever is compared is timed in turns, as other work of the machine moves all times: a layer's settings with the
+    layer as it is, and all layers as they are with the whole run. Raises Cancelled.
     """
     asked = {
         name: [cell.steps for cell in cells if changes_runs(cell.steps)] for name, cells in table.by_layer.items()
@@ -96,6 +99,7 @@ def run_costs(
         workshop.encodings(plan, reporter.part(0.4 * place / most, 0.4 * (place + 1) / most))
     cells: dict[tuple[str, Setting], LayerTime] = {}
     notes: list[str] = []
+    share = 0.0
     part = reporter.part(0.4, 1.0)
     with LayerTimes(model, feed, timed=whole is not None) as times:
         for number, (name, settings) in enumerate(asked.items()):
@@ -105,7 +109,8 @@ def run_costs(
             cells |= {(name, s): t for s, t in zip([(), *able], found, strict=True) if t is not None}
         if whole is not None:
             notes.append(_check_file_forms(table, workshop, times, cells))
-    return _scaled(cells, whole, count, tuple(note for note in notes if note))
+            share = times.share(whole, part.part(1.0, 1.0))
+    return _scaled(cells, share, milliseconds, count, tuple(note for note in notes if note))
 
 
 def _encodings(workshop: Workshop, name: str, settings: Sequence[Setting]) -> tuple[list[Setting], list[Encoding]]:
@@ -119,18 +124,17 @@ def _encodings(workshop: Workshop, name: str, settings: Sequence[Setting]) -> tu
 
 
 def _scaled(
-    cells: Mapping[tuple[str, Setting], LayerTime], whole: Timing | None, count: int | None, notes: tuple[str, ...]
-) -> RunCosts:
-    """Layers' own times put on the scale of the whole run's median."""
+    cells: Mapping[tuple[str, Setting], LayerTime], share: float, milliseconds: float | None, count: int | None,
+    notes: tuple[str, ...],
+) -> RunCosts:  # fmt: skip
+    """Layers' own times put on the scale of the whole run's `milliseconds`, of which they take `share`."""
     own = [found for (_, setting), found in cells.items() if not setting]
     counted = sum(found.multiply_adds or 0 for found in own)
     fixed_count = None if count is None else max(0, count - counted)
-    if whole is None:
+    if milliseconds is None or not share:
         return RunCosts(cells, 0.0, None, fixed_count, notes)
-    summed = sum(found.low_ms for found in own)
-    outside = max(0.0, whole.low_ms - summed)
-    scale = whole.median_ms / max(outside + summed, 1e-9)
-    return RunCosts(cells, scale, outside * scale, fixed_count, notes)
+    scale = share * milliseconds / max(sum(found.low_ms for found in own), 1e-9)
+    return RunCosts(cells, scale, (1.0 - share) * milliseconds, fixed_count, notes)
 
 
 def _check_file_forms(
@@ -148,7 +152,7 @@ def _check_file_forms(
     found = times.of(name, encodings)[1] if encodings else None
     if found is None:
         return ""
-    ratio = found.low_ms / max(cells[slowest].low_ms, 1e-9)
+    ratio = found.ratio
     label = able[0][0].label()
     if abs(ratio - 1.0) <= SAME:
         return f"Forms that only the file holds run as the layer does: {name} took {ratio:.2f} of its time in {label}."
@@ -165,6 +169,7 @@ def measured_alone(
     time is over, the error of the others is the predicted one times the ratio that was found.
     """
     started = time.monotonic()
+    own = evaluator.measure({}, reporter.part(0.0, 0.0)).error(measure)  # of the changed graph by itself
     places = [
         (layer, place) for layer, cells in enumerate(found.cells) for place, cell in enumerate(cells)
         if cell.steps and len(cells) > 1 and _rounds(workshop, cell)
@@ -178,7 +183,7 @@ def measured_alone(
         cell = found.cells[layer][place]
         reporter.report(number / len(order), f"Measuring {cell.layer} with {cell.label}")
         result = evaluator.measure(workshop.encodings({cell.layer: cell.steps}), reporter.part(0.0, 0.0))
-        known[layer, place] = result.error(measure)
+        known[layer, place] = max(result.error(measure) - own, LEAST * own)
     ratios = [known[key] / found.cells[key[0]][key[1]].error for key in known if found.cells[key[0]][key[1]].error > 0]
     typical = float(np.median([r for r in ratios if np.isfinite(r)] or [1.0]))
     cells = [list(of) for of in found.cells]

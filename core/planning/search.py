@@ -191,7 +191,10 @@ class Search:
         for make in tries:
             if self.out:
                 return best
-            trial = self.measured(make())
+            try:
+                trial = self.measured(make())
+            except Unreachable:  # limits were moved since `best` was chosen
+                continue
             if trial.nbytes <= budget and self.holds(trial.options) and trial.error < best.error:
                 self.learn = self.learn or trial.learned
                 best = trial
@@ -200,7 +203,10 @@ class Search:
         while idle < IDLE and not self.out:
             if not self.correct(best) or self.out:
                 break
-            trial = self.measured(self.fitted(budget))  # known already: then the next layers are looked at
+            try:
+                trial = self.measured(self.fitted(budget))  # known already: then the next layers are looked at
+            except Unreachable:
+                break
             idle += 1
             if trial.error < best.error:
                 idle = 0 if trial.error < WORTH * best.error else idle

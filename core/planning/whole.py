@@ -27,7 +27,6 @@ from core.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from core.analysis.calibration import Calibration
-    from core.analysis.latency import Timing
     from core.data.samples import Samples
     from core.model.model import Model
 
@@ -167,8 +166,9 @@ class _Whole:
         from core.exporting.sizes import SizeModel
 
         task, model = self.task, built.model
-        tier = Tier.FREE if task.calibration is None else Tier.FAST
-        asked = Asked(tier, settings, seed=task.seed)
+        runs = task.goals & {Goal.LATENCY, Goal.MULTIPLY_ADDS}  # what factors lose is too much for a gradient to tell
+        tier = Tier.FREE if task.calibration is None else Tier.MEASURED if runs else Tier.FAST
+        asked = Asked(tier, settings, everything=bool(runs), seed=task.seed)
         table = sensitivity(model, task.calibration, asked, reporter=reporter, cache=_cache(built))
         there = {layer.name for layer in model.layers}
         names = [name for name in task.pinned if name in there]
@@ -187,12 +187,15 @@ class _Whole:
 
         task = self.task
         workshop = Workshop(built.model, SizeModel(built.model), task.calibration, task.seed)
-        whole = self._timing(built, reporter) if Goal.LATENCY in task.goals else None
-        count = task.ground.multiply_adds if figures is None else figures.multiply_adds
-        costs = run_costs(
-            built.model, table, workshop, task.ground.feeds[0], whole=whole, count=count,
-            reporter=reporter.part(0.0, 0.6),
-        )  # fmt: skip
+        count, took = task.ground.multiply_adds, task.ground.milliseconds
+        if figures is not None:
+            count, took = figures.multiply_adds, figures.milliseconds
+        with scratch_folder() as folder:
+            costs = run_costs(
+                built.model, table, workshop, task.ground.feeds[0], milliseconds=took, count=count,
+                whole=self._file(built, Path(folder)) if Goal.LATENCY in task.goals else None,
+                reporter=reporter.part(0.0, 0.6),
+            )  # fmt: skip
         found = costs.filled(found)
         checked, _ = apart(task.test)
         if checked is not None:
@@ -200,27 +203,25 @@ class _Whole:
             found = measured_alone(found, workshop, evaluator, table.measure, reporter.part(0.6, 1.0))
         return found, costs.notes
 
-    def _timing(self, built: Built, reporter: Reporter) -> Timing:
-        """The structure's run with float weights, on the scale of the original's."""
+    def _file(self, built: Built, folder: Path) -> Path:
+        """The structure with float weights as a file."""
         import onnx_ir as ir
 
-        from core.analysis.latency import time_model
         from core.exporting.writer import assemble
 
+        if built.model is self.task.ground.original:
+            return built.model.path
+        path = folder / "structure.onnx"
+        ir.save(assemble(built.model, {}).graph, path, external_data="structure.data")
+        return path
+
+    def _milliseconds(self, built: Built, reporter: Reporter) -> float:
+        """Of the structure's run with float weights, timed in turns with the original."""
         ground = self.task.ground
-        if built.model is ground.original:
-            found = time_model(ground.original.path, ground.feeds, reporter=reporter.part(0.0, 0.0))
-            factor = (ground.milliseconds or found.median_ms) / found.median_ms
-        else:
-            with scratch_folder() as folder:
-                path = Path(folder) / "structure.onnx"
-                ir.save(assemble(built.model, {}).graph, path, external_data="structure.data")
-                pair = timed_files(ground.original.path, path, ground.feeds, reporter.part(0.0, 0.0))
-            found = pair.after
-            factor = (ground.milliseconds or pair.before.median_ms) / pair.before.median_ms
-        return replace(
-            found, median_ms=found.median_ms * factor, low_ms=found.low_ms * factor, high_ms=found.high_ms * factor
-        )
+        with scratch_folder() as folder:
+            path = self._file(built, Path(folder))
+            found = timed_files(ground.original.path, path, ground.feeds, reporter.part(0.0, 0.0))
+        return (ground.milliseconds or found.before.median_ms) * found.ratio
 
     # ---- structures
 
@@ -260,7 +261,7 @@ class _Whole:
             from core.analysis.operations import multiply_adds
 
             count = multiply_adds(built.model, task.ground.feeds[0]).total
-        took = self._timing(built, reporter).median_ms if Goal.LATENCY in task.goals else None
+        took = self._milliseconds(built, reporter) if Goal.LATENCY in task.goals else None
         error = measured.error(self.measure)
         figures = VariantFigures(
             structure.label, SizeModel(built.model).base, measured, took, count, self._why_not(measured, error)
@@ -284,7 +285,7 @@ class _Whole:
         able = [one for one in looked if not one.figures.left_out]
         if self.best is None:  # nothing else reaches the budget: those that save most may
             able.sort(key=lambda o: (o.figures.milliseconds or 0.0, o.figures.multiply_adds or 0, o.figures.bytes))
-            return able[:PLANNED]
+            return able[: PLANNED + 1]
         return sorted(able, key=lambda one: one.error)[:PLANNED]
 
     def _calibrated(self, wanted: bool) -> Calibration | None:
