@@ -80,6 +80,8 @@ def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:
         reporter.tell(plan)
 
     try:
+        if not spec.pinned and not spec.families and not _measured_first(goals):
+            _tell_foretold(spec, model, base, reporter)
         ground = grounded(model, goals, calibration, reporter.part(0.0, 0.05))
         first, *more = _budgets(spec, ground)
         wish = Wish(first, minutes=spec.minutes, also=more[0] if more else None)
@@ -91,6 +93,22 @@ def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:
         plan.recipe.save(spec.target)
     reporter.report(1.0, "Done")
     return plan
+
+
+def _measured_first(goals: list[Goal]) -> bool:
+    """Whether what is limited is known only when the original was measured."""
+    return any(goal.is_cost and goal != "size" for goal in goals)
+
+
+def _tell_foretold(spec: PlanSpec, model: Model, base: Recipe, reporter: Reporter) -> None:
+    """What a table from before says, while everything better is still to be found out; no plan that would be kept."""
+    from core.planning.foretelling import foretold
+    from core.planning.planner import Ground, Wish
+
+    first, *more = _budgets(spec, Ground(model))
+    plan = foretold(model, base, Wish(first, also=more[0] if more else None), reporter.part(0.0, 0.0))
+    if plan is not None:
+        reporter.tell(plan)
 
 
 def _goals(spec: PlanSpec) -> list[Goal]:

@@ -298,6 +298,9 @@ class PlanState(QObject):
         plan = self._plan
         if plan is None or not self._heard or plan.recipe.does_nothing:
             return
+        if plan.measured is None and self._session.samples is not None:
+            self._session.said.emit("Stopped before any plan was measured. The steps are as they were.")
+            return
         if self._session.recipe == run.recipe:
             self._use(run, plan)
         self._session.said.emit(kept_words(plan))
