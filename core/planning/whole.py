@@ -17,8 +17,9 @@ from core.planning.evaluation import Evaluator, Measured
 from core.planning.knapsack import Unreachable
 from core.planning.latency_check import Ground, timed_files
 from core.planning.plan import Plan, VariantFigures
-from core.planning.planner import Wish, apart, kept, make_plan
+from core.planning.planner import Wish, apart, make_plan
 from core.planning.run_costs import measured_alone, run_costs
+from core.planning.smallest import kept
 from core.planning.structures import Built, Structure, build, combined, structures
 from core.planning.workshop import Workshop
 from core.progress import SILENT, Reporter

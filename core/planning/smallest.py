@@ -1,0 +1,139 @@
+"""The smallest plan that keeps a quality: an output SQNR, or a drop of the metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from core.analysis.hulls import front
+from core.figures import size_text
+from core.planning.budgets import Budget, Goal
+from core.planning.evaluation import Measured
+from core.planning.knapsack import Unreachable
+from core.planning.search import Search, Trial
+from core.planning.within import WithinCosts
+
+HALVINGS = 8
+NEAR = 1.02
+"""A smallest file is looked for until the next smaller one that fails is within this ratio."""
+SHRINK = (0.96, 0.92, 0.88, 0.84)
+
+
+class Smallest:
+    """Finds the smallest plan of the wished quality.
+
+    costs  limits that are to be kept as well
+    notes  gets sentences that a person should know
+    tell   is told of every plan that is the best so far
+    """
+
+    def __init__(
+        self, budgets: tuple[Budget, ...], search: Search, costs: WithinCosts, notes: list[str],
+        tell: Callable[[Trial], None],
+    ) -> None:  # fmt: skip
+        self.budgets, self.search, self.costs, self.notes, self.tell = budgets, search, costs, notes, tell
+
+    def fine(self, trial: Trial) -> bool:
+        """Whether a measured plan keeps the wished quality."""
+        wanted = [budget for budget in self.budgets if not budget.goal.is_cost]
+        found = trial.measured
+        return found is not None and bool(wanted) and all(kept(budget, found, trial.error) for budget in wanted)
+
+    def found(self, nothing: Trial) -> Trial:
+        """The smallest plan that keeps the wished quality, by halving the sizes between one that does and one not."""
+        search = self.search
+        if search.limits:
+            nothing = self._within_limits()
+        least = search.carried_out(front(search.points).start)
+        if search.holds(least.options):
+            least = search.measured(least)
+            if self.fine(least):
+                self.notes.append("Even the smallest plan keeps the budget.")
+                return self._small_enough(least)
+        best, low, high = nothing, least.nbytes, nothing.nbytes
+        learned = False
+        for step in range(HALVINGS):
+            if search.out or high <= NEAR * low:
+                break
+            size = int(self._guess(low, high) if step == 0 else math.sqrt(low * high))
+            try:
+                trial = search.measured(search.fitted(size))
+            except Unreachable:  # a limit of the time, for example, wants larger layers
+                low = size
+                continue
+            if not learned and not search.out:  # once: what samples teach may serve all plans to come
+                learned = True
+                better = search.measured(search.carried_out(trial.options, True))
+                search.learn = better.error < trial.error
+                trial = better if search.learn and better.nbytes <= size else trial
+            if self.fine(trial):
+                best, high = trial, min(trial.nbytes, size)
+                self.tell(best)
+            else:
+                low = size
+        return self._small_enough(self._shrunk(best))
+
+    def _within_limits(self) -> Trial:
+        """The most accurate plan within the limits, if it keeps the quality. Raises Unreachable."""
+        try:
+            best = self.costs.within(math.inf)
+        except Unreachable as error:
+            raise self.costs.unreachable(error) from None
+        if self.fine(best):
+            return best
+        words = " and ".join(budget.text for budget in self.budgets)
+        limit = self.search.limits[0]
+        raise Unreachable(
+            f"no plan has {words}: the best with {limit.budget.text} has {self.costs.loss(best).removeprefix(', at ')}",
+            self.costs.measured_cost(best, limit), best.error, where=self.costs.model.name,
+            do="give a larger budget, or allow more families",
+        )  # fmt: skip
+
+    def _small_enough(self, best: Trial) -> Trial:
+        """The plan, when a size is limited as well and it is no larger. Raises Unreachable."""
+        if best.nbytes <= self.costs.size:
+            return best
+        words = " and ".join(budget.text for budget in self.budgets)
+        raise Unreachable(
+            f"no plan has {words}: the smallest file that keeps the quality is {size_text(best.nbytes)}",
+            best.nbytes, best.error, where=self.costs.model.name, do="give a larger size, or allow more families",
+        )  # fmt: skip
+
+    def _guess(self, low: float, high: float) -> float:
+        """The size to try first: where the prediction says, if it speaks of what is limited."""
+        wanted = next((budget.value for budget in self.budgets if budget.goal is Goal.SQNR), None)
+        if wanted is not None and self.search.measure == "squared":
+            sweep = front(self.search.points)
+            k = int(np.searchsorted(-sweep.errors, -(10.0 ** (-wanted / 10.0))))
+            size = float(sweep.costs[min(k, len(sweep) - 1)]) + self.search.fixed
+            if low < size < high:
+                return size
+        return math.sqrt(low * high)
+
+    def _shrunk(self, best: Trial) -> Trial:
+        """Still smaller plans that keep the quality, after the predictions were corrected within this one."""
+        if best.measured is None:
+            return best  # nothing smaller than the original keeps it
+        for factor in SHRINK:
+            if self.search.out or not self.search.correct(best):
+                break
+            try:
+                trial = self.search.measured(self.search.fitted(int(factor * best.nbytes)))
+            except Unreachable:
+                break
+            if not self.fine(trial):
+                trial = self.search.measured(self.search.fitted(int(0.5 * (1 + factor) * best.nbytes)))
+            if not self.fine(trial) or trial.nbytes >= best.nbytes:
+                break
+            best = trial
+            self.tell(best)
+        return best
+
+
+def kept(budget: Budget, found: Measured, error: float) -> bool:
+    """Whether what was measured keeps a quality."""
+    if budget.goal is Goal.SQNR:
+        return found.sqnr_db >= budget.value
+    return found.drop <= budget.value + 1e-9 and error < math.inf
