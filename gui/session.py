@@ -19,6 +19,7 @@ from gui.data.state import DATA, DataState
 from gui.derived import PREVIEWS, STATISTICS, Derived
 from gui.layers.shown import ShownLayers
 from gui.loading import read_model
+from gui.methods_study.state import MethodsState
 from gui.planning.state import PlanState
 from gui.preparation import MEASURE, PREPARE
 from gui.recipe_file import RecipeFile
@@ -100,6 +101,7 @@ class Session(QObject):
         self._result: Result | None = None
         self.shown = ShownLayers(self)
         self.sensitivity = SensitivityState(self)
+        self.methods = MethodsState(self)
         self.undo_stack.cleanChanged.connect(self.stateChanged)
         self.tasks.failed.connect(lambda _key, error: self.failed.emit(error))
 

@@ -27,6 +27,7 @@ class MethodsSpec:
     plan_text   a recipe to measure beside them, as YAML; "" for none
     html, csv   files to write, or None. After a cancel they hold what was found until then
     options     how the data is read, and the metric
+    cache       folder of kept rows; None: the person's own
     """
 
     model_path: str
@@ -39,6 +40,7 @@ class MethodsSpec:
     csv: str | None = None
     seed: int = 0
     options: DataOptions = DEFAULT_OPTIONS
+    cache: str | None = None
 
 
 def compare_methods(spec: MethodsSpec, reporter: Reporter = SILENT) -> Study:
@@ -68,7 +70,7 @@ def compare_methods(spec: MethodsSpec, reporter: Reporter = SILENT) -> Study:
         )
     plan = Recipe.parse(spec.plan_text, model=model) if spec.plan_text else None
     asked = Asked(families, spec.minutes, plan, spec.seed)
-    comparison = MethodComparison(model, *_samples(spec, model), asked)
+    comparison = MethodComparison(model, *_samples(spec, model), asked, Path(spec.cache) if spec.cache else None)
     try:
         study = comparison.run(reporter)
     except Cancelled as cancelled:

@@ -17,9 +17,11 @@ WITHIN = 1.0
 FEW = 100
 """Samples below which one answer is more than a point."""
 FAR_DB = 10.0
-"""Outputs with more error than this are far from the original's even where all answers stay."""
+"""Outputs with more error than this are far from the original's even where all answers stay: no loss is not luck."""
 SAFE_DB = 30.0
 """Without a metric: outputs with less error than this are taken for as good as the original's."""
+WORTH = 0.98
+"""Share of a file's size from which on another is called smaller."""
 FASTER, LESS_MEMORY = 0.95, 0.95
 """Shares of the original's time and memory that count as a gain, where the runs scatter less than that."""
 
@@ -125,9 +127,11 @@ class _Judge:
         self.limit = f"{SAFE_DB:g} dB" if self.by_error else _WITHIN_TEXT.get(self.unit, "1 %")
 
     def lossless(self, row: Row) -> bool:
-        return _sqnr(row) >= SAFE_DB if self.by_error else _drop(row) <= LOSSLESS and _finite(row)
+        """Whether nothing measurable is lost: of the metric, and the outputs are near as well."""
+        return _sqnr(row) >= SAFE_DB if self.by_error else _drop(row) <= LOSSLESS and _sqnr(row) >= FAR_DB
 
     def within(self, row: Row) -> bool:
+        """Whether no more is lost than most people bear."""
         return _sqnr(row) >= SAFE_DB if self.by_error else _drop(row) <= WITHIN and _finite(row)
 
     def loss_text(self, row: Row) -> str:
@@ -159,7 +163,7 @@ def _of(row: Row) -> int:
 
 
 def _share(study: Study, row: Row) -> str:
-    return f"{size_text(_of(row))}, {_of(row) / max(study.bytes_before, 1):.1%}"
+    return f"{size_text(_of(row))}, {100 * _of(row) / max(study.bytes_before, 1):.1f} %"
 
 
 def _smallest(rows: Iterable[Row]) -> Row | None:
@@ -219,7 +223,7 @@ def _reasons(study: Study, good: _Judge, best: Row, small: Row | None) -> Iterab
     if int8 is not None and int8.key != best.key and _of(best) < _of(int8):
         yield (f"Uniform int8, the usual choice, takes {_share(study, int8)} ({good.loss_text(int8)}): "
                f"{_of(int8) / max(_of(best), 1):.1f} times as much.")  # fmt: skip
-    if small is not None and small.key != best.key:
+    if small is not None and _of(small) < WORTH * _of(best):
         yield f"Whoever bears a loss of {good.limit} gets {_share(study, small)} with {small.title}."
     plan = next((row for row in study.measured if row.baseline is Baseline.PLAN), None)
     if plan is not None and plan.key != best.key:
@@ -233,7 +237,7 @@ def _time_reason(best: Row) -> str:
     if times is None:
         return "Its time was not measured."
     if _is_faster(best):
-        return f"It is faster as well: {times.ratio:.0%} of the original's time."
+        return f"It is faster as well: {100 * times.ratio:.0f} % of the original's time."
     if times.slower and times.ratio > 1 / FASTER:
         return f"It is slower: {times.ratio:.2f} times the original's time."
     return "It is as fast as the original, as far as the runs tell: it saves disk and download, not time."
@@ -283,7 +287,8 @@ def _cautions(study: Study, good: _Judge, best: Row | None) -> Iterable[str]:
                    f"{original.original_low:.3g} and {original.original_high:.3g} ms.")  # fmt: skip
     missing = sum(row.status is Status.NOT_TRIED for row in study.rows)
     if missing:
-        yield f"{missing} settings were not tried; a better one may be among them."
+        were = "setting was" if missing == 1 else "settings were"
+        yield f"{missing} {were} not tried; a better one may be among them."
     yield from study.notes
 
 

@@ -119,8 +119,13 @@ class Row:
 
     @property
     def title(self) -> str:
-        """Method and setting, as a sentence names it: "Prune, prune 70 % + 16 levels"."""
-        return f"{self.method}, {self.setting}" if self.setting else self.method
+        """Method and setting, as a sentence names it: "Filter (DCT), DCT 95 %"; once where one says the other."""
+        if not self.setting:
+            return self.method
+        first = self.method.split()[0].lower()
+        if self.setting.lower().startswith(first):
+            return self.setting[:1].upper() + self.setting[1:]
+        return f"{self.method}, {self.setting}"
 
     @property
     def is_trial(self) -> bool:

@@ -98,8 +98,10 @@ def terminal_text(study: Study, advice: Recommendation) -> str:
         )
     ]
     lines += ["* recommended, . none is both smaller and nearer to the original's outputs", ""]
-    without = [row for row in study.rows if row.status is not Status.MEASURED]
-    lines += [f"{row.title}: {row.status}, {row.reason}" for row in without]
+    reasons = dict.fromkeys((row.status, row.reason) for row in study.rows if row.status is not Status.MEASURED)
+    for status, reason in reasons:
+        titles = [row.title for row in study.rows if (row.status, row.reason) == (status, reason)]
+        lines.append(f"{status}, {reason}: {'; '.join(titles)}")
     return "\n".join([*lines, "", *advice_lines(advice)])
 
 
