@@ -40,7 +40,7 @@ class DataLook:
 
     outputs  (name, shape and type in words) of the original for the first sample
     metrics  all of them, those with labels first
-    fitting  name of the metric that "auto" means here, or "alike"; "" when no output can be judged
+    fitting  name of the metric that "auto" means here; "" when no output can be judged
     assumed  what that metric takes for granted, or ""
     notes    sentences on what is wrong with the outputs
     """
@@ -48,7 +48,6 @@ class DataLook:
     outputs: tuple[tuple[str, str], ...]
     metrics: tuple[MetricLook, ...]
     fitting: str
-    fitting_words: str
     assumed: str = ""
     notes: tuple[str, ...] = ()
 
@@ -94,11 +93,17 @@ def look_at_outputs(spec: LookSpec, reporter: Reporter = SILENT) -> DataLook:
     facts = facts_from(names, found[0], spec.labels, metadata(original))
     metrics = tuple(MetricLook(m.name, m.words, m.what, m.why_not(facts)) for m in all_metrics())
     best = fitting(facts)
+    score = None
+    if best is not None:
+        measured = best(facts)  # the original against itself: only its words are of interest
+        for i, values in enumerate(found):
+            measured.add(i, values, values)
+        score = measured.score()
     outputs = tuple(
         (name, f"{shape_text(value.shape)} {value.dtype}") for name, value in zip(names, found[0], strict=True)
     )
     return DataLook(
-        outputs, metrics, best.name if best else "", best.words if best else "", best(facts).assumed if best else "",
+        outputs, metrics, score.metric if score else "", score.assumed if score else "",
         tuple(_notes(spec, names, found, reporter)),
     )  # fmt: skip
 

@@ -23,8 +23,10 @@ from PySide6.QtCore import QLockFile, QObject, QTimer
 from core.errors import TargetError
 from core.exporting.staging import target_error, write_atomic
 from core.progress import Reporter
+from gui.data.keeping import options_dict, options_from
 
 if TYPE_CHECKING:
+    from core.data.options import DataOptions
     from core.recipe import Recipe
     from gui.session import Session
 
@@ -42,6 +44,7 @@ class SavedSession:
     recipe: str
     data: str | None
     selection: tuple[str, ...]
+    data_options: DataOptions | None = None
     crashed: bool = False
 
 
@@ -88,7 +91,8 @@ class Autosave(QObject):
         if session.model is None or session.recipe is None:
             return None
         data = str(session.data_path) if session.data_path else None
-        return session.recipe, {"model": str(session.model.path), "data": data, "selection": list(session.selection)}
+        values = {"model": str(session.model.path), "data": data, "selection": list(session.selection)}
+        return session.recipe, values | {"data_options": options_dict(session.data_options)}
 
     def _own(self) -> None:
         """Take the lock that tells others that this file's program lives."""
@@ -179,7 +183,7 @@ def _load(path: Path, *, crashed: bool) -> SavedSession | None:
             return None
         data = content["data"]
         return SavedSession(path, str(content["model"]), str(content["recipe"]), None if data is None else str(data),
-                            tuple(map(str, content["selection"])), crashed)
+                            tuple(map(str, content["selection"])), options_from(content.get("data_options")), crashed)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

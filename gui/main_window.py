@@ -16,7 +16,7 @@ from gui.actions import Actions
 from gui.autosave import Autosave
 from gui.charts.card import with_role
 from gui.collector import Collector
-from gui.loading import DATA_SUFFIXES, RECIPE_SUFFIXES, kind_of
+from gui.loading import RECIPE_SUFFIXES, kind_of
 from gui.message_bar import MessageBar
 from gui.places import short_path
 from gui.returning import Returning
@@ -180,13 +180,14 @@ class MainWindow(QMainWindow):
         self._choose("model", "Open a model", "Models", suffixes(), self.open_path)
 
     def choose_data(self) -> None:
-        self._choose("data", "Load data", "Samples", DATA_SUFFIXES, self.session.load_data)
+        from gui.data.form import choose_data
+
+        choose_data(self)
 
     def choose_image_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Load a folder of images", self.settings.last_folder("data"))
-        if folder:
-            self.settings.set_last_folder("data", Path(folder))
-            self.session.load_data(folder)
+        from gui.data.form import choose_data
+
+        choose_data(self).choose_folder()
 
     def choose_recipe(self) -> None:
         self._choose("recipe", "Open a recipe", "Recipes", RECIPE_SUFFIXES, self.session.open_recipe)

@@ -52,9 +52,11 @@ class Returning(QObject):
 
     def _open_saved(self, saved: SavedSession, data: Path | None) -> None:
         self._expected = saved
+        options = None
         if data is None and saved.data is not None and Path(saved.data).exists():
-            data = Path(saved.data)
-        self._session.open_model(saved.model, recipe=saved.recipe, data=data, selection=saved.selection)
+            data, options = Path(saved.data), saved.data_options
+        self._session.open_model(saved.model, recipe=saved.recipe, data=data, data_options=options,
+                                 selection=saved.selection)
 
     def _came_back(self) -> None:
         """The plan is in the session again, and from now on followed there."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import replace
 from pathlib import Path
 
-from core.data.options import AUTO, PRESETS, DataOptions, Preprocessing
+from core.data.options import AUTO, PRESETS, DataOptions, Preprocessing, parse_numbers, parse_size
 from core.errors import ParameterError
 
 
@@ -73,28 +72,9 @@ def _preprocessing(arguments: argparse.Namespace) -> Preprocessing:
             raise ParameterError(f"--mean {mean} sets the deviation as well", do="leave --std out")
         averages, deviations = preset.mean, preset.std
     else:
-        averages = numbers(mean, "--mean") if mean is not None else (0.0,)
-        deviations = numbers(std, "--std") if std is not None else (1.0,)
-    resize = None if arguments.resize is None else size(arguments.resize)
+        averages = parse_numbers(mean, "--mean") if mean is not None else (0.0,)
+        deviations = parse_numbers(std, "--std") if std is not None else (1.0,)
+    resize = None if arguments.resize is None else parse_size(arguments.resize)
     return Preprocessing(
         resize, arguments.crop, arguments.colour, arguments.layout, mean=averages, std=deviations
     )  # fmt: skip
-
-
-def size(text: str) -> tuple[int, int]:
-    """Height and width from "224x224" or "224"."""
-    found = re.fullmatch(r"\s*(\d{1,5})(?:\s*[x×,]\s*(\d{1,5}))?\s*", text)
-    if found is None:
-        raise ParameterError(f"the size is {text!r}", do='give height and width in pixels: "224x224"')
-    return int(found[1]), int(found[2] or found[1])
-
-
-def numbers(text: str, what: str) -> tuple[float, ...]:
-    """One number or three from "0.485,0.456,0.406"."""
-    try:
-        found = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        found = ()
-    if len(found) not in (1, 3) or not all(abs(number) < 1e30 for number in found):
-        raise ParameterError(f"{what} is {text!r}", do='give one number, or three with commas: "0.485,0.456,0.406"')
-    return found

@@ -79,7 +79,7 @@ def _matched(headers: dict[str, Header], inputs: Sequence[Port], where: str) -> 
     """The model's inputs in their order, then labels, then what is not used."""
     found = []
     for port in inputs:
-        wants = f"{shape_text(port.shape) if port.shape is not None else 'any shape'} {port.dtype}"
+        wants = f"{_readable(port.shape)} {port.dtype}"
         if port.name not in headers:
             found.append(FoundArray(port.name, Part.MISSING, "", wants, "there is no array of this name"))
             continue
@@ -90,6 +90,13 @@ def _matched(headers: dict[str, Header], inputs: Sequence[Port], where: str) -> 
         if name not in names:
             found.append(FoundArray(name, Part.LABELS if name == LABELS else Part.UNUSED, _form(head)))
     return tuple(sorted(found, key=lambda one: one.part is Part.UNUSED))
+
+
+def _readable(shape: tuple[int | str | None, ...] | None) -> str:
+    """The shape an input wants; names that exporters make up for axes ("p2o.DynamicDimension.0") say nothing."""
+    if shape is None:
+        return "any shape"
+    return shape_text(tuple("?" if isinstance(size, str) and not size.isidentifier() else size for size in shape))
 
 
 def _form(head: Header) -> str:

@@ -5,10 +5,11 @@ Plain values without numpy, so that the descriptions of jobs can hold them at no
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
-from core.errors import DataError
+from core.errors import DataError, ParameterError
 
 AUTO = "auto"
 
@@ -77,3 +78,22 @@ class DataOptions:
 
 DEFAULT_OPTIONS = DataOptions()
 """Nothing was chosen; the default of every job's description."""
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width from "224x224" or "224"."""
+    found = re.fullmatch(r"\s*(\d{1,5})(?:\s*[x×,]\s*(\d{1,5}))?\s*", text)
+    if found is None:
+        raise ParameterError(f"the size is {text!r}", do='give height and width in pixels: "224x224"')
+    return int(found[1]), int(found[2] or found[1])
+
+
+def parse_numbers(text: str, what: str) -> tuple[float, ...]:
+    """One number or three from "0.485,0.456,0.406"."""
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) not in (1, 3) or not all(abs(number) < 1e30 for number in found):
+        raise ParameterError(f"{what} is {text!r}", do='give one number, or three with commas: "0.485,0.456,0.406"')
+    return found

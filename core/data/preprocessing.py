@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -50,6 +50,20 @@ def picture_input(port: Port, how: Preprocessing, *, where: str) -> PictureInput
 
 def _pixels(size: int | str | None) -> int | None:
     return size if isinstance(size, int) and size > 0 else None
+
+
+def same_pixels(first: Preprocessing, second: Preprocessing) -> bool:
+    """Whether both make the same pixels of the files, so that only what is made of the pixels differs."""
+    plain = Preprocessing()
+    one, other = (
+        replace(how, scale=plain.scale, mean=plain.mean, std=plain.std, channels=_order_free(how))
+        for how in (first, second)
+    )
+    return one == other
+
+
+def _order_free(how: Preprocessing) -> Literal["auto", "rgb", "grey"]:
+    return "rgb" if how.channels == "bgr" else how.channels
 
 
 @dataclass(frozen=True)

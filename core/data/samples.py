@@ -115,6 +115,20 @@ class Samples:
         """The sample's name for a person: its file's name, or "sample 7"."""
         return self.names[index] if self.names else f"sample {int(self.order[index])}"
 
+    def with_options(self, options: DataOptions) -> Samples | None:
+        """The same samples read with other options, without reading the files again; None when that is needed."""
+        from core.data.preprocessing import PictureColumn, same_pixels
+
+        if options.preprocessing == self.options.preprocessing:
+            return replace(self, options=options)
+        if not same_pixels(options.preprocessing, self.options.preprocessing):
+            return None
+        columns = tuple(
+            replace(column, how=options.preprocessing) if isinstance(column, PictureColumn) else column
+            for column in self.columns
+        )
+        return replace(self, columns=columns, options=options)
+
     def subset(self, n: int, seed: int = 0) -> Samples:
         """`n` samples drawn without repetition, kept in order; the same seed gives the same samples."""
         if n >= self.n:
