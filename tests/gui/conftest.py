@@ -5,12 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
 import psutil
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from core.analysis.sensitivity.cells import Tier
+from core.analysis.sensitivity.table import Asked, sensitivity
+from core.planning.plan import Plan
+from core.progress import Progress
 from gui.app import start
 from gui.main_window import MainWindow
 from gui.session import Session
@@ -66,6 +74,91 @@ def opened(qtbot: QtBot) -> Callable[[Session, Path], Session]:
         return session
 
     return open_and_wait
+
+
+@pytest.fixture(scope="session")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Plan]:
+    """A small model, samples of it, and a measured plan for 20 % of its size."""
+    from core.data import load_samples
+    from core.model.readers import open_model
+    from core.planning.budgets import Budget, Goal
+    from core.planning.candidates import candidates
+    from core.planning.planner import Wish, make_plan
+    from core.recipe import Recipe, Step
+
+    folder = tmp_path_factory.mktemp("planned")
+    model_path, data_path = write_planned_model(folder / "planned.onnx"), folder / "data.npz"
+    np.savez(data_path, x=np.random.default_rng(1).normal(0, 1, (60, 48)).astype(np.float32))
+    model = open_model(model_path)
+    settings = tuple((Step.make("quantize", bits=bits),) for bits in (8, 6, 4, 3))
+    settings += ((Step.make("prune", ratio=0.8), Step.make("quantize:codebook", bits=4)),)
+    learn, test = load_samples(data_path, model.inputs).split(30)
+    table = sensitivity(model, learn, Asked(Tier.MEASURED, settings, everything=True), cache=folder)
+    wish = Wish(Budget(Goal.SIZE, model.file_bytes * 0.2), evaluations=6)
+    plan = make_plan(model, table, candidates(model, table, Recipe()), wish, calibration=learn, test=test)
+    return model_path, data_path, plan
+
+
+def write_planned_model(path: Path) -> Path:
+    """x (batch x 48) -> Gemm a -> Relu -> Gemm b -> Relu -> Gemm c -> logits (batch x 6)."""
+    random = np.random.default_rng(0)
+    shapes = {"a.weight": (96, 48), "b.weight": (96, 96), "c.weight": (6, 96)}
+    weights = {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
+    values = ["x", "h1", "r1", "h2", "r2", "logits"]
+    ops = [("Gemm", ["a.weight"]), ("Relu", []), ("Gemm", ["b.weight"]), ("Relu", []), ("Gemm", ["c.weight"])]
+    nodes = [
+        helper.make_node(op, [values[i], *extra], [values[i + 1]], **({"transB": 1} if extra else {}))
+        for i, (op, extra) in enumerate(ops)
+    ]
+    graph = helper.make_graph(
+        nodes, "planned", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 48])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 6])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), path)
+    return path
+
+
+class FakePlanner:
+    """Takes the place of the worker process for the task "plan": a test decides what it answers."""
+
+    def __init__(self, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.specs: list[Any] = []
+        self.answers: dict[str, Callable[..., None]] = {}
+        self.active = False
+        process, running, cancel = session.tasks.process, session.tasks.running, session.tasks.cancel
+
+        def started(key: str, job: Any, *args: Any, **answers: Any) -> None:
+            if key != "plan":
+                process(key, job, *args, **answers)
+                return
+            self.specs.append(args[0])
+            self.answers, self.active = answers, True
+
+        def cancelled(key: str) -> None:
+            if key != "plan":
+                cancel(key)
+            elif self.active:
+                self.active = False
+                self.answers["cancelled"]()
+
+        monkeypatch.setattr(session.tasks, "process", started)
+        monkeypatch.setattr(session.tasks, "cancel", cancelled)
+        monkeypatch.setattr(session.tasks, "running", lambda key: self.active if key == "plan" else running(key))
+
+    def tell(self, plan: Plan) -> None:
+        self.answers["progress"](Progress(0.5, part=plan))
+
+    def end(self, kind: str, value: object) -> None:
+        """Finish: "done" with a plan, or "failed" with an error."""
+        self.active = False
+        self.answers[kind](value)
+
+
+@pytest.fixture
+def planner(session: Session, monkeypatch: pytest.MonkeyPatch) -> FakePlanner:
+    """The planner of the session, in the test's hand."""
+    return FakePlanner(session, monkeypatch)
 
 
 def leftover_threads() -> list[str]:
