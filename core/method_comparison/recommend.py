@@ -184,7 +184,7 @@ def _picks(study: Study, good: _Judge, lossless: Row | None, small: Row | None) 
     text = "none is measurably faster: most forms are turned back into floats when the file loads"
     if fast is not None and fast.times is not None:
         text = (f"{fast.title}: {fast.times.median:.3g} ms against {fast.times.original_median:.3g} ms "
-                f"({fast.times.ratio:.0%} of the time)")  # fmt: skip
+                f"({100 * fast.times.ratio:.0f} % of the time)")  # fmt: skip
     yield pick(Aim.FAST, fast, text)
     yield _memory_pick(study, usable, pick)
 
