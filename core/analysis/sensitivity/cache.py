@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ MAX_FILES = 400
 DIGITS = 24
 """Hexadecimal digits of each digest: 96 bits, short enough for a file's name."""
 NO_DATA = "none"
+_writing = threading.Lock()
+"""Threads that write one file at once take each other's unfinished one; processes do not."""
 
 
 def cache_folder() -> Path:
@@ -156,7 +159,8 @@ def store(key: str, found: Sensitivity, settings: Sequence[Setting], folder: Pat
     try:
         place.mkdir(parents=True, exist_ok=True)
         _make_room(place)
-        write_atomic(place / f"{key}.json", json.dumps(_encode(found, key, settings)).encode())
+        with _writing:
+            write_atomic(place / f"{key}.json", json.dumps(_encode(found, key, settings)).encode())
     except (OSError, TargetError) as error:
         reason = error.what if isinstance(error, TargetError) else error.strerror or str(error)
         return f"The result could not be kept for the next time ({reason}, {place})."

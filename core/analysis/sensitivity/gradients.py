@@ -11,6 +11,7 @@ outputs times random signs: (g.d)^2 has the mean |J d|^2, J the outputs' Jacobia
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from core.analysis.sensitivity.cutting import Differentiable, differentiable
 from core.analysis.sensitivity.originals import Originals
 from core.analysis.sensitivity.suffixes import Suffixes
 from core.analysis.sensitivity.trials import LayerTrials
-from core.analysis.sensitivity.working import as_done, in_background
+from core.analysis.sensitivity.working import as_done, in_background, processors
 from core.data.samples import Samples
 from core.progress import Reporter
 
@@ -38,7 +39,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 MAX_BYTES = 2**30
 """What the changes of the weights may take at a time; a model that needs more is passed through several times."""
-WORKERS = 2
+SEED_STEP = 1_000_003
+"""Between the seeds of two samples' probes: which thread takes a sample changes nothing."""
 
 
 @dataclass(eq=False)
@@ -46,36 +48,37 @@ class _Changes:
     """A layer's settings as changes of its weight.
 
     rows  (settings, weights) float32
-    sums  (settings,) float64, of (g.d)^2 over the samples
-    seen  samples that gave the layer a gradient
+    found (samples, settings) float64, (g.d)^2 of each
+    seen  (samples,) whether a sample gave the layer a gradient
     """
 
     layer: Layer
     cells: tuple[Cell, ...]
     skipped: tuple[Skip, ...]
     rows: Array
-    sums: Array
-    seen: int = 0
+    found: Array
+    seen: Array
 
-    def add(self, gradient: Array) -> None:
-        """Add one sample's gradient, (weights,) float32."""
-        self.seen += 1
+    def put(self, sample: int, gradient: Array) -> None:
+        """What one sample's gradient says, (weights,) float32. Threads may put different samples at the same time."""
+        self.seen[sample] = True
         with np.errstate(over="ignore", invalid="ignore"):  # `prediction` tells of NaN and infinity
-            self.sums += np.square(self.rows @ gradient, dtype=np.float64)
+            self.found[sample] = np.square(self.rows @ gradient, dtype=np.float64)
 
     def prediction(self, factor: float) -> LayerCells:
         """The cells, with errors of `factor` times the sums."""
         reason = ""
-        if self.cells and not self.seen:
+        sums = self.found.sum(axis=0)
+        if self.cells and not self.seen.any():
             reason = "no gradient of the outputs reaches it"
-        elif not np.isfinite(self.sums).all():
+        elif not np.isfinite(sums).all():
             reason = "its gradients are not finite"
         if reason:
             skip = Skip(self.layer.name, (), f"not predicted: {reason}")
             return LayerCells(self.layer.name, self.cells, (*self.skipped, skip))
         cells = (
             replace(cell, error=float(total), tier=int(Tier.FAST))
-            for cell, total in zip(self.cells, factor * self.sums, strict=True)
+            for cell, total in zip(self.cells, factor * sums, strict=True)
         )
         return LayerCells(self.layer.name, tuple(cells), self.skipped)
 
@@ -132,7 +135,7 @@ class Predicting:
 
     def _group(self, group: Sequence[Layer], reporter: Reporter) -> Iterator[LayerCells]:
         changes: dict[str, _Changes] = {}
-        for _, found in as_done(self._changes, group, reporter, workers=WORKERS):
+        for _, found in as_done(self._changes, group, reporter, workers=processors()):
             changes[found.layer.name] = found
             reporter.report(0.3 * len(changes) / len(group), f"weights of {found.layer.title}")
         named = [name for name, found in changes.items() if found.cells]
@@ -153,7 +156,8 @@ class Predicting:
         rows = np.empty((len(found.trials), original.size), np.float32)
         for row, trial in zip(rows, found.trials, strict=True):
             np.subtract(trial.encoding.decode().reshape(-1), original, out=row)
-        return _Changes(layer, found.cells, found.skipped, rows, np.zeros(len(rows)))
+        n = self._samples.n
+        return _Changes(layer, found.cells, found.skipped, rows, np.zeros((n, len(rows))), np.zeros(n, bool))
 
     @property
     def _factor(self) -> float:
@@ -163,12 +167,11 @@ class Predicting:
         return 1.0 / int(np.count_nonzero(self._originals.scale))
 
     def _passes(self, graph: TorchGraph, changes: Mapping[str, _Changes], reporter: Reporter) -> None:
-        """One forward and backward pass for each sample."""
+        """One forward and backward pass for each sample, as many at once as there are processors."""
         import torch
 
         from core.interpreter.tensors import from_array
 
-        generator = torch.Generator().manual_seed(self._seed)
         recorded = self._cut.recorded
         sess = in_background(lambda _: self._suffixes.whole(recorded), reporter) if recorded else None
 
@@ -176,17 +179,18 @@ class Predicting:
             feed = self._samples.feed(index)
             if sess is not None:
                 feed |= zip(recorded, run(sess, feed, recorded, where=self._model.name), strict=True)
+            generator = torch.Generator().manual_seed(self._seed + index * SEED_STEP)
             probe = self._probe(graph({name: from_array(array) for name, array in feed.items()}), generator)
             if probe is None:
                 return
-            graph.zero_grad(set_to_none=True)
-            probe.backward()
-            for name, parameter in graph.weights.items():
-                if parameter.grad is not None:
-                    changes[name].add(parameter.grad.numpy().reshape(-1))
+            gradients = torch.autograd.grad(probe, list(graph.weights.values()), allow_unused=True)
+            for name, gradient in zip(graph.weights, gradients, strict=True):
+                if gradient is not None:
+                    changes[name].put(index, gradient.numpy().reshape(-1))
 
-        for done, _ in enumerate(as_done(one, range(self._samples.n), reporter), start=1):
-            reporter.report(done / self._samples.n, f"gradients, sample {done} of {self._samples.n}")
+        with _one_torch_thread():
+            for done, _ in enumerate(as_done(one, range(self._samples.n), reporter, workers=processors()), start=1):
+                reporter.report(done / self._samples.n, f"gradients, sample {done} of {self._samples.n}")
 
     def _probe(self, outputs: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor | None:
         """The number whose gradient is taken; None when no output that counts depends on a weight."""
@@ -202,6 +206,20 @@ class Predicting:
                 parts.append((output * _signs(output, generator)).sum() / float(scale) ** 0.5)
         found = [part for part in parts if part.requires_grad]
         return torch.stack(found).sum() if found else None
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Within the block a new thread computes alone: the passes side by side gain more than threads within each, which
+    wait for each other by spinning."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _scores_probe(scores: torch.Tensor, distributions: bool, generator: torch.Generator) -> torch.Tensor:

@@ -262,3 +262,65 @@ def test_a_damaged_better_table_gives_the_next(mlp: tuple[Model, Samples], own_c
     assert cached_sensitivity(mlp[0], None, asked) == free
     (own_cache / f"{fast.stem.rsplit('-', 3)[0]}-x-y.json").write_bytes(b"")  # not ours
     assert cached_sensitivity(mlp[0], None, asked) == free
+
+
+def test_outputs_that_only_a_change_makes_infinite(
+    make_model: Callable[..., Path], with_data: WithData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The logarithm of a channel that pruning takes: the cell costs infinitely, also when it comes from the cache."""
+    weight = np.random.default_rng(0).uniform(1, 2, (16, 16)).astype(np.float32)
+    weight[:, 3] = 0.01
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Log", ["h"], ["y"])]
+    path = make_model(nodes, {"w": weight}, {"x": ["n", 16]}, {"y": ["n", 16]})
+    model, samples = with_data(path, x=np.random.default_rng(1).uniform(1, 2, (4, 16)).astype(np.float32))
+    asked = Asked(Tier.MEASURED, SETTINGS, everything=True)
+    found = sensitivity(model, samples, asked)
+    errors = {cell.label: cell.error for cell in found.cells}
+    assert errors["prune 90 %"] == np.inf and 0 < errors["int8"] < 1e-3
+    assert next(cell for cell in found.to_dict()["cells"] if cell["setting"] == "prune 90 %")["error"] is None
+    made = _count_work(monkeypatch)
+    assert sensitivity(model, samples, asked) == found and not made
+
+
+def test_a_weight_of_zeros_costs_nothing(make_model: Callable[..., Path], with_data: WithData) -> None:
+    weights = {"w": np.zeros((32, 32), np.float32), "v": np.random.default_rng(0).standard_normal((32, 32))}
+    weights["v"] = weights["v"].astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("MatMul", ["x", "v"], ["i"]),
+        helper.make_node("Add", ["h", "i"], ["y"]),
+    ]  # fmt: skip
+    path = make_model(nodes, weights, {"x": ["n", 32]}, {"y": ["n", 32]})
+    model, samples = with_data(path, x=np.random.default_rng(1).standard_normal((4, 32)).astype(np.float32))
+    for tier in (Tier.FREE, Tier.FAST, Tier.MEASURED):
+        found = sensitivity(model, samples, Asked(tier, SETTINGS, everything=tier is Tier.MEASURED))
+        assert {cell.tier for cell in found.by_layer["v"]} == {int(tier)} and found.by_layer["w"]
+        assert all(cell.error == 0 for cell in found.by_layer["w"])
+        assert all(cell.error > 0 for cell in found.by_layer["v"])
+
+
+def test_several_at_work_in_one_folder(
+    mlp: tuple[Model, Samples], own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables come, are read and go at the same time: each is whole or not there, and nobody fails."""
+    from core.analysis.sensitivity import cache
+
+    monkeypatch.setattr(cache, "MAX_FILES", 2)
+    table = sensitivity(mlp[0], None, Asked(Tier.FREE, SETTINGS))
+    question = cache.ask(mlp[0], None, SETTINGS, tier=0, everything=False, told=[])
+    wrong: list[object] = []
+
+    def work(worker: int) -> None:
+        for turn in range(12):
+            key = replace(question, exact=f"{(worker + turn) % 3}").key
+            told = cache.store(key, table, SETTINGS, own_cache)
+            wrong.extend([told] if told else [])
+            found = cache.load(key, SETTINGS, own_cache), cache.find(mlp[0], SETTINGS, folder=own_cache)
+            wrong.extend(other for other in found if other is not None and other != table)
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert cache.find(mlp[0], SETTINGS, folder=own_cache) == table
