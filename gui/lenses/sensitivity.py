@@ -117,7 +117,6 @@ class SensitivityLens(Lens):
             self._heads, self._names = column_names(grid.settings)
             self.heat.families.set_names(self._families)
         self._arrange()
-        self._show_words()
 
     def _figures_came(self, _names: tuple[str, ...]) -> None:
         if self.isVisible() and not self._redraw.isActive():

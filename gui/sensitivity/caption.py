@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gui.sensitivity.figures import WHOLE_LAYER, Grid, by_reason
 from gui.sensitivity.state import Phase
 from gui.units import TIMES, without_names
@@ -11,7 +13,7 @@ from gui.units import TIMES, without_names
 if TYPE_CHECKING:
     from gui.session import Session
 
-_LONGEST_NOTE = 140
+_LONGEST_NOTE, _MOST_REASONS = 140, 8
 _TITLES = {
     "kl": "Output divergence by layer, 1/1000 nat",
     "squared": "Output SQNR by layer, dB",
@@ -30,7 +32,6 @@ def caption_words(session: Session, grid: Grid, shown: int) -> tuple[str, str]:
     shown  rows in the table
     """
     state = session.sensitivity
-    filled = int(grid.filled.sum())
     total = len(grid.names)
     of = f"{shown:,} of " if shown != total else ""
     parts = [f"{of}{total:,} layer{'' if total == 1 else 's'} {TIMES} {len(grid.settings)} settings",
@@ -44,15 +45,19 @@ def caption_words(session: Session, grid: Grid, shown: int) -> tuple[str, str]:
         parts.append(notes[0].removesuffix("."))
     if state.phase is Phase.DONE:
         parts.append("click a cell to use it")
-    empty = total - filled if state.phase is Phase.DONE else 0
-    reasons = by_reason(
-        without_names(grid.reason(row, WHOLE_LAYER)) for row in range(len(grid.names)) if not grid.filled[row]
-    )
-    lines = [f"{count:,} {TIMES} {reason}" for reason, count in list(reasons.items())[:8] if reason]
-    if empty:
-        verbs = ("has", "is") if empty == 1 else ("have", "are")
-        lines.insert(0, f"{empty:,} layer{'' if empty == 1 else 's'} {verbs[0]} no setting and {verbs[1]} not shown:")
+    lines = _left_out(grid) if state.phase is Phase.DONE else []
     return " · ".join(part for part in parts if part), "\n".join([*notes, *lines])
+
+
+def _left_out(grid: Grid) -> list[str]:
+    """Lines about the layers that have no cell: how many, and why."""
+    empty = np.flatnonzero(~grid.filled).tolist()
+    if not empty:
+        return []
+    reasons = by_reason(without_names(grid.reason(row, WHOLE_LAYER)) for row in empty)
+    has, is_ = ("has", "is") if len(empty) == 1 else ("have", "are")
+    lines = [f"{len(empty):,} layer{'' if len(empty) == 1 else 's'} {has} no setting and {is_} not shown:"]
+    return lines + [f"{count:,} {TIMES} {reason}" for reason, count in list(reasons.items())[:_MOST_REASONS] if reason]
 
 
 def _cells(session: Session, grid: Grid) -> str:

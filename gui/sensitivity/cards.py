@@ -147,6 +147,7 @@ class CurveCard(Card):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Error against size", parent)
+        self._shown: object = None
         self.chart = SizeCurves(self)
         self.empty = EmptyState("curve")
         holder = QWidget(self)
@@ -158,6 +159,10 @@ class CurveCard(Card):
     def show_spots(self, title: str, spots: Sequence[Spot], families: Sequence[str], chosen: int, *,
                    nats: bool) -> None:
         """Show a layer's settings."""
+        shown = (title, tuple(spots), tuple(families), chosen, nats)
+        if shown == self._shown:
+            return
+        self._shown = shown
         self.title.setText(f"{title} \N{EM DASH} error against size")
         there = {spot.family for spot in spots}
         colours = "  ".join(f"{{{ROLES[at % len(ROLES)]}}} {family}" for at, family in enumerate(families)
@@ -171,6 +176,7 @@ class CurveCard(Card):
 
     def show_empty(self, title: str, sentence: str, advice: str = "") -> None:
         """Say why there is nothing."""
+        self._shown = None
         self.title.setText(f"{title} \N{EM DASH} error against size" if title else "Error against size")
         self.caption.set_template("")
         self.empty.say(sentence, advice)

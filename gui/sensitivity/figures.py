@@ -82,6 +82,7 @@ class Grid:
 
     names     (layers,) in the model's order
     settings  columns
+    filled    (layers,) bool: which layers have any cell
     """
 
     def __init__(self, names: Sequence[str], settings: Sequence[Setting]) -> None:
@@ -91,6 +92,7 @@ class Grid:
         shape = (len(self.names), len(self.settings))
         self.nbytes, self.errors, self.multiply_adds = (np.full(shape, np.nan) for _ in range(3))
         self.tiers = np.full(shape, NO_CELL, np.int8)
+        self.filled = np.zeros(shape[0], bool)
         self._reasons: dict[tuple[int, int], str] = {}
 
     def row(self, name: str) -> int:
@@ -105,6 +107,7 @@ class Grid:
         places, rows = (np.array(side) for side in zip(*known, strict=True))
         self.nbytes[rows], self.errors[rows] = figures.nbytes[places], figures.errors[places]
         self.multiply_adds[rows], self.tiers[rows] = figures.multiply_adds[places], figures.tiers[places]
+        self.filled[rows] = (figures.tiers[places] >= 0).any(axis=1)
         if figures.measure != "weight":
             self.measure = figures.measure
         into: Mapping[int, int] = dict(known)
@@ -121,11 +124,6 @@ class Grid:
         """How many cells there are of tiers 0, 1 and 2."""
         found = np.bincount(self.tiers[self.tiers >= 0].astype(np.int64), minlength=3)
         return int(found[0]), int(found[1]), int(found[2])
-
-    @property
-    def filled(self) -> Array:
-        """(layers,) bool: which layers have any cell."""
-        return np.asarray((self.tiers >= 0).any(axis=1))
 
 
 def by_reason(reasons: Iterable[str]) -> dict[str, int]:

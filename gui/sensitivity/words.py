@@ -56,8 +56,9 @@ def full_figure(error: float, tier: int, measure: str) -> str:
     if math.isinf(error):
         return "the output is no longer finite"
     if in_nats(tier, measure):
-        small = error < 1e-7
-        return f"below 1e{MINUS}7 nats" if small else f"{np.format_float_positional(error, 2, fractional=False, trim='-')} nats"
+        if error < 1e-7:
+            return f"below 1e{MINUS}7 nats"
+        return f"{np.format_float_positional(error, 2, fractional=False, trim='-')} nats"
     return decibels(math.inf if error <= 0.0 else -10 * math.log10(error))
 
 
