@@ -103,7 +103,8 @@ def _measured_first(goals: list[Goal]) -> bool:
 def _tell_foretold(spec: PlanSpec, model: Model, base: Recipe, reporter: Reporter) -> None:
     """What a table from before says, while everything better is still to be found out; no plan that would be kept."""
     from core.planning.foretelling import foretold
-    from core.planning.planner import Ground, Wish
+    from core.planning.latency_check import Ground
+    from core.planning.planner import Wish
 
     first, *more = _budgets(spec, Ground(model))
     plan = foretold(model, base, Wish(first, also=more[0] if more else None), reporter.part(0.0, 0.0))

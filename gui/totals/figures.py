@@ -126,8 +126,9 @@ def work_figure(session: Session) -> Figure | None:
 
 def answer_figure(session: Session) -> Figure:
     """Accuracy where there are labels, else how often both models answer alike."""
-    comparison, planned = session.comparison, session.plans.measured
-    if planned is not None and not session.result_current:
+    comparison = session.comparison
+    planned = None if session.result_current else session.plans.measured
+    if planned is not None:
         return _planned_answer(planned)
     if comparison is None:
         return _unknown("Accuracy", session)
