@@ -72,18 +72,18 @@ def plan_settings(chosen: Collection[str] = ()) -> tuple[Setting, ...]:
     return tuple(fitting)
 
 
-def run_settings(chosen: Collection[str] = (), *, also_small: bool = False) -> tuple[Setting, ...]:
+def run_settings(
+    chosen: Collection[str] = (), saving: Collection[str] = ("time", "multiply-adds"), *, also_small: bool = False
+) -> tuple[Setting, ...]:
     """The settings that change what a run of a layer takes, of these families (all when none are named).
 
-    Every method of the registry that saves time or multiply-adds: those with a kept share at two of them, others as
-    they are by default. `also_small`: factors also in 8 bits
+    Every method of the registry that saves what `saving` names: those with a kept share at two of them, others as they
+    are by default. `also_small`: factors also in 8 bits
     """
     wanted = frozenset(chosen) or frozenset(families())
     found: list[Setting] = []
     for method in registry.all_methods():
-        if method.stage is not Stage.WEIGHTS or method.family not in wanted or not {"time", "multiply-adds"} & {
-            *method.saves
-        }:
+        if method.stage is not Stage.WEIGHTS or method.family not in wanted or not {*saving} & {*method.saves}:
             continue
         shared = any(spec.name == "share" for spec in specs(method.Params))
         alone = [_setting((method.key, {"share": s})) for s in SHARES] if shared else [_setting((method.key, {}))]

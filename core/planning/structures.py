@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from core.errors import LayerSkipped
 from core.methods import registry
-from core.methods.base import ChannelMethod, Described, GraphMethod
+from core.methods.base import ChannelMethod, Described, GraphContext, GraphMethod
 from core.planning.budgets import Goal
 from core.progress import SILENT, Reporter
 from core.recipe import Recipe, Step
@@ -23,9 +24,10 @@ SAVED_BY = {Goal.SIZE: "file", Goal.LATENCY: "time", Goal.MULTIPLY_ADDS: "multip
 RATIOS: Mapping[str, tuple[float, ...]] = {"prune_channels": (0.1, 0.25, 0.5), "prune_heads": (0.25, 0.5)}
 """Shares of channels and heads that go."""
 LEARNED: Mapping[str, dict[str, Any]] = {
-    "prune_channels": {"criterion": "taylor", "compensate": "mean"}, "prune_heads": {"criterion": "taylor"},
+    "prune_channels": {"criterion": "activation", "compensate": "mean"}, "prune_heads": {"criterion": "activation"},
 }  # fmt: skip
-"""How channels and heads are judged where there are samples; by their weights where there are none."""
+"""How channels and heads are judged where there are samples, running forwards only; by their weights where there are
+none."""
 ACTIVATIONS = ("HardSwish", "Relu")
 """What stands for smooth activations, the nearest first."""
 
@@ -124,13 +126,18 @@ def _cuttable(model: Model, method: Described, step: Step, pinned: Collection[st
     return names
 
 
-def _activations(model: Model, base: Recipe, method: Described, samples: bool) -> list[Structure]:
-    from core.model.activations import find_activations
-
-    if not find_activations(model.graph()):
-        return []
-    steps = [Step.make(method.key, to=to, keep_mean=samples) for to in ACTIVATIONS]
-    return [Structure(step.label(), replace(base, graph=(*base.graph, step))) for step in steps]
+def _activations(model: Model, base: Recipe, method: GraphMethod, samples: bool) -> list[Structure]:
+    """The method's step with each of ACTIVATIONS that it can put anywhere in the model."""
+    found = []
+    for to in ACTIVATIONS:
+        try:
+            change = method.plan(model.graph(), Step.make(method.key, to=to).params, GraphContext())
+        except LayerSkipped:
+            continue
+        if change is not None:
+            step = Step.make(method.key, to=to, keep_mean=samples)
+            found.append(Structure(step.label(), replace(base, graph=(*base.graph, step))))
+    return found
 
 
 def build(

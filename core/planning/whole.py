@@ -20,10 +20,10 @@ from core.planning.plan import Plan, VariantFigures
 from core.planning.planner import Wish, apart, make_plan
 from core.planning.run_costs import measured_alone, run_costs
 from core.planning.smallest import kept
-from core.planning.structures import Built, Structure, build, combined, structures
+from core.planning.structures import SAVED_BY, Built, Structure, build, combined, structures
 from core.planning.workshop import Workshop
 from core.progress import SILENT, Reporter
-from core.recipe import Recipe
+from core.recipe import Recipe, Step
 from core.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ class _Whole:
         table, pinned = self._table(built, settings, reporter.part(0.0, 0.4))
         self.measure = table.measure
         found = candidates(built.model, table, built.structure.recipe, pinned)
+        if not settings:  # the chosen families leave weights alone
+            found = replace(found, cells=tuple(cells[:1] for cells in found.cells))
         found = replace(found, before=built.structure.before, shared=shared)
         if task.goals & {Goal.LATENCY, Goal.MULTIPLY_ADDS}:
             found, notes = self._with_costs(built, table, found, reporter.part(0.4, 0.6), figures)
@@ -157,7 +159,9 @@ class _Whole:
         settings: tuple[Setting, ...] = plan_settings(task.families) if file or not runs else ()
         if settings and task.calibration is not None:
             settings += learned_settings(settings, sum(layer.n_weights for layer in task.model.layers))
-        return tuple(dict.fromkeys((*settings, *(run_settings(task.families, also_small=bool(file)) if runs else ()))))
+        if runs:
+            settings += run_settings(task.families, [SAVED_BY[goal] for goal in runs], also_small=bool(file))
+        return tuple(dict.fromkeys(settings))
 
     def _table(
         self, built: Built, settings: tuple[Setting, ...], reporter: Reporter
@@ -169,6 +173,7 @@ class _Whole:
         task, model = self.task, built.model
         runs = task.goals & {Goal.LATENCY, Goal.MULTIPLY_ADDS}  # what factors lose is too much for a gradient to tell
         tier = Tier.FREE if task.calibration is None else Tier.MEASURED if runs else Tier.FAST
+        settings = settings or ((Step.make("float16"),),)  # of which no cell is taken: a table has one column at least
         asked = Asked(tier, settings, everything=bool(runs), seed=task.seed)
         table = sensitivity(model, task.calibration, asked, reporter=reporter, cache=_cache(built))
         there = {layer.name for layer in model.layers}
