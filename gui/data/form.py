@@ -79,7 +79,7 @@ class DataForm(QDialog):
         self.fields.put(self._options.preprocessing)
         self._again = QTimer(self, singleShot=True, interval=_DELAY_MS)
         self._again.timeout.connect(self._read)
-        self.fields.changed.connect(self._again.start)
+        self.fields.changed.connect(self._edited)
         self.metric_box.changed.connect(self._check)
         self.sample.wanted.connect(self._show_sample)
         self.finished.connect(self._stop)
@@ -221,6 +221,11 @@ class DataForm(QDialog):
                                    failed=self._failed, progress=self._hear, cancelled=self._on_stop())
         self._check()
 
+    def _edited(self) -> None:
+        """Pictures will be others: what was read cannot be used any more."""
+        self._again.start()
+        self._check()
+
     def _hear(self, told: Progress) -> None:
         if self._closed:
             return
@@ -333,8 +338,10 @@ class DataForm(QDialog):
         why = ""
         if self._samples is None:
             why = "Choose data that fits the model first"
-        elif self.fields.isVisibleTo(self) and self.fields.value() is None:
+        elif self.fields.value() is None:
             why = "Correct the fields for pictures first"
+        elif self._again.isActive():
+            why = "The pictures are about to be read anew"
         else:
             why = self.metric_box.problem()
         self.use.setEnabled(not why)

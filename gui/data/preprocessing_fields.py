@@ -22,7 +22,7 @@ _LAYOUTS = (("As the input wants", "auto"), ("Channels first (NCHW)", "nchw"), (
 class PreprocessingFields(QWidget):
     """Edits a `Preprocessing`.
 
-    changed   a field holds something else
+    changed   a field holds something else, which may be nothing that can be used (`value`)
     """
 
     changed = Signal()
@@ -107,7 +107,7 @@ class PreprocessingFields(QWidget):
         self.problem.setVisible(how is None)
         if how is not None:
             self._show_preset(how)
-            self.changed.emit()
+        self.changed.emit()
 
     def _show_preset(self, how: Preprocessing) -> None:
         name = next((p.name for p in PRESETS if (p.mean, p.std) == (how.mean, how.std)), "")
