@@ -85,6 +85,8 @@ def _figures(outcome: CompressOutcome) -> str:
             rows.append(("multiply-adds of one run", *counts, "counted on 1 sample"))
         if c.accuracy_before is not None and c.accuracy_after is not None:
             rows.append(("accuracy", f"{c.accuracy_before:.2%}", f"{c.accuracy_after:.2%}", on))
+        if c.score is not None and c.score.metric not in ("accuracy", "agreement"):
+            rows.append((c.score.words, c.score.reference_text, c.score.value_text, on))
         if c.agreement is not None:
             rows.append(("same answer as the original", "", f"{c.agreement:.2%}", on))
         rows.append(("output error, SQNR", "", db_text(c.output_sqnr_db), on))

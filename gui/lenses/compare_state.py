@@ -167,7 +167,12 @@ def accuracy_words(comparison: Comparison) -> str:
 
 
 def agreement_words(comparison: Comparison) -> str:
-    """What can be said of the answers without labels."""
+    """What can be said of the answers without class labels."""
+    score = comparison.score
+    if score is not None and score.metric not in ("accuracy", "agreement"):
+        words = score.words[:1].upper() + score.words[1:]
+        return (f"{words}: {score.reference_text} \N{RIGHTWARDS ARROW} {score.value_text} ({score.drop_text}), "
+                f"on {comparison.n:,} samples.")
     if comparison.agreement is None:
         return f"The SQNR over all outputs is {decibels(comparison.output_sqnr_db)}, on {comparison.n:,} samples."
     return f"Both models give the same answer in {100 * comparison.agreement:.1f} % of {comparison.n:,} samples."

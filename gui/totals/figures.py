@@ -12,6 +12,7 @@ from gui.units import MINUS, NONE, TIMES, count, decibels, file_size, millisecon
 if TYPE_CHECKING:
     from core.analysis.comparison import Comparison
     from core.analysis.latency import Timing
+    from core.analysis.task_metrics.base import Score
     from core.planning.evaluation import Measured
     from gui.session import Session
 
@@ -132,6 +133,9 @@ def answer_figure(session: Session) -> Figure:
         return _planned_answer(planned)
     if comparison is None:
         return _unknown("Accuracy", session)
+    score = comparison.score
+    if score is not None and score.metric not in ("accuracy", "agreement"):  # those two have more to tell, below
+        return _stale_or(session, _score_figure(score, comparison.n, score.assumed))
     if comparison.accuracy_before is not None and comparison.accuracy_after is not None:
         before, after = 100 * comparison.accuracy_before, 100 * comparison.accuracy_after
         change = after - before
@@ -168,12 +172,16 @@ def error_figure(session: Session) -> Figure:
 
 def _planned_answer(found: Measured) -> Figure:
     """The metric of the plan that was taken, as measured while planning."""
-    title = found.metric_text[:1].upper() + found.metric_text[1:]
-    before = metric_value(found.unit, found.reference)
-    role = "good" if found.drop <= 0.5 else "warn" if found.drop <= 2 else "bad"
-    note = f"{found.score.drop_text} \N{MIDDLE DOT} {_count(found.samples)}".replace("-", MINUS)
-    return Figure(title, before, metric_value(found.unit, found.value), note, role,
-                  detail=f"measured while planning, on {_count(found.samples)}")
+    return _score_figure(found.score, found.samples, f"measured while planning, on {_count(found.samples)}")
+
+
+def _score_figure(score: Score, samples: int, detail: str) -> Figure:
+    """A metric of both models, and what was lost of it."""
+    title = score.words[:1].upper() + score.words[1:]
+    role = "good" if score.drop <= 0.5 else "warn" if score.drop <= 2 else "bad"
+    note = f"{score.drop_text} \N{MIDDLE DOT} {_count(samples)}".replace("-", MINUS)
+    return Figure(title, metric_value(score.unit, score.reference), metric_value(score.unit, score.value), note, role,
+                  detail=detail)
 
 
 def _planned_error(title: str, session: Session) -> Figure | None:
