@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from core.planning.evaluation import Evaluator, Measured
 from core.planning.knapsack import Unreachable
 from core.planning.latency_check import Ground, timed_files
 from core.planning.plan import Plan, VariantFigures
-from core.planning.planner import Wish, apart, make_plan
+from core.planning.planner import MINUTES, Wish, apart, make_plan
 from core.planning.run_costs import measured_alone, run_costs
 from core.planning.smallest import kept
 from core.planning.structures import SAVED_BY, Built, Structure, build, combined, structures
@@ -93,6 +94,7 @@ class _Whole:
         self.task, self.reporter, self.on_best = task, reporter, on_best
         self.best: Plan | None = None
         self.measure = ""
+        self.until = math.inf  # for all structures together, counted from when the first plans can be made
         self._calibration: Calibration | None = None
 
     def plan(self) -> Plan:
@@ -108,17 +110,25 @@ class _Whole:
             self._try(built, 0.0, self.reporter.part(0.0, share))
         except Unreachable as error:
             missed = error
-        changes_nothing = self.best is not None and self.best.recipe.does_nothing and self.best.met
-        looked = [] if changes_nothing or task.test is None else self._look(others, self.reporter.part(share, 0.8))
-        for number, one in enumerate(self._promising(looked)):
-            at = 0.8 + 0.2 * number / PLANNED
+        looked = self._look(others, self.reporter.part(share, 0.8)) if self._worth_looking else []
+        promising = self._promising(looked)
+        for number, one in enumerate(promising):
+            at = 0.8 + 0.2 * number / len(promising)
+            if time.monotonic() > self.until:
+                break
             try:
-                self._try(one.built, one.error, self.reporter.part(at, at + 0.2 / PLANNED), one.figures)
+                self._try(one.built, one.error, self.reporter.part(at, at + 0.2 / len(promising)), one.figures)
             except Unreachable as error:
                 missed = error if missed is None or error.cost < missed.cost else missed
         if self.best is None:
             raise missed or Unreachable("no plan was found", math.inf, math.inf, where=task.model.name)
         return replace(self.best, variants=tuple(one.figures for one in looked))
+
+    @property
+    def _worth_looking(self) -> bool:
+        """Whether structures could still help, and there is something to measure them on and time for it."""
+        met_by_nothing = self.best is not None and self.best.met and self.best.recipe.does_nothing
+        return not met_by_nothing and self.task.test is not None and time.monotonic() < self.until
 
     # ---- weights
 
@@ -140,13 +150,18 @@ class _Whole:
             if self.on_best is not None and (self.best is None or _is_better(plan, self.best)):
                 self.on_best(self._with_structure(plan, built))
 
+        if self.until == math.inf:
+            self.until = time.monotonic() + 60.0 * (MINUTES if task.wish.minutes is None else task.wish.minutes)
+        wish = replace(task.wish, minutes=max(0.1, (self.until - time.monotonic()) / 60.0))
         plan = make_plan(
-            built.model, table, found, task.wish, calibration=task.calibration, test=task.test,
+            built.model, table, found, wish, calibration=task.calibration, test=task.test,
             reporter=reporter.part(0.6, 1.0), on_best=better, seed=task.seed, ground=task.ground,
         )  # fmt: skip
         plan = self._with_structure(plan, built)
         if self.best is None or _is_better(plan, self.best):
             self.best = plan
+            if self.on_best is not None:  # what a cancel keeps, should it come while other structures are looked at
+                self.on_best(plan)
 
     def _with_structure(self, plan: Plan, built: Built) -> Plan:
         return replace(plan, structure=built.lines) if built.lines else plan
