@@ -31,7 +31,7 @@ def test_free_cells_of_every_model(model: Model, tmp_path: Path) -> None:
     assert told == {layer.name for layer in model.layers}
     for cells in found.by_layer.values():
         by_label = {cell.label: cell.error for cell in cells}
-        bits = [by_label[label] for label in ("int8", "int5", "int3") if label in by_label]
+        bits = [by_label[label] for label in ("int8", "int4", "int3") if label in by_label]
         assert bits == sorted(bits)
 
 
