@@ -93,10 +93,10 @@ def run_costs(
     asked = {
         name: [cell.steps for cell in cells if changes_runs(cell.steps)] for name, cells in table.by_layer.items()
     }
-    most = max((len(settings) for settings in asked.values()), default=0)
-    for place in range(most):  # one setting of each layer at a time, as the workshop takes plans
-        plan = {name: settings[place] for name, settings in asked.items() if place < len(settings)}
-        workshop.encodings(plan, reporter.part(0.4 * place / most, 0.4 * (place + 1) / most))
+    every = list(dict.fromkeys(setting for settings in asked.values() for setting in settings))
+    for number, setting in enumerate(every):  # what one needs to know of inputs is measured for all layers at once
+        plan = {name: setting for name, settings in asked.items() if setting in settings}
+        workshop.encodings(plan, reporter.part(0.4 * number / len(every), 0.4 * (number + 1) / len(every)))
     cells: dict[tuple[str, Setting], LayerTime] = {}
     notes: list[str] = []
     share = 0.0
