@@ -31,7 +31,7 @@ _FIRST_ORDER = {Column.SIZE: Qt.SortOrder.DescendingOrder, Column.WEIGHTS: Qt.So
                 Column.SENSITIVITY: Qt.SortOrder.DescendingOrder}
 _REFILTER_MS = 250
 _WIDEN_MS = 60
-_LEFT_BY_ERRORS, _LEFT_BY_SENSITIVITY, _LEFT_BY_WEIGHTS, _LEFT_BY_SIZES = 110, 100, 150, 210
+_LEFT_BY_ERRORS, _LEFT_BY_SENSITIVITY, _LEFT_BY_WEIGHTS, _LEFT_BY_SIZES = 110, 110, 150, 210
 """What these columns must leave for the names, least by the one that says most; sizes: those by the plan."""
 
 

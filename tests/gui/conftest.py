@@ -53,7 +53,10 @@ def window(qapp: QApplication, qtbot: QtBot, settings: Settings, tmp_path: Path)
     made.session.sensitivity.cache_folder = tmp_path / "cache"
     made.resize(1440, 900)
     made.show()
-    qtbot.waitUntil(lambda: made.workspace.filled and bool(made.workspace.lenses.keys), timeout=PATIENCE_MS)
+    from gui.lenses.base import all_lenses  # after the first paint, as the window does
+
+    qtbot.waitUntil(lambda: made.workspace.filled and len(made.workspace.lenses.keys) == len(all_lenses()),
+                    timeout=PATIENCE_MS)
     yield made
     made.close()
     made.deleteLater()
