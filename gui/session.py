@@ -23,6 +23,7 @@ from gui.methods_study.state import MethodsState
 from gui.planning.state import PlanState
 from gui.preparation import MEASURE, PREPARE
 from gui.recipe_file import RecipeFile
+from gui.reporting import save_report
 from gui.result import Result
 from gui.runs import COMPRESS, EXPORT, Runs
 from gui.sensitivity.state import SensitivityState
@@ -347,6 +348,10 @@ class Session(QObject):
         """Save the compressed model as `target`: the compressed file as it is, or compress first when that is stale."""
         if self._model is not None and self._recipe is not None:
             self._runs.export(self._model, self._recipe, self.data, Path(target))
+
+    def save_report(self, target: str | Path) -> None:
+        """Write a page that shows what the last compression did and costs, in the background."""
+        save_report(self, Path(target))
 
     def put_result(self, result: Result) -> None:
         """Only for Runs: a compression has finished."""

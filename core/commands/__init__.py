@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from core.commands import compare, compress, inspect, methods, plan, sensitivity
+from core.commands import compare, compress, inspect, methods, plan, report, sensitivity
 from core.commands.base import Command
 
 COMMANDS: tuple[Command, ...] = (
-    inspect.COMMAND, methods.COMMAND, sensitivity.COMMAND, plan.COMMAND, compress.COMMAND, compare.COMMAND
-)
+    inspect.COMMAND, methods.COMMAND, sensitivity.COMMAND, plan.COMMAND, compress.COMMAND, compare.COMMAND,
+    report.COMMAND,
+)  # fmt: skip

@@ -12,7 +12,7 @@ from core.figures import db_text, size_text
 from core.progress import Reporter
 
 if TYPE_CHECKING:
-    from core.jobs import CompressOutcome
+    from core.jobs import CompressOutcome, CompressSpec
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +23,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--calib", metavar="C", help="samples for steps that work from them (default: some of --data, set apart)"
     )
     parser.add_argument("-o", "--output", required=True, metavar="OUT.onnx", help="the compressed model")
+    parser.add_argument("--report", metavar="REPORT.html", help="also write a page that shows what it did and costs")
     parser.add_argument("--seed", type=int, default=0, help="for methods that draw random numbers (default 0)")
 
 
@@ -32,12 +33,25 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
     from core.recipe import read_text
 
     check_target(Path(arguments.output), also_read=(Path(arguments.recipe),))
+    if arguments.report is not None:
+        read = (arguments.recipe, arguments.output, arguments.data, arguments.calib)
+        check_target(Path(arguments.report), Path(arguments.model), [Path(path) for path in read if path])
     spec = CompressSpec(
         arguments.model, read_text(arguments.recipe), arguments.output, arguments.data, arguments.seed,
-        arguments.calib, live=False, options=data_options(arguments),
+        arguments.calib, live=arguments.report is not None, options=data_options(arguments),
     )  # fmt: skip
     outcome = compress_file(spec, reporter)
+    if arguments.report is not None:
+        _write_report(spec, outcome, arguments.report)
     return as_data(outcome), _text(outcome)
+
+
+def _write_report(spec: CompressSpec, outcome: CompressOutcome, target: str) -> None:
+    from core.report_job import kept_sensitivity, write_report
+    from core.reporting.subject import of_outcome
+
+    table = kept_sensitivity(spec.model_path, spec.data_path or "", spec.options)
+    write_report(of_outcome(outcome, Path(spec.model_path).name, spec.recipe_text, sensitivity=table), Path(target))
 
 
 def as_data(outcome: CompressOutcome) -> dict[str, Any]:

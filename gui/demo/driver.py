@@ -132,11 +132,11 @@ class Demo:
         """The report for people, and the figures as `featherweight-cli compress --json` gives them."""
         from core.cli import plain
         from core.commands.compress import as_data
-        from core.exporting.html_report import html_report
+        from core.report_job import write_report
+        from core.reporting.subject import of_outcome
 
         model, recipe = needed(self._session.model), needed(self._session.recipe)
-        page = html_report(outcome, model.name, recipe.dump())
-        (self._folder / "report.html").write_text(page, encoding="utf-8")
+        write_report(of_outcome(outcome, model.name, recipe.dump()), self._folder / "report.html")
         figures = json.dumps(plain(as_data(outcome)), indent=2, ensure_ascii=False, allow_nan=False)
         (self._folder / "report.json").write_text(figures + "\n", encoding="utf-8")
 
