@@ -185,6 +185,9 @@ class Derived:
         self._run_previews(model, recipe)
 
     def _run_previews(self, model: Model, recipe: Recipe) -> None:
+        if self.foretold and (self._held or self._session.running(MEASURE)):
+            return  # what the plan says is better than a preview without its samples, which follows
+
         def take(found: dict[str, LayerPreview]) -> None:
             self._previews.update(found)
             for name in found:

@@ -101,8 +101,10 @@ class TradeoffChart(Plot):
             (self._below, low),
         ):  # fmt: skip
             item.setData(points[here, 0], points[here, 1])
-        line = [(math.log10(marks[i].x), self._shown_y(i)) for i in self._stops if marks[i].y >= self._scene.low]
-        self._line.setData(*(np.array(line).reshape(-1, 2).T))
+        # Measured values are noisy: the line rises from the best to the better one, the marks stay where they are.
+        heights = np.maximum.accumulate([self._shown_y(i) for i in self._stops] or [0.0])
+        widths = [math.log10(max(marks[i].x, 1.0)) for i in self._stops]
+        self._line.setData(widths, heights[: len(widths)])
         self._set_ranges(points)
 
     def _shown_y(self, index: int) -> float:
@@ -137,11 +139,11 @@ class TradeoffChart(Plot):
     def retheme(self) -> None:
         super().retheme()
         now = theme()
-        accent, warn, surface = now.color("accent"), now.color("warn"), now.color("surface")
+        accent, warn, surface, quiet = (now.color(role) for role in ("accent", "warn", "surface", "strong_border"))
         self._line.setPen(pg.mkPen(now.color("accent", 0.55), width=1))
         for item, color, fill in (
             (self._solid, accent, accent), (self._hollow, accent, surface), (self._uniform, warn, warn),
-            (self._uniform_hollow, warn, surface), (self._below, now.color("muted"), now.color("muted")),
+            (self._uniform_hollow, warn, surface), (self._below, quiet, quiet),
         ):  # fmt: skip
             item.setPen(pg.mkPen(color, width=1.3))
             item.setBrush(fill)
@@ -179,9 +181,9 @@ class TradeoffChart(Plot):
             painter.drawPixmap(0, 0, self._still)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         area, now = self._area(), theme()
-        self._paint_budget(painter, area)
         spots = self._spots()
         taken = [QRectF(spots[i].x() - 5, spots[i].y() - 5, 10, 10) for i in self._known()]
+        self._paint_budget(painter, area, taken)
         self._paint_ring(painter, area, taken)
         painter.setFont(now.font("tiny"))
         painter.setPen(now.color("muted"))
@@ -216,26 +218,33 @@ class TradeoffChart(Plot):
                 found.append(i)
         return sorted(found, key=lambda i: (not marks[i].measured, -marks[i].y))
 
-    def _paint_budget(self, painter: QPainter, area: QRectF) -> None:
+    def _paint_budget(self, painter: QPainter, area: QRectF, taken: list[QRectF]) -> None:
+        """A dashed line, with its words at an end where no plan is."""
         scene, now = self._scene, theme()
-        painter.setPen(QPen(now.color("strong_border"), 1, Qt.PenStyle.DashLine))
         painter.setFont(now.font("tiny"))
-        words = now.color("muted")
+        metrics = QFontMetricsF(painter.font())
+        width, height = metrics.horizontalAdvance(scene.budget_words), metrics.height()
         if scene.budget_x is not None:
             x = self._pixel(math.log10(max(scene.budget_x, 1.0)), 0.0).x()
-            if area.left() <= x <= area.right():
-                painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
-                width = QFontMetricsF(painter.font()).horizontalAdvance(scene.budget_words) + 6
-                left = x + 5 if x + width < area.right() else x - width
-                painter.setPen(words)
-                painter.drawText(QPointF(left, area.bottom() - 6), scene.budget_words)
+            line = QPointF(x, area.top()), QPointF(x, area.bottom())
+            places = [QRectF(left, top, width, height) for top in (area.bottom() - height - 2, area.top())
+                      for left in (x + 5, x - 5 - width)]
         elif scene.budget_y is not None:
             y = self._pixel(0.0, scene.budget_y).y()
-            if area.top() <= y <= area.bottom():
-                painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
-                painter.setPen(words)
-                width = QFontMetricsF(painter.font()).horizontalAdvance(scene.budget_words)
-                painter.drawText(QPointF(area.right() - width - 6, y + 13), scene.budget_words)
+            line = QPointF(area.left(), y), QPointF(area.right(), y)
+            places = [QRectF(left, top, width, height) for left in (area.right() - width - 4, area.left() + 4)
+                      for top in (y + 2, y - 2 - height)]
+        else:
+            return
+        if not area.adjusted(-1, -1, 1, 1).contains(line[0]):
+            return
+        painter.setPen(QPen(now.color("strong_border"), 1, Qt.PenStyle.DashLine))
+        painter.drawLine(*line)
+        inside = [place for place in places if area.contains(place)] or places[:1]
+        place = next((p for p in inside if not any(map(p.intersects, taken))), inside[0])
+        painter.setPen(now.color("muted"))
+        painter.drawText(place, Qt.AlignmentFlag.AlignCenter, scene.budget_words)
+        taken.append(place)
 
     def _paint_ring(self, painter: QPainter, area: QRectF, taken: list[QRectF]) -> None:
         scene, now = self._scene, theme()
@@ -262,12 +271,13 @@ class TradeoffChart(Plot):
             (right, below - 4), (right, level), (left, level), (left, above + 4), (center, below), (center, above),
         ]  # fmt: skip
         if always:
-            corners += [(right, below + 1.5 * gap), (left, above - 1.5 * gap)]
+            corners += [(x, y) for k in (1.5, 3.0, 5.0) for x in (right, center, left)
+                        for y in (above - k * gap, below + k * gap)]
         places = [QRectF(x, y, width, height) for x, y in corners]
         if not always:
             places[0], places[1] = places[1], places[0]
         inside = [place for place in places if area.contains(place)]
-        near = [other for other in taken if abs(other.center().x() - at.x()) < width + 4 * gap
+        near = [other for other in taken if abs(other.center().x() - at.x()) < width + other.width() + 4 * gap
                 and abs(other.center().y() - at.y()) < 8 * gap]
         free = next((p for p in inside if not any(map(p.adjusted(-2, -1, 2, 1).intersects, near))), None)
         if free is None and not (always and inside):
@@ -304,7 +314,7 @@ class TradeoffChart(Plot):
 
     def _line_y(self, x: float) -> float:
         spots = [self.pixel(i) for i in self._stops]
-        return float(np.interp(x, [p.x() for p in spots], [p.y() for p in spots]))
+        return float(np.interp(x, [p.x() for p in spots], np.minimum.accumulate([p.y() for p in spots])))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         super().mousePressEvent(event)

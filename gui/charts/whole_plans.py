@@ -17,7 +17,7 @@ class Mark:
     measured  solid; hollow when predicted
     label     of a uniform setting; "" for a plan of the front
     words     for the read-out
-    on_front  whether the line goes through it
+    on_front  whether it is among the plans that a drag visits
     """
 
     x: float
@@ -58,8 +58,14 @@ def size_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
             for step in steps:
                 x = decade + math.log10(step)
                 if low + gap / 4 <= x <= high - gap / 4 and all(abs(x - other) >= gap for other, _ in found):
-                    found.append((x, file_size(10.0**x)))
+                    found.append((x, _round_size(10.0**x)))
     return sorted(found)
+
+
+def _round_size(nbytes: float) -> str:
+    """A round size without needless digits: "2 MB", "1.5 MB"."""
+    number, unit = file_size(nbytes).split(" ")
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
 
 
 def better(marks: Sequence[tuple[float, float]]) -> list[int]:

@@ -103,7 +103,8 @@ class BindingCard(Card):
         use.clicked.connect(partial(self._use, binding))
         self.buttons.append(use)
         for column, widget in enumerate((name, _Share(binding.share, self), share, words, use)):
-            self._grid.addWidget(widget, row, column)
+            side = Qt.AlignmentFlag.AlignLeft if column == 0 else Qt.AlignmentFlag(0)
+            self._grid.addWidget(widget, row, column, side)
 
     def _use(self, binding: Binding, _checked: bool = False) -> None:
         self.used.emit(binding)

@@ -51,6 +51,7 @@ class TradeoffLens(Lens):
         self._session: Session | None = None
         self._qualities: tuple[Quality, ...] = ()
         self._marks: tuple[Mark, ...] = ()
+        self._own_chosen = False
         self._seen: object = None  # the plan and quality that the marks were made from
         self.empty = EmptyState("curve")
         self.plan_card = PlanCard(self)
@@ -164,9 +165,12 @@ class TradeoffLens(Lens):
         if self._seen is None or self._seen[0] is not points or self._seen[1] != quality.key:  # type: ignore[index]
             words = read_outs(plan, points)
             number = len(points) - len(plan.uniform)
-            pairs = [(float(p.bytes), v) for p, v in zip(points[:number], quality.values[:number], strict=True)]
-            front = set(better(pairs))
-            shown = set(range(number)) | useful_uniform(points, quality)
+            # The same plans in every view: those that the predictions do not rule out, and the plan itself.
+            front = {*better([(float(p.bytes), -p.error) for p in points[:number]]), session.plans.own}
+            uniform = useful_uniform(points, quality)
+            alike = {points[i].options + points[i].learned for i in uniform}
+            shown = uniform | {i for i in range(number) if points[i].options + points[i].learned not in alike
+                               or i == session.plans.own}
             self._marks = tuple(
                 Mark(float(p.bytes), v if i in shown else math.nan, p.measured is not None, p.label, w, i in front)
                 for i, (p, v, w) in enumerate(zip(points, quality.values, words, strict=True))
@@ -201,6 +205,10 @@ class TradeoffLens(Lens):
         ring = "" if chosen is None else ring_words(plans.points[chosen], quality, quality.values[chosen])
         scene = Scene(self._marks, quality.label, quality.low, chosen, ring)
         self.plan_card.chart.set_scene(self._with_budget(scene, quality))
+        own = chosen == plans.own
+        if own != self._own_chosen:
+            self._own_chosen = own
+            self._show_binding()
 
     def _with_budget(self, scene: Scene, quality: Quality) -> Scene:
         plan = self._session.plans.plan if self._session is not None else None
@@ -227,7 +235,7 @@ class TradeoffLens(Lens):
         if not binding:
             self.binding_card.show_empty("No layer holds this plan back.", "None could do better at more bytes.")
             return
-        own = session.plans.chosen is not None and session.plans.current is session.plans.points[session.plans.own]
+        own = session.plans.chosen == session.plans.own
         words = "share of the predicted error, and what a better setting would take and gain"
         if not own:
             words += " \N{MIDDLE DOT} of the plan for the budget, not of what is chosen now"

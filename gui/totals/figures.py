@@ -180,8 +180,9 @@ def _score_figure(score: Score, samples: int, detail: str) -> Figure:
     title = score.words[:1].upper() + score.words[1:]
     role = "good" if score.drop <= 0.5 else "warn" if score.drop <= 2 else "bad"
     note = f"{score.drop_text} \N{MIDDLE DOT} {_count(samples)}".replace("-", MINUS)
-    return Figure(title, metric_value(score.unit, score.reference), metric_value(score.unit, score.value), note, role,
-                  detail=detail)
+    alike = score.reference == 1.0 and score.unit == "share"  # how often both agree: the original always does
+    before = "" if alike else metric_value(score.unit, score.reference)
+    return Figure(title, before, metric_value(score.unit, score.value), note, role, detail=detail)
 
 
 def _planned_error(title: str, session: Session) -> Figure | None:

@@ -182,3 +182,16 @@ def test_the_worker_makes_a_plan(qtbot: QtBot, ready: Session) -> None:
     plan = ready.plans.plan
     assert plan is not None and plan.met and ready.recipe == plan.recipe
     assert plan.bytes_predicted <= 0.3 * plan.bytes_before
+
+
+def test_a_plans_figures_stay_while_samples_are_run(ready: Session, planner: Any, planned: Planned,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, running = planned[2], ready.running
+    monkeypatch.setattr(ready, "running", lambda key: key == "measure" or running(key))
+    ready.plans.start(Wish("size", "20%"))
+    planner.end("done", plan)
+    ready._derived._start_previews()
+    ready._derived._prepared()
+    assert not running("previews")
+    assert ready.predicted_bytes == plan.bytes_predicted and not ready.waits_for_samples("b.weight")
+    assert ready.plans.foretold_bytes("b.weight") is not None
