@@ -100,7 +100,8 @@ def _readable(shape: tuple[int | str | None, ...] | None) -> str:
 
 
 def _form(head: Header) -> str:
-    return f"{' x '.join(map(str, head.shape)) or 'scalar'} {head.dtype}"
+    kind = "text" if head.dtype.kind in "US" else str(head.dtype)
+    return f"{' x '.join(map(str, head.shape)) or 'scalar'} {kind}"
 
 
 def _problem(port: Port, head: Header, where: str) -> str:

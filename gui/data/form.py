@@ -15,7 +15,9 @@ from PySide6.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
+    QStackedLayout,
     QVBoxLayout,
     QWidget,
 )
@@ -23,10 +25,11 @@ from PySide6.QtWidgets import (
 from core.data.options import DataOptions
 from core.errors import FeatherweightError
 from gui.charts.card import restyle, with_role
+from gui.charts.empty import EmptyState
 from gui.data.found_view import FoundView
+from gui.data.loader import Loader
 from gui.data.metric_box import MetricBox
 from gui.data.preprocessing_fields import PreprocessingFields
-from gui.data.reading import Read, Shown, read, show
 from gui.data.sample_view import SampleView
 from gui.loading import DATA_SUFFIXES
 
@@ -35,18 +38,19 @@ if TYPE_CHECKING:
 
     from core.data.samples import Samples
     from core.data_job import DataLook
-    from core.progress import Progress
+    from gui.data.reading import Read, Shown
     from gui.main_window import MainWindow
     from gui.session import Session
     from gui.settings import Settings
 
-READ, LOOK, SAMPLE = "read data", "look at data", "show sample"
-"""Keys of the form's tasks."""
 _DELAY_MS = 300
 """Rest after an edit of the preprocessing before the pictures are read anew."""
-_WIDTH, _LEFT = 900, 460
-_EMPTY = ("Choose an .npz with one array for each input (and labels, if there are any), an .npy, or a folder of "
-          "pictures with a sub-folder for each class. Or drop it here.")
+_WIDTH, _HEIGHT, _LEFT, _SCROLL = 900, 620, 456, 16
+_EMPTY = (
+    "Choose samples, or drop them here.",
+    "An .npz with one array for each input (and labels, if there are any), an .npy, or a folder of pictures with a "
+    "sub-folder for each class.",
+)
 
 
 def choose_data(window: QWidget, path: Path | None = None) -> DataForm:
@@ -72,8 +76,7 @@ class DataForm(QDialog):
         self._path: Path | None = None
         self._samples: Samples | None = None
         self._options: DataOptions = session.data_options
-        self._closed = False
-        self._run = 0  # what was begun before the newest reading is of no interest
+        self.loader = Loader(session, session.model, self)
         self._make_parts()
         self._lay_out()
         self.fields.put(self._options.preprocessing)
@@ -83,11 +86,22 @@ class DataForm(QDialog):
         self.metric_box.changed.connect(self._check)
         self.sample.wanted.connect(self._show_sample)
         self.finished.connect(self._stop)
+        self._hear_loader()
         self.metric_box.put(self._options)
         if session.samples is not None and session.data_path is not None:
             self._begin_with(session.data_path, session.samples)
         else:
             self._say_nothing_yet()
+
+    def _hear_loader(self) -> None:
+        loader = self.loader
+        loader.progress.connect(self._show_progress)
+        loader.found.connect(self.found.show_found)
+        loader.loaded.connect(self._take_read)
+        loader.looked.connect(self._take_look)
+        loader.shown.connect(self._put_sample)
+        loader.failed.connect(self._failed)
+        loader.stopped.connect(self._stopped)
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
@@ -103,7 +117,7 @@ class DataForm(QDialog):
         self.bar.setTextVisible(False)
         self.bar.setRange(0, 1000)
         with_role(self.step, "small")
-        self.stop = _button("Stop", self._cancel, self)
+        self.stop = _button("Stop", self.loader.stop, self)
         self.split = QLabel(self)
         self.split.setWordWrap(True)
         with_role(self.split, "muted")
@@ -124,21 +138,30 @@ class DataForm(QDialog):
         layout.addLayout(head)
         layout.addWidget(self.place)
         layout.addWidget(_rule(self))
-        columns = QHBoxLayout()
-        columns.setSpacing(22)
-        columns.addLayout(self._left(), 0)
+        chosen = QWidget(self)
+        columns = QHBoxLayout(chosen)
+        columns.setContentsMargins(0, 0, 0, 0)
+        columns.setSpacing(12)
+        columns.addWidget(self._left(), 0)
         columns.addWidget(self.sample, 1)
-        layout.addLayout(columns, 1)
+        content = QWidget(self)
+        self._content = QStackedLayout(content)
+        self._content.addWidget(EmptyState("picture", *_EMPTY, self))
+        self._content.addWidget(chosen)
+        layout.addWidget(content, 1)
         layout.addWidget(_rule(self))
         foot = QHBoxLayout()
         foot.addWidget(self.split, 1)
         foot.addWidget(self.cancel)
         foot.addWidget(self.use)
         layout.addLayout(foot)
-        self.resize(_WIDTH, 600)
+        self.resize(_WIDTH, _HEIGHT)
 
-    def _left(self) -> QVBoxLayout:
-        left = QVBoxLayout()
+    def _left(self) -> QScrollArea:
+        """It scrolls where a small screen has no room for all fields."""
+        holder, scroll = QWidget(self), QScrollArea(self)
+        left = QVBoxLayout(holder)
+        left.setContentsMargins(0, 0, 0, 0)
         left.setSpacing(8)
         self._picture_parts = (_label("Pictures", "title", self), self.fields)
         progress = QHBoxLayout()
@@ -156,7 +179,12 @@ class DataForm(QDialog):
         for part in wide:
             part.setFixedWidth(_LEFT)
         self._show_progress(None)
-        return left
+        scroll.setWidget(holder)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFixedWidth(_LEFT + _SCROLL)
+        return scroll
 
     # -- choosing ---------------------------------------------------------------------------------------------------
 
@@ -200,7 +228,7 @@ class DataForm(QDialog):
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def _begin_with(self, path: Path, samples: Samples) -> None:
-        """Show what is in use; nothing has to be read for that."""
+        """Show what is in use; no file has to be read for that."""
         self._path, self._samples = path, samples
         self._put_place(path)
         self._show_picture_parts(path.is_dir())
@@ -208,17 +236,10 @@ class DataForm(QDialog):
 
     def _read(self) -> None:
         how = self.fields.value()
-        if self._path is None or self._model is None or how is None:
-            self._check()
-            return
-        self._again.stop()
-        options = DataOptions(how)
-        before, self._samples = self._samples, None
-        self._run += 1
-        self._session.tasks.cancel(LOOK)
-        self._show_progress(0.0, "Loading")
-        self._session.tasks.thread(READ, read, self._path, self._model.inputs, options, before, done=self._take_read,
-                                   failed=self._failed, progress=self._hear, cancelled=self._on_stop())
+        if self._path is not None and how is not None:
+            self._again.stop()
+            before, self._samples = self._samples, None
+            self.loader.read(self._path, DataOptions(how), before)
         self._check()
 
     def _edited(self) -> None:
@@ -226,97 +247,56 @@ class DataForm(QDialog):
         self._again.start()
         self._check()
 
-    def _hear(self, told: Progress) -> None:
-        if self._closed:
-            return
-        if told.part is not None:
-            self.found.show_found(told.part)
-        self._show_progress(told.done, told.text)
-
     def _take_read(self, found: Read) -> None:
-        if self._closed or self._model is None:
-            return
         self._samples = found.samples
         self.found.show_classes(found.classes)
         self.found.say("\n".join(found.samples.notes))
         self._show_sample(0)
-        self._look()
+        self.loader.look(found.samples)
         self._check()
 
-    def _look(self) -> None:
-        """Run the model on a few samples in the worker process, to see which metrics fit and what is broken."""
-        from core.data_job import look_at_outputs, look_spec
-
-        if self._samples is None or self._model is None:
-            return
-        self._show_progress(0.0, "Running the model on a few samples")
-        self._session.tasks.process(LOOK, look_at_outputs, look_spec(str(self._model.path), self._samples),
-                                    done=self._take_look, failed=self._cannot_run, progress=self._hear_look,
-                                    cancelled=self._on_stop())
-
-    def _hear_look(self, told: Progress) -> None:
-        if not self._closed:
-            self._show_progress(told.done, "Running the model on a few samples")
-
     def _take_look(self, look: DataLook) -> None:
-        if self._closed or self._samples is None:
+        if self._samples is None:
             return
         self._show_progress(None)
         self.metric_box.show_look(look)
         self.found.say("\n".join((*self._samples.notes, *look.notes)))
         self._check()
+        if self.focusWidget() in (None, self.file_button, self.folder_button):
+            self.use.setFocus()  # what is left to do; but nobody is torn from a field
 
     def _failed(self, error: FeatherweightError) -> None:
-        if self._closed:
-            return
+        self._samples = None
         self._show_progress(None)
         self.found.say(str(FeatherweightError(error.what, do=error.do)), "bad")  # where it is stands above
         self.sample.clear("")
         self._check()
 
-    def _cannot_run(self, error: FeatherweightError) -> None:
-        if self._closed:
-            return
-        self._samples = None
-        self._failed(error)
-
-    def _on_stop(self) -> Callable[[], None]:
-        """What to do when a task of this reading is cancelled; nothing when a newer reading has begun since."""
-        run = self._run
-        return lambda: self._stopped() if run == self._run else None
-
     def _stopped(self) -> None:
-        if not self._closed:
-            self._show_progress(None)
-            self.found.say("Loading was stopped. Choose the data again, or something else.")
-            self._check()
-
-    def _cancel(self) -> None:
-        for key in (READ, LOOK):
-            self._session.tasks.cancel(key)
+        self._samples = None
+        self._show_progress(None)
+        self.found.say("Loading was stopped. Choose the data again, or something else.")
+        self._check()
 
     def _show_sample(self, index: int) -> None:
-        if self._samples is None:
-            return
-        samples = self._samples
+        if self._samples is not None:
+            self.loader.show(self._samples, index)
 
-        def shown(one: Shown) -> None:
-            if not self._closed and samples is self._samples:
-                self.sample.show_sample(one, samples)
-
-        self._session.tasks.thread(SAMPLE, show, samples, index, done=shown, failed=self._failed)
+    def _put_sample(self, shown: Shown) -> None:
+        if self._samples is not None:
+            self.sample.show_sample(shown, self._samples)
 
     # -- state ------------------------------------------------------------------------------------------------------
 
     def _say_nothing_yet(self) -> None:
         self.place.setText("Nothing is chosen yet")
         restyle(self.place, "muted")
-        self.sample.clear(_EMPTY)
         self._show_picture_parts(False)
         self._check()
 
     def _put_place(self, path: Path) -> None:
         restyle(self.place, "")
+        self._content.setCurrentIndex(1)
         self.place.setText(str(path))
         self.place.setToolTip(str(path))
 
@@ -367,10 +347,8 @@ class DataForm(QDialog):
 
     def _stop(self) -> None:
         """The form is closed: what it had under way is of no use."""
-        self._closed = True
         self._again.stop()
-        for key in (READ, LOOK, SAMPLE):
-            self._session.tasks.cancel(key)
+        self.loader.close()
 
 
 def split_words(n: int) -> str:
