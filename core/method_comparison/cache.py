@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.data.samples import Samples
     from core.model.model import Model
 
-VERSION = 1
+VERSION = 2
 """To be raised when rows come out otherwise for the same question: methods, emitters or measures changed."""
 MAX_FILES = 100
 """Comparisons that are kept; the oldest go first."""

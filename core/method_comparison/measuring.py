@@ -25,6 +25,8 @@ LATENCY_SECONDS = 0.5
 WORK = 40_000_000_000
 """Multiply-adds that the answers of one trial may take: it decides on how many samples they are measured."""
 FEWEST, MOST = 32, 1_000
+COUNTED = frozenset({"accuracy", "top5", "f1", "agreement", "decisions", "characters"})
+"""Metrics that count answers, each right or wrong."""
 UNCOUNTED = 128
 """Samples where multiply-adds cannot be counted."""
 
@@ -130,7 +132,7 @@ def quality_of(found: Measured) -> Quality:
     """The figures of an evaluation as a row holds them."""
     return Quality(
         found.samples, found.sqnr_db, found.kl, found.metric_text, found.value, found.reference, found.drop,
-        str(found.unit), found.value_text, found.score.drop_text,
+        str(found.unit), found.value_text, found.score.drop_text, found.metric in COUNTED,
     )  # fmt: skip
 
 

@@ -121,6 +121,7 @@ class _Judge:
     def __init__(self, rows: Sequence[Row]) -> None:
         qualities = [row.quality for row in rows if row.quality is not None]
         self.unit, self.metric, self.samples = qualities[0].unit, qualities[0].metric, qualities[0].samples
+        self.counted = qualities[0].counted
         self.constant = all(q.value == q.reference for q in qualities) and len(qualities) > 2
         """Whether the metric is the same for all, however far they go: it tells nothing here."""
         self.by_error = self.samples < 2 or self.constant
@@ -273,7 +274,9 @@ def _cautions(study: Study, good: _Judge, best: Row | None) -> Iterable[str]:
         yield "There is one sample only: a metric says nothing on it, so settings are judged by the output error alone."
     elif good.constant:
         yield f"The {good.metric} is the same for every setting, so settings are judged by the output error alone."
-    elif good.unit == "share":
+    elif not good.counted:
+        yield f"Measured on {n:,} samples.{' Load more before relying on it.' if n < FEW else ''}"
+    else:
         about = f"up to {300 / n:.1f} points" if n > 3 else "any number of points"
         tail = " Load more samples before relying on it." if n < FEW else ""
         yield f"Measured on {n:,} samples: what loses nothing on them may lose {about} elsewhere (95 % sure).{tail}"

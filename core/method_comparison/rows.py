@@ -35,10 +35,11 @@ class Quality:
 
     sqnr_db    over all float outputs; inf when nothing changed, -inf when they are not finite
     kl         KL(original || compressed) in nats, or None
-    metric     what was counted, in words; `value` of the compressed model, `reference` of the original
+    metric     what was measured, in words; `value` of the compressed model, `reference` of the original
     drop       what is lost of it in the measure of its unit (`task_metrics.base.Unit`: points of a share), negative
                when it became better, inf when it is undefined
     value_text, drop_text   both for people, with units
+    counted    whether the metric counts answers, each right or wrong, so that their number says how sure it is
     """
 
     samples: int
@@ -51,6 +52,7 @@ class Quality:
     unit: str
     value_text: str
     drop_text: str
+    counted: bool = True
 
 
 @dataclass(frozen=True)

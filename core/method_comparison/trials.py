@@ -109,6 +109,7 @@ def trials(model: Model, chosen: Collection[str] = (), *, samples: bool = True) 
     """
     large = sum(layer.n_weights for layer in model.layers) > LARGE
     methods = [method for method in registry.all_methods() if not chosen or method.family in chosen]
+    methods.sort(key=lambda method: not method.default)  # what people mean by a word comes first
     by_family = [[method for method in methods if method.family == family] for family in families()]
     queues = [
         [_trial(method, setting, model, samples) for setting in _settings(method, samples, large)]

@@ -81,6 +81,13 @@ def test_few_samples_are_a_caution(make_row: RowMaker, make_study: StudyMaker) -
     assert any("up to 0.3 points" in text and "Load more" not in text for text in many)
 
 
+def test_a_correlation_is_no_count(make_row: RowMaker, make_study: StudyMaker) -> None:
+    row = make_row("int5", 0.17, 0.0, samples=20)
+    assert row.quality is not None
+    study = make_study(replace(row, quality=replace(row.quality, counted=False)))
+    assert recommend(study).cautions[0] == "Measured on 20 samples. Load more before relying on it."
+
+
 def test_one_sample_is_judged_by_the_outputs(make_row: RowMaker, make_study: StudyMaker) -> None:
     rows = make_row("int8", 0.26, 0.0, 40.0, samples=1), make_row("int2", 0.08, 0.0, 4.0, samples=1)
     advice = recommend(make_study(*rows))

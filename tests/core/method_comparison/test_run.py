@@ -75,7 +75,7 @@ def test_a_damaged_cache_is_as_good_as_none(
     only(2)
     _compare(small, split, tmp_path)
     (file,) = tmp_path.glob("*.json")
-    file.write_text('{"version": 1, "key": 3')
+    file.write_text('{"version": 2, "key": 3')
     assert not any(row.kept for row in _compare(small, split, tmp_path).rows)
 
 
