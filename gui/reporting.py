@@ -30,7 +30,8 @@ def save_report(session: Session, target: Path) -> None:
         return
     if not session.result_current:
         session.failed.emit(FeatherweightError(
-            "the plan or the data has changed since what was compressed last", do="compress again, then save the report"))
+            "the plan or the data has changed since what was compressed last",
+            do="compress again, then save the report"))
         return
     plans = session.plans
     plan = plans.plan if plans.final and not plans.outdated and plans.chosen == plans.own else None

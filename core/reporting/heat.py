@@ -28,7 +28,7 @@ def heat_map(
         return ""
     low, high = min(logs), max(logs)
     left = 16 + 6.6 * max(len(shortened(name, _LONGEST_NAME)) for name in rows)
-    width = max(860.0, left + 46.0 * len(columns) + 10)
+    width = max(980.0, left + 46.0 * len(columns) + 10)
     cell = (width - left - 10) / len(columns)
     head = 16 + 6.2 * max(len(shortened(name, 22)) for name in columns) * 0.75
     parts: list[str] = []

@@ -56,6 +56,7 @@ def bytes_chart(subject: Subject) -> str:
         f"{size_text(sum(x.bytes_before for x in shown))} before, {size_text(sum(x.bytes_after for x in shown))} after",
         Axis("bytes", size_text, zero=True), [layer.name for layer in shown],
         [("before", [float(x.bytes_before) for x in shown]), ("after", [float(x.bytes_after) for x in shown])],
+        first=0,
     )  # fmt: skip
 
 

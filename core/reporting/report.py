@@ -23,7 +23,7 @@ def report_page(subject: Subject) -> str:
     share = subject.bytes_after / subject.bytes_before if subject.bytes_before else 1.0
     lead = (
         f"{size_text(subject.bytes_before)} \N{RIGHTWARDS ARROW} {size_text(subject.bytes_after)} on disk, "
-        f"{share:.1%} of the original"
+        f"{100 * share:.1f} % of the original"
     )
     sections = [
         Section("What to mind", warnings(subject)),

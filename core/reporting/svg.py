@@ -14,7 +14,7 @@ from core.reporting.frame import Frame, legend, wrapped
 from core.reporting.markup import escaped, shortened
 from core.reporting.ticks import Axis
 
-WIDTH = 860
+WIDTH = 1040
 HEIGHT = 340
 _BAR = 11
 _LONGEST_NAME = 34
@@ -70,12 +70,19 @@ def _series(frame: Frame, one: Series) -> str:
 
 
 def bars(
-    title: str, description: str, axis: Axis, names: Sequence[str], series: Sequence[tuple[str, Sequence[float | None]]]
+    title: str,
+    description: str,
+    axis: Axis,
+    names: Sequence[str],
+    series: Sequence[tuple[str, Sequence[float | None]]],
+    *,
+    first: int = 1,
 ) -> str:
     """Horizontal bars by group; a value that is None or not finite has none. "" without groups.
 
     names   of the groups
     series  (name, one value a group), drawn below each other in each group
+    first   colour of the first series, 0 (grey) for what was there before
     """
     known = [v for _name, values in series for v in values if v is not None]
     if not names or not known:
@@ -94,16 +101,9 @@ def bars(
             f"<title>{escaped(name)}</title></text>"
         )
         for which, (label, values) in enumerate(series):
-            parts.append(
-                _bar(frame, start, top + which * _BAR, values[row], f"{name}: {label}", _colour(which, series))
-            )
-    keys = [(label, _colour(i, series), "bar") for i, (label, _values) in enumerate(series)]
+            parts.append(_bar(frame, start, top + which * _BAR, values[row], f"{name}: {label}", first + which))
+    keys = [(label, first + i, "bar") for i, (label, _values) in enumerate(series)]
     return wrapped(title, description, WIDTH, height, "".join(parts), legend(keys if len(keys) > 1 else []))
-
-
-def _colour(which: int, series: Sequence[object]) -> int:
-    """The first of a pair is what was there before, in grey."""
-    return which if len(series) == 2 else which + 1
 
 
 def _bar(frame: Frame, start: float | None, top: float, value: float | None, words: str, colour: int) -> str:
@@ -121,7 +121,7 @@ def _bar(frame: Frame, start: float | None, top: float, value: float | None, wor
 
 def histogram(
     title: str, description: str, axis: Axis, series: Sequence[tuple[str, Sequence[float]]], *, bins: int = 30,
-    height: int = 260,
+    first: int = 1, height: int = 260,
 ) -> str:  # fmt: skip
     """How values are spread: the counts in equal bins over the range of all of them; "" without values."""
     import numpy as np
@@ -143,10 +143,10 @@ def histogram(
             steps += [(low, float(n)), (high, float(n))]
         outline = [frame.place(float(x), y) for x, y in [*steps, (edges[-1], 0.0)]]
         path = " ".join(f"{at[0]:.1f},{at[1]:.1f}" for at in outline if at is not None)
-        colour = _colour(which, series)
+        colour = first + which
         parts.append(f'<polygon class="k{colour} fill" fill-opacity="0.35" points="{path}"/>')
         parts.append(f'<polyline class="k{colour} stroke" points="{path}"/>')
-    keys = [(name, _colour(i, series), "bar") for i, (name, _found) in enumerate(series)]
+    keys = [(name, first + i, "bar") for i, (name, _found) in enumerate(series)]
     return wrapped(title, description, WIDTH, height, "".join(parts), legend(keys))
 
 
@@ -156,7 +156,7 @@ def intervals(title: str, description: str, axis: Axis, rows: Sequence[tuple[str
         return ""
     left, step = 16 + 6.6 * max(len(shortened(row[0], _LONGEST_NAME)) for row in rows), 34
     height = step * len(rows) + 56
-    frame = Frame(axis.scale([0.0, *(v for row in rows for v in row[1:])]), None, WIDTH, height, left=left)
+    frame = Frame(axis.scale([0.0, *(v for row in rows for v in row[1:])]), None, WIDTH, height, left=left, right=90)
     write = axis.text or (lambda v: f"{v:,.4g}")
     parts = [frame.grid()]
     for i, (name, low, middle, high) in enumerate(rows):

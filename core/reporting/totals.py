@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FEW_SAMPLES = 100
 """Samples below which one answer is worth a point or more of the metric."""
 _LARGE_MISS_DB = 3.0
+MINUS = "\N{MINUS SIGN}"
 
 
 def before_and_after(subject: Subject) -> str:
@@ -39,7 +40,9 @@ def before_and_after(subject: Subject) -> str:
 
 
 def _change(before: float, after: float) -> str:
-    return f"{100 * (after / before - 1):+.1f} %" if before else ""
+    if before == after:
+        return "unchanged"
+    return f"{100 * (after / before - 1):+.1f} %".replace("-", MINUS) if before else ""
 
 
 def _latency_row(found: LatencyComparison, on: str) -> tuple[str, str, str, str, str]:
@@ -73,7 +76,7 @@ def _measured(c: Comparison) -> list[tuple[str, str, str, str, str]]:
         rows.append((c.score.words, c.score.reference_text, c.score.value_text, c.score.drop_text, on))
     if c.agreement is not None:
         changed = f"{c.changed:,} changed" if c.changed is not None else ""
-        rows.append(("same answer as the original", "", f"{c.agreement:.2%}", changed, on))
+        rows.append(("same answer as the original", "", f"{100 * c.agreement:.2f} %", changed, on))
     if c.kl_divergence is not None:
         rows.append(("KL(original || compressed), mean", "", f"{c.kl_divergence:.3g} nats", "", on))
     rows.append(("output error, SQNR over all outputs", "", db_text(c.output_sqnr_db), "", on))
@@ -85,7 +88,8 @@ def _measured(c: Comparison) -> list[tuple[str, str, str, str, str]]:
 
 
 def _shares(before: float, after: float) -> tuple[str, str, str]:
-    return f"{before:.2%}", f"{after:.2%}", f"{100 * (after - before):+.2f} points"
+    change = f"{100 * (after - before):+.2f} points".replace("-", MINUS) if after != before else "unchanged"
+    return f"{100 * before:.2f} %", f"{100 * after:.2f} %", change
 
 
 def _latency_chart(found: LatencyComparison | None) -> str:
