@@ -152,9 +152,11 @@ def _settings(method: Described, samples: bool, large: bool) -> Iterator[_Settin
     paired = [pair for setting in alone if (pair := _with_partner(method, setting))]
     main, other = (alone, paired) if method.stage is Stage.CHANNELS or not paired else (paired, alone)
     yield main[0]
-    informed = _informed(method, levels[len(levels) // 2]) if samples else None
-    if informed is not None:  # how good the method is where there are samples says more than how far it goes
-        yield (_with_partner(method, informed) if main is paired else None) or informed
+    middle = dict.fromkeys(((len(levels) - 1) // 2, len(levels) // 2))  # two where there is no one middle
+    for place in middle if samples else ():
+        informed = _informed(method, levels[place])
+        if informed is not None:  # how good the method is where there are samples says more than how far it goes
+            yield (_with_partner(method, informed) if main is paired else None) or informed
     yield from main[1:]
     if other is not main and not large:
         yield from other[:1]
