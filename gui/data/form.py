@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _DELAY_MS = 300
 """Rest after an edit of the preprocessing before the pictures are read anew."""
-_WIDTH, _HEIGHT, _LEFT, _SCROLL = 900, 620, 456, 16
+_WIDTH, _HEIGHT, _LEFT, _SCROLL = 900, 660, 456, 16
 _EMPTY = (
     "Choose samples, or drop them here.",
     "An .npz with one array for each input (and labels, if there are any), an .npy, or a folder of pictures with a "
