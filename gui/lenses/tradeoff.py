@@ -35,7 +35,7 @@ _REDRAW_MS = 33
 _MARGIN = 12
 _WORTH_SHOWING = 0.005
 """Share of the plan's error below which a layer does not hold it back."""
-_LEAST = (310, 225, 0)
+_LEAST = (310, 225, 226)
 """Heights in pixels below which the charts cannot be read; the page scrolls instead."""
 
 
@@ -268,6 +268,7 @@ def _page(*cards: QWidget) -> QScrollArea:
         card.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
         card.setMinimumHeight(least)
         column.addWidget(card, stretch)
+    content.setMinimumHeight(sum(_LEAST) + (len(_LEAST) + 1) * _MARGIN)  # so that no card ever lies over another
     area = QScrollArea()
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setWidgetResizable(True)
