@@ -37,6 +37,7 @@ SHARE_PACE = Pace(1.5, block=0.0005)
 EMPTY_RUN = "featherweight.empty"
 VERSION = 2
 MOST_KEPT = 20_000
+STEADY = 2.0
 
 
 @dataclass(frozen=True)
@@ -340,6 +341,7 @@ class _Kept:
         values = {
             key: [t.median_ms, t.low_ms, t.high_ms, t.original_ms, t.multiply_adds]
             for key, t in list(self._times.items())[-MOST_KEPT:]
+            if t.high_ms <= STEADY * t.low_ms  # what was timed on a busy machine is timed again the next time
         }
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.analysis.sensitivity.cells import Setting
 from core.analysis.sensitivity.working import as_done
+from core.data.layer_inputs import Need
 from core.methods.base import Context, Memo, Stage
 from core.preparing import needs
 from core.progress import SILENT, Reporter
@@ -79,7 +80,7 @@ class Workshop:
 
             if self._calibration is None:
                 self._calibration = Calibration(self.model, self._samples, seed=self._seed)
-            self._calibration.collect({name: need for (name, _), need in asked.items() if need}, reporter.part(0, 0.4))
+            self._calibration.collect(self._wanted(asked), reporter.part(0, 0.4))
         rest = reporter.part(0.4, 1.0)
         order = sorted(missing, key=lambda key: -self.model.layer(key[0]).nbytes)
         for done, (position, found) in enumerate(as_done(self._one, order, reporter, workers=WORKERS), start=1):
@@ -91,6 +92,18 @@ class Workshop:
             else:
                 self._kept[key] = found
                 self._sizes[key] = self.sizes.emitted(name, found)
+
+    def _wanted(self, asked: Mapping[_Key, frozenset[Need]]) -> dict[str, frozenset[Need]]:
+        """What to measure of which layers. Ranges take one run over the samples for one layer as for all, so they are
+        measured of all: plans to come want others."""
+        wanted: dict[str, frozenset[Need]] = {}
+        for (name, _), need in asked.items():
+            wanted[name] = wanted.get(name, frozenset()) | need
+        if any(Need.RANGES in need for need in wanted.values()):
+            for layer in self.model.layers:
+                if not layer.locked:
+                    wanted[layer.name] = wanted.get(layer.name, frozenset()) | {Need.RANGES}
+        return {name: need for name, need in wanted.items() if need}
 
     def _one(self, key: _Key, reporter: Reporter) -> Encoding | str:
         """One layer with one setting, or why it is left as it was: the rules of `pipeline.compress`."""
