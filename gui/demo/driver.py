@@ -1,14 +1,16 @@
 """The main job on the sample model, in the real window: python -m gui.demo [--out FOLDER]
 
-Opens the sample, plans, loads its test data, compresses, compares, exports, opens the export again and runs it in ONNX
-Runtime. Prints what was measured and keeps the file, the recipe, the report and pictures of the window. Works without a
-screen (QT_QPA_PLATFORM=offscreen). Any failure ends it with one sentence and a non-zero exit code.
+Opens the sample, loads its test data, measures which layer hurts, plans to a budget, compresses, compares, exports,
+opens the export again and runs it in ONNX Runtime. Prints what was measured and keeps the file, the recipe, the report
+and pictures of the window. Works without a screen (QT_QPA_PLATFORM=offscreen). Any failure ends it with one sentence
+and a non-zero exit code.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,7 +21,6 @@ from PySide6.QtCore import QElapsedTimer, QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication
 
 from core.errors import FeatherweightError, InternalError
-from core.model.layer import Kind
 from core.sample import sample_paths
 from gui.app import start
 from gui.settings import Settings
@@ -37,7 +38,9 @@ WINDOW = (1440, 900)
 PATIENCE_MS = 120_000
 LOOK_MS = 20
 SETTLE_MS = 400
-PRUNED = 0.5
+BUDGET = "12%"
+MINUTES = 1.0
+"""What the plan may take of the original, and for how long other plans are measured."""
 PARITY = 1e-5
 """Largest difference allowed between the figures of two runs of the same file."""
 
@@ -57,7 +60,10 @@ class Demo:
         self._wait(lambda: self._window.show_lens("weights"), "the lenses")
         self._open(sample.model)
         self._load(sample.data)
+        self._measure()
         self._plan()
+        self._picture("tradeoff")
+        self._picture("sensitivity")
         self._picture("weights")
         self._picture("activations")
         outcome = self._compress()
@@ -85,21 +91,30 @@ class Demo:
         self._wait(lambda: session.samples is not None, f"loading {path.name}")
         say(f"Loaded {path.name}: {needed(session.samples).n} samples with labels")
 
-    def _plan(self) -> None:
-        """Prune and codebook for Linear layers, 8 bits for the others."""
-        from core.recipe import Step
+    def _measure(self) -> None:
+        """Which layer hurts, measured on the samples."""
+        state = self._session.sensitivity
+        state.measure()
+        self._wait(lambda: state.measured and not self._session.tasks.busy, "measuring the sensitivity")
+        hurts = max(needed(self._session.model).layers, key=lambda layer: finite(state.compared(layer.name)[0]))
+        say(f"Measured the sensitivity on {state.samples} samples: {hurts.name} hurts most at 4 bits")
 
-        session, model = self._session, needed(self._session.model)
-        linear = [layer.name for layer in model.layers if layer.kind is Kind.LINEAR]
-        others = [layer.name for layer in model.layers if layer.kind not in (Kind.LINEAR, Kind.NORM)]
-        session.select(others)
-        session.set_steps(others, [Step.make("quantize", bits=8)])
-        session.select(linear)
-        session.set_steps(linear, [Step.make("prune", ratio=PRUNED), Step.make("quantize", scheme="codebook", bits=4)])
-        session.select(linear[:1])
+    def _plan(self) -> None:
+        """The best plan for a share of the size, over all families."""
+        from gui.planning.state import Wish
+
+        session = self._session
+        session.plans.start(Wish("size", BUDGET, minutes=MINUTES))
+        self._wait(lambda: session.plans.final and session.has_steps, "planning")
+        plan, model = needed(session.plans.plan), needed(session.model)
+        session.select([max(model.layers, key=lambda layer: layer.n_weights).name])
         self._wait_until_drawn("the plan's preview")
-        say(f"Planned: {len(others)} Conv layers at 8 bits, {len(linear)} Linear layers pruned by {100 * PRUNED:.0f} % "
-            f"with 16 levels; predicted {file_size(needed(session.predicted_bytes))}")
+        say(f"Planned for {plan.budget.text}: {plan.evaluations} plans measured in {plan.seconds:.0f} s")
+        for layer in plan.layers:
+            say(f"  {layer.name}: {', '.join(layer.steps) or 'as it is'}")
+        found = needed(plan.measured)
+        say(f"  predicted {file_size(plan.bytes_predicted)} and {decibels(needed(plan.sqnr_predicted_db))} SQNR, "
+            f"measured {decibels(found.sqnr_db)} on {found.samples} samples")
 
     def _compress(self) -> CompressOutcome:
         session = self._session
@@ -229,6 +244,11 @@ def needed(value: T | None) -> T:
     if value is None:
         raise InternalError("a step of the demo did not leave what the next one needs")
     return value
+
+
+def finite(value: float) -> float:
+    """The value, or 0 for what is no number."""
+    return value if math.isfinite(value) else 0.0
 
 
 def percent(share: float) -> str:
