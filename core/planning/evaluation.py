@@ -46,6 +46,7 @@ class Measured:
     unit       which decides what a drop of it is
     words      the metric in words
     assumed    what was taken for granted to work it out, one sentence, or ""
+    changed    share of answers that are no longer the original's, 0 to 1; None when the output is no class scores
     """
 
     samples: int
@@ -57,6 +58,7 @@ class Measured:
     unit: Unit = Unit.SHARE
     words: str = ""
     assumed: str = ""
+    changed: float | None = None
 
     @property
     def score(self) -> Score:
@@ -192,6 +194,20 @@ class Evaluator:
             )  # fmt: skip
 
 
+def with_state(original: Model, samples: Samples) -> bool:
+    """Whether the model carries states from sample to sample, and the samples were recorded with them."""
+    ports = [(port.dtype, None if port.shape is None else len(port.shape)) for port in original.inputs]
+    given = [(port.dtype, None if port.shape is None else len(port.shape)) for port in original.outputs]
+    if not any(a == b and (m is None or n is None or m == n) for a, m in ports for b, n in given):
+        return False  # told without loading the model
+    loaded = session(original.path, threads=spare_threads())
+
+    def run_one(feed: Mapping[str, Array]) -> list[Array]:
+        return run(loaded, feed, where=original.name)
+
+    return keeps_state(samples, run_one(samples.feed(0)), run_one)
+
+
 def _figures(found: Comparison) -> Measured:
     score = found.score
     if score is None:
@@ -201,5 +217,5 @@ def _figures(found: Comparison) -> Measured:
     sqnr = -np.inf if broken else found.output_sqnr_db
     return Measured(
         found.n, float(sqnr), None if kl is None else float(kl), score.metric, score.value, score.reference, score.unit,
-        score.words, score.assumed,
+        score.words, score.assumed, None if found.agreement is None else 1.0 - found.agreement,
     )  # fmt: skip

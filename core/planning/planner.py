@@ -21,13 +21,13 @@ from core.exporting.sizes import SizeModel
 from core.figures import size_text
 from core.planning.budgets import Budget, Goal
 from core.planning.candidates import Candidates
-from core.planning.evaluation import Evaluator, Measured
+from core.planning.evaluation import Evaluator, Measured, with_state
 from core.planning.knapsack import Unreachable
 from core.planning.latency_check import Ground
 from core.planning.limits import choose_within, limits_of
 from core.planning.plan import Plan, binding_layers, planned_layers
 from core.planning.search import Search, Trial
-from core.planning.smallest import Smallest, kept
+from core.planning.smallest import Smallest, kept, samples_wanted
 from core.planning.within import WithinCosts
 from core.planning.workshop import Workshop
 from core.progress import SILENT, Reporter
@@ -41,6 +41,8 @@ EVALUATIONS = 30
 MINUTES = 5.0
 CHECK_SECONDS = 2.0
 FEWEST, MOST_CHECKED = 16, 256
+TIMED = 8
+"""Samples that are timed to know how many can be measured on; loading the model is spread over them."""
 MOST_MEASURED = 2_000
 CONFIRMED = 4
 
@@ -91,10 +93,16 @@ def make_plan(
     return _Planning(model, table, found, wish, calibration, test, reporter, on_best, seed, ground).plan()
 
 
-def apart(test: Samples | None) -> tuple[Samples | None, Samples | None]:
-    """Samples to compare plans on, and others for the finished one; the same where there are few."""
+def apart(test: Samples | None, original: Model | None = None) -> tuple[Samples | None, Samples | None]:
+    """Samples to compare plans on, and others for the finished one; the same where there are few.
+
+    original  the model; of one with state the first half and the second, so that sequences stay whole
+    """
     if test is None or test.n < 2 * FEWEST:
         return test, test
+    if original is not None and with_state(original, test):
+        middle = min(test.n // 2, MOST_MEASURED)
+        return test.part(0, middle), test.part(middle, test.n)
     return test.split(MOST_MEASURED)
 
 
@@ -107,7 +115,7 @@ class _Planning:
     ) -> None:  # fmt: skip
         self.model, self.found, self.budget, self.also, self.ground = model, found, wish.budget, wish.also, ground
         self.budgets = (wish.budget,) if wish.also is None else (wish.budget, wish.also)
-        self.checked, self.test = apart(test)
+        self.checked, self.test = apart(test, ground.original)
         self.reporter, self.tell, self.started = reporter, on_best, time.monotonic()
         self.measure = table.measure
         self.notes: list[str] = list(table.notes)
@@ -180,16 +188,22 @@ class _Planning:
     # ---- samples
 
     def _evaluator(self, reporter: Reporter) -> Evaluator | None:
-        """Measures on as many samples as take about CHECK_SECONDS."""
+        """Measures on as many samples as take about CHECK_SECONDS of computing, so that a busy machine changes nothing.
+
+        A drop is told from more: it is counted in single answers.
+        """
         if self.checked is None:
             return None
-        start = time.perf_counter()
-        Evaluator(self.ground.original, self.model, self.checked, limit=2)
-        each = (time.perf_counter() - start) / 3  # loading included: a plan is loaded as well
+        original = self.ground.original
+        Evaluator(original, self.model, self.checked, limit=1)  # what is only loaded once does not count
+        start = time.process_time()
+        Evaluator(original, self.model, self.checked, limit=TIMED)
+        each = (time.process_time() - start) / (1 + TIMED)
         drop = any(budget.goal is Goal.DROP for budget in self.budgets)
         wanted = CHECK_SECONDS * (2.0 if drop else 1.0) / max(each, 1e-6)
-        limit = int(min(max(wanted, FEWEST), MOST_MEASURED if drop else MOST_CHECKED))
-        return Evaluator(self.ground.original, self.model, self.checked, limit=limit, reporter=reporter)
+        fewest = max(FEWEST, samples_wanted(self.budgets))
+        limit = int(min(max(wanted, fewest), MOST_MEASURED if drop else MOST_CHECKED))
+        return Evaluator(original, self.model, self.checked, limit=limit, reporter=reporter)
 
     def _confirmed(self, best: Trial) -> tuple[Trial, Measured | None]:
         """The finished plan on the samples that no plan was compared on.

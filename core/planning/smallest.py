@@ -19,6 +19,13 @@ HALVINGS = 8
 NEAR = 1.02
 """A smallest file is looked for until the next smaller one that fails is within this ratio."""
 SHRINK = (0.96, 0.92, 0.88, 0.84)
+MARGIN = 0.5
+"""Standard errors that a drop stays below its limit while plans are compared: the smallest of many that just pass has
+been lucky, and loses more on other samples."""
+COUNTING = frozenset({"accuracy", "agreement", "decisions"})
+"""Metrics that count one answer a sample."""
+ANSWERS = 3
+"""Samples that may lose their answer within the limit, on as many as plans are compared on at least."""
 
 
 class Smallest:
@@ -36,10 +43,13 @@ class Smallest:
         self.budgets, self.search, self.costs, self.notes, self.tell = budgets, search, costs, notes, tell
 
     def fine(self, trial: Trial) -> bool:
-        """Whether a measured plan keeps the wished quality."""
+        """Whether a measured plan keeps the wished quality, and most likely on other samples as well."""
         wanted = [budget for budget in self.budgets if not budget.goal.is_cost]
         found = trial.measured
-        return found is not None and bool(wanted) and all(kept(budget, found, trial.error) for budget in wanted)
+        if found is None or not wanted:
+            return False
+        spare = MARGIN * standard_error(found)
+        return all(kept(budget, found, trial.error, spare=spare) for budget in wanted)
 
     def found(self, nothing: Trial) -> Trial:
         """The smallest plan that keeps the wished quality, by halving the sizes between one that does and one not."""
@@ -132,8 +142,32 @@ class Smallest:
         return best
 
 
-def kept(budget: Budget, found: Measured, error: float) -> bool:
-    """Whether what was measured keeps a quality."""
+def kept(budget: Budget, found: Measured, error: float, *, spare: float = 0.0) -> bool:
+    """Whether what was measured keeps a quality.
+
+    spare  points that a drop has to stay below its limit; a plan that loses nothing always does
+    """
     if budget.goal is Goal.SQNR:
         return found.sqnr_db >= budget.value
-    return found.drop <= budget.value + 1e-9 and error < math.inf
+    room = budget.value - (spare if found.drop > 0.0 else 0.0)
+    return found.drop <= max(room, 0.0) + 1e-9 and error < math.inf
+
+
+def standard_error(found: Measured) -> float:
+    """Standard error in points of a drop, for metrics that count one right or wrong answer a sample; else 0.
+
+    Both models answer the same samples, so only answers that changed count: with a share c of them and a drop d, the
+    difference has a variance of (c - d^2) / n at most (McNemar, Note on the sampling error of the difference between
+    correlated proportions, 1947).
+    """
+    if found.metric not in COUNTING or found.samples == 0:
+        return 0.0
+    drop = found.drop / 100.0
+    changed = max(abs(drop), found.changed or 0.0)
+    return 100.0 * math.sqrt(max(changed - drop * drop, 0.0) / found.samples)
+
+
+def samples_wanted(budgets: tuple[Budget, ...]) -> int:
+    """Samples on which a drop of a third of the limit can be told; 0 when none is limited."""
+    limits = [budget.value for budget in budgets if budget.goal is Goal.DROP]
+    return math.ceil(ANSWERS * 100.0 / max(min(limits), 0.1)) if limits else 0
