@@ -40,7 +40,7 @@ def plan_section(plan: Plan) -> str:
     text += table(
         ("layer", "share of the plan's error", "now", "the next better setting", "takes", "gains"),
         [
-            (b.layer, f"{b.share:.0%}", b.now, b.better, size_text(b.extra_bytes), f"{b.gain_db:.1f} dB")
+            (b.layer, f"{100 * b.share:.0f} %", b.now, b.better, size_text(b.extra_bytes), f"{b.gain_db:.1f} dB")
             for b in plan.binding
         ],
         (1, 4, 5), caption="Layers that hold the plan back",
@@ -54,17 +54,25 @@ def _front(plan: Plan) -> str:
     series = [
         Series("other plans, predicted", _finite(front), "line rings", 1),
         _measured("other plans, measured", plan.front, "dots", 1, names=False),
+        _uniform_predicted(plan.uniform),
         _measured("one setting for all layers, measured", plan.uniform, "dots", 2, names=True),
     ]
     if plan.measured is not None:
         own = (float(plan.bytes_predicted), plan.measured.sqnr_db)
-        series.append(Series("this plan, measured", _finite([own]), "dots", 3, ("this plan",), ("this plan",)))
+        series.append(Series("this plan, measured", _finite([own]), "dots", 3, ("this plan",)))
     shown = [one for one in series if one.points]
     return xy_chart(
         "Whole plans: file size against output error",
         f"{len(plan.front)} plans on the front, {len(plan.uniform)} uniform settings",
         Axis("bytes of the file", size_text, log=True), Axis("output SQNR in dB, higher is better"), shown,
     )  # fmt: skip
+
+
+def _uniform_predicted(points: Sequence[PlanPoint]) -> Series:
+    found = [p for p in points if p.measured is None and p.sqnr_db is not None and math.isfinite(p.sqnr_db)]
+    values = _finite([(p.bytes, p.sqnr_db) for p in found])
+    labels = [p.label for p in found]
+    return Series("one setting for all layers, predicted", values, "rings", 2, labels, labels)
 
 
 def _finite(points: Sequence[tuple[float, float | None]]) -> list[tuple[float, float]]:
