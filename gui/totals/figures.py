@@ -73,7 +73,7 @@ def latency_figure(session: Session) -> Figure:
         return _unknown(title, session)
     found = comparison.latency
     before, after = found.before, found.after
-    detail = (f"before {_spread(before)}, after {_spread(after)}\n"
+    detail = (f"before {_spread(before)}\nafter {_spread(after)}\n"
               f"medians of {after.n} rounds, the middle 80 % in brackets; one sample at a time, models in turn, "
               f"threads: {found.threads}\n"
               f"loading: {milliseconds(before.load_ms)} before, {milliseconds(after.load_ms)} after")
@@ -92,7 +92,9 @@ def _overlap(before: Timing, after: Timing) -> bool:
 
 
 def _speed(ratio: float, within_spread: bool) -> tuple[str, str]:
-    if within_spread or abs(ratio - 1) < 0.05:
+    if within_spread:
+        return "no difference beyond the spread", "muted"
+    if abs(ratio - 1) < 0.05:
         return "same speed", "muted"
     word, role, times = ("faster", "good", 1 / max(ratio, 1e-9)) if ratio < 1 else ("slower", "warn", ratio)
     return f"{times:.1f}{TIMES} {word}" if times >= 1.1 else f"{100 * abs(ratio - 1):.0f} % {word}", role
@@ -139,16 +141,16 @@ def answer_figure(session: Session) -> Figure:
     if comparison.accuracy_before is not None and comparison.accuracy_after is not None:
         before, after = 100 * comparison.accuracy_before, 100 * comparison.accuracy_after
         change = after - before
-        note = "unchanged" if abs(change) < 0.005 else f"{signed(change, 1 if abs(change) >= 0.1 else 2)} points"
+        note = "unchanged" if abs(change) < 0.005 else f"{signed(change, 2)} points"
         role = "good" if change >= -0.5 else "warn" if change >= -2 else "bad"
         detail = f"{comparison.changed or 0} answers changed, {comparison.newly_wrong or 0} newly wrong, " \
                  f"{comparison.newly_right or 0} newly right"
         note = f"{note} \N{MIDDLE DOT} {_samples(comparison)}"
-        return _stale_or(session, Figure("Accuracy", f"{before:.1f} %", f"{after:.1f} %", note, role, detail=detail))
+        return _stale_or(session, Figure("Accuracy", f"{before:.2f} %", f"{after:.2f} %", note, role, detail=detail))
     if comparison.agreement is not None:
         share = 100 * comparison.agreement
         role = "good" if share >= 99.5 else "warn" if share >= 98 else "bad"
-        figure = Figure("Agreement of answers", "", f"{share:.1f} %", _measured(comparison), role,
+        figure = Figure("Agreement of answers", "", f"{share:.2f} %", _measured(comparison), role,
                         detail=comparison.no_accuracy)
         return _stale_or(session, figure)
     return _stale_or(session, Figure("Accuracy", NONE, "", comparison.no_accuracy or "the outputs are no class scores",

@@ -91,7 +91,7 @@ def test_a_plan_of_graph_steps_alone_has_a_predicted_size(bar: TotalsBar, sessio
 
 
 @pytest.mark.parametrize(("before", "after", "note", "role"), [
-    ((1.0, 0.9, 1.3), (0.8, 0.7, 0.95), "same speed", "muted"),
+    ((1.0, 0.9, 1.3), (0.8, 0.7, 0.95), "no difference beyond the spread", "muted"),
     ((1.0, 0.9, 1.1), (0.5, 0.45, 0.6), "2.0× faster", "good"),
     ((1.0, 0.99, 1.01), (1.03, 1.02, 1.04), "same speed", "muted"),
     ((1.0, 0.9, 1.1), (1.5, 1.4, 1.6), "1.5× slower", "warn"),
@@ -126,7 +126,10 @@ def test_multiply_adds_that_cannot_be_counted_have_no_card() -> None:
 
 def test_accuracy_says_points_and_samples_in_few_words() -> None:
     figure = answer_figure(measured(accuracy_before=0.9, accuracy_after=0.296))
-    assert figure.note == "−60.4 points · 512 samples"
+    assert figure.note == "−60.40 points · 512 samples"
+    assert (figure.before, figure.after) == ("90.00 %", "29.60 %")
+    near = answer_figure(measured(accuracy_before=0.9862, accuracy_after=0.9858))
+    assert (near.before, near.after) == ("98.62 %", "98.58 %") and near.note.startswith("−0.04 points")
 
 
 def timing(median: float, low: float, high: float) -> Timing:
