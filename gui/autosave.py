@@ -37,7 +37,10 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class SavedSession:
-    """What it takes to go on. `crashed`: the program that wrote it, as `file`, did not end properly."""
+    """What it takes to go on. `crashed`: the program that wrote it, as `file`, did not end properly.
+
+    `edited`: it holds edits that are in no other file.
+    """
 
     file: Path
     model: str
@@ -46,6 +49,7 @@ class SavedSession:
     selection: tuple[str, ...]
     data_options: DataOptions | None = None
     crashed: bool = False
+    edited: bool = True
 
 
 class Autosave(QObject):
@@ -92,6 +96,7 @@ class Autosave(QObject):
             return None
         data = str(session.data_path) if session.data_path else None
         values = {"model": str(session.model.path), "data": data, "selection": list(session.selection)}
+        values["edited"] = session.edited
         return session.recipe, values | {"data_options": options_dict(session.data_options)}
 
     def _own(self) -> None:
@@ -146,14 +151,16 @@ class Autosave(QObject):
 def find_saved(folder: Path) -> SavedSession | None:
     """The session to offer at the start: the newest of those that died, else of those that were kept. None if neither.
 
+    Those with edits go before those without.
+
     Files that cannot be read, or whose model is gone, are passed over.
     """
     died = [path for path in folder.glob("session-*.json") if _is_free(path)]
     for paths, crashed in ((died, True), (list(folder.glob("kept-*.json")), False)):
-        for path in sorted(paths, key=lambda p: p.stat().st_mtime, reverse=True):
-            saved = _load(path, crashed=crashed)
-            if saved is not None:
-                return saved
+        newest_first = sorted(paths, key=lambda p: p.stat().st_mtime, reverse=True)
+        found = [saved for path in newest_first if (saved := _load(path, crashed=crashed)) is not None]
+        if found:  # a model that was merely looked at since must not hide a plan whose offer was put off
+            return max(found, key=lambda saved: saved.edited)
     return None
 
 
@@ -183,7 +190,8 @@ def _load(path: Path, *, crashed: bool) -> SavedSession | None:
             return None
         data = content["data"]
         return SavedSession(path, str(content["model"]), str(content["recipe"]), None if data is None else str(data),
-                            tuple(map(str, content["selection"])), options_from(content.get("data_options")), crashed)
+                            tuple(map(str, content["selection"])), options_from(content.get("data_options")), crashed,
+                            bool(content.get("edited", True)))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

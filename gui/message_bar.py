@@ -94,13 +94,15 @@ class MessageBar(QFrame):
         else:
             self.say(str(error), tone="bad", details=details)
 
-    def say(self, text: str, *, tone: Tone = "info", details: str = "", actions: Sequence[Action] = ()) -> None:
-        """Show a message with buttons of its own; pressing one also dismisses it."""
+    def say(self, text: str, *, tone: Tone = "info", details: str = "", actions: Sequence[Action] = (),
+            dismiss: str = "Dismiss") -> None:
+        """Show a message with buttons of its own; pressing one also dismisses it. dismiss: what its last one says."""
         for button in self._action_buttons:
             self._actions.removeWidget(button)
             button.deleteLater()
         self._action_buttons = [self._action_button(label, run) for label, run in actions]
         self._text.setText(text)
+        self._dismiss.setText(dismiss)
         self._details.setPlainText(details)
         self._details.hide()
         self._details_button.setVisible(bool(details))

@@ -44,7 +44,7 @@ class Returning(QObject):
         text = (f"Featherweight did not close properly. Go on with {name} as it was?" if saved.crashed
                 else f"There is an unsaved plan of {name} from {_when(saved.file)}. Go on with it?")
         self._messages.say(text, actions=(("Restore", lambda: self._restore(saved)),
-                                          ("Discard", lambda: forget_saved(saved))))
+                                          ("Delete it", lambda: forget_saved(saved))), dismiss="Ask next time")
 
     def _restore(self, saved: SavedSession) -> None:
         self._autosave.leave()

@@ -157,6 +157,20 @@ def test_damaged_session_file_is_passed_over(tmp_path: Path, content: bytes) -> 
     assert find_saved(tmp_path) is None
 
 
+def test_a_model_merely_looked_at_does_not_hide_a_plan_that_was_put_off(tmp_path: Path) -> None:
+    """Its offer was dismissed, the model opened again, and that program was killed as well."""
+    model = tmp_path / "m.onnx"
+    model.touch()
+    for number, (edited, bits) in enumerate(((True, "bits: 3"), (False, "none"))):
+        content = {"featherweight": 1, "model": str(model), "data": None, "selection": [], "edited": edited,
+                   "recipe": bits}
+        path = tmp_path / f"session-{9_999_990 + number}.json"
+        path.write_text(json.dumps(content))
+        os.utime(path, (1_000 + number, 1_000 + number))
+    saved = find_saved(tmp_path)
+    assert saved is not None and saved.crashed and saved.recipe == "bits: 3"
+
+
 def test_edits_of_two_models_are_both_kept(window: MainWindow, settings: Settings, opened: Opened, mlp_path: Path,
                                            cnn_path: Path) -> None:
     opened(window.session, mlp_path)
