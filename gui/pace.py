@@ -9,6 +9,8 @@ _WINDOW = 4.0
 """Seconds that the rate is taken from."""
 _SETTLING = 1.0
 """Seconds in which a phase has no estimate yet."""
+_LEAST = 0.01
+"""Share of the task that a phase must have done before its rate says anything, unless it is older than the window."""
 _SMOOTHING = 1.5
 """Time constant, in seconds, of the exponential smoothing of the estimate."""
 
@@ -23,7 +25,7 @@ class Pace:
     def __init__(self) -> None:
         self._heard: deque[tuple[float, float]] = deque()  # (time, done) of the present phase
         self._phase = ""
-        self._phase_began = math.inf
+        self._phase_began, self._phase_from = math.inf, 0.0
         self._left: float | None = None
         self._asked = 0.0
         self._figure, self._figure_since = -1, 0.0
@@ -33,7 +35,7 @@ class Pace:
         phase = text.partition(" ")[0]
         if not self._heard or phase != self._phase:
             self._heard.clear()
-            self._phase, self._phase_began, self._left = phase, now, None
+            self._phase, self._phase_began, self._left, self._phase_from = phase, now, None, done
         self._heard.append((now, done))
         while len(self._heard) > 2 and self._heard[1][0] <= now - _WINDOW:
             self._heard.popleft()
@@ -44,6 +46,8 @@ class Pace:
             return None
         elapsed, self._asked = now - self._asked, now
         (since, before), (_last, done) = self._heard[0], self._heard[-1]
+        if self._left is None and done - self._phase_from < _LEAST and now - self._phase_began < _WINDOW:
+            return None
         rate = (done - before) / (now - since)
         if self._left is None:
             self._left = (1.0 - done) / rate if rate > 0 else None

@@ -26,6 +26,14 @@ def test_nothing_is_said_in_the_first_second() -> None:
     assert estimates(pace, 100.0, 0.9, 0.0, 0.5, "sample") == [None] * 9
 
 
+def test_too_little_progress_says_nothing_yet() -> None:
+    """The first steps of a phase load and compile: they would foretell many times what it takes."""
+    pace = Pace()
+    assert set(estimates(pace, 0.0, 3.0, 0.0, 0.005, "sample")) == {None}
+    found = estimates(pace, 3.0, 3.0, 0.005, 0.5, "sample")
+    assert found[0] is None and found[-1] is not None
+
+
 def test_slow_phase_after_a_quick_one_is_estimated_from_itself() -> None:
     pace = Pace()
     estimates(pace, 0.0, 2.0, 0.0, 0.75, "Compressing")
