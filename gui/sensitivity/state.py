@@ -77,6 +77,7 @@ class SensitivityState(QObject):
         self._data: object = None  # what the table's samples are, as `_data_now`
         self._phase = Phase.NONE
         self._problem = ""
+        self._free_fails = False  # it is not tried again with this model
         self._parts: deque[Figures] = deque()
         self._coming: _Coming | None = None
         self._quiet = QTimer(self, singleShot=True, interval=QUIET_MS)
@@ -253,6 +254,7 @@ class SensitivityState(QObject):
         self._session.failed.emit(error)
 
     def _free_failed(self, error: FeatherweightError) -> None:
+        self._free_fails = True
         self._end(str(error))  # nobody asked for it: the lens says it, and no message appears
 
     def _cancelled(self) -> None:
@@ -276,7 +278,7 @@ class SensitivityState(QObject):
         self._take.stop()
         self._parts.clear()
         self._grid, self._made, self._coming, self._data = None, None, None, None
-        self._phase, self._problem = Phase.NONE, ""
+        self._phase, self._problem, self._free_fails = Phase.NONE, "", False
         if self._session.model is not None:
             self._quiet.start()
         self.stateChanged.emit()
@@ -292,7 +294,7 @@ class SensitivityState(QObject):
     def _give_way(self) -> None:
         """What the person waits for must not queue behind figures that nobody asked for: they come later."""
         tasks = self._session.tasks
-        if tasks.running(FREE) and (tasks.queued or tasks.states):
+        if tasks.running(FREE) and tasks.queued:
             tasks.cancel(FREE)
             self._quiet.start()
 
@@ -316,7 +318,7 @@ class SensitivityState(QObject):
         def done(answer: _Answer | None) -> None:
             if answer is not None and (answer[0].samples or self._made is None):
                 self._accept(answer, data)
-            elif answer is None and self._made is None and not self._problem:
+            elif answer is None and self._made is None and not self._free_fails:
                 self._run(model, "free")
 
         session.tasks.thread(KEPT, kept, model, self.settings, source, self.cache_folder, done=done,

@@ -21,7 +21,7 @@ Shown = Callable[..., HeatMap]
 def filled(layers: int, columns: int, missing: tuple[int, int] = (-1, -1)) -> Grid:
     """A grid whose errors grow along both axes."""
     names = tuple(f"encoder.layer.{i}.dense.weight" for i in range(layers))
-    grid = Grid(names, tuple((column,) for column in range(columns)))  # type: ignore[arg-type]
+    grid = Grid(names, tuple((column,) for column in range(columns)))  # type: ignore[misc]
     errors = 10 ** (-4.5 + 4 * (np.arange(layers)[:, None] / layers + np.arange(columns) / columns) / 2)
     tiers = np.full((layers, columns), 1, np.int8)
     tiers[:, ::3] = 2
