@@ -37,6 +37,10 @@ class Result:
         """Whether it was measured on what is loaded now, read the same way and by the same metric."""
         return (self.data_path, self.options) == (data.path, data.options)
 
+    def same_numbers(self, data: DataState) -> bool:
+        """Whether the model got the numbers that it would get now; the metric has no part in errors of layers."""
+        return data.read_as == (self.data_path, self.options.preprocessing)
+
     @cached_property
     def layers(self) -> dict[str, LayerResult]:
         return {layer.name: layer for layer in self.outcome.layers}

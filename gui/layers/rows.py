@@ -104,7 +104,7 @@ def is_measured(session: Session, name: str) -> bool:
     It is the error of this layer alone, so that edits of other layers do not make it stale.
     """
     result = session.result
-    return (result is not None and name in result.live and result.made_with(session.data)
+    return (result is not None and name in result.live and result.same_numbers(session.data)
             and result.recipe.steps_for(name) == session.steps(name))
 
 

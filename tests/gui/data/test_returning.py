@@ -10,6 +10,7 @@ from pytestqt.qtbot import QtBot
 
 from core.data import DataOptions
 from core.recipe import Step
+from gui.layers.rows import is_measured
 from gui.main_window import MainWindow
 from gui.session import Session
 
@@ -50,6 +51,7 @@ def test_another_metric_makes_a_result_stale_and_reads_no_number_anew(
     assert kl is not None
     session.data.take(kl, data)
     assert not session.result_current and session.data.read_as == read_as
+    assert is_measured(session, "fc1.weight")  # the layer's own error has nothing to do with the metric
     session.compress()
     qtbot.waitUntil(lambda: session.result_current, timeout=PATIENCE_MS)
     assert session.comparison is not None and session.comparison.score is not None
