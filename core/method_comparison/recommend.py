@@ -219,7 +219,8 @@ def _is_far(good: _Judge, row: Row) -> bool:
 def _reasons(study: Study, good: _Judge, best: Row, small: Row | None) -> Iterable[str]:
     """Why this one."""
     bound = "keeps the outputs that near" if good.by_error else "loses as little"
-    yield f"Of {len(study.measured)} settings for the whole model, none that {bound} gives a smaller file."
+    if len(study.measured) > 1:
+        yield f"Of {len(study.measured)} settings for the whole model, none that {bound} gives a smaller file."
     int8 = next((row for row in study.measured if row.baseline is Baseline.INT8), None)
     if int8 is not None and int8.key != best.key and _of(best) < _of(int8):
         yield (f"Uniform int8, the usual choice, takes {_share(study, int8)} ({good.loss_text(int8)}): "
@@ -251,8 +252,9 @@ def _losing(study: Study, good: _Judge, best: Row | None) -> Iterable[str]:
         rows = [row for row in study.measured if row.family == family and row.quality is not None]
         if not rows:
             reasons = [row.reason for row in study.rows if row.family == family and row.reason]
-            failed = any(row.status is Status.FAILED for row in study.rows if row.family == family)
-            yield f"{family}: {'failed' if failed else 'nothing to measure'} ({reasons[0] if reasons else 'no trial'})."
+            became = {row.status for row in study.rows if row.family == family}
+            what = next((s for s in (Status.FAILED, Status.NOT_TRIED) if s in became), Status.NOT_APPLICABLE)
+            yield f"{family}: {what} ({reasons[0] if reasons else 'no trial'})."
             continue
         usable = _smallest(filter(good.within, rows))
         if usable is None:

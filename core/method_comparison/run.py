@@ -215,7 +215,7 @@ def _limited(reporter: Reporter, seconds: float) -> Reporter:
     """A reporter that stops what reports to it after so long; the reason is told apart by asking `reporter` itself."""
 
     def forward(progress: Progress) -> None:
-        reporter.report(progress.done, progress.text, progress.part)
+        reporter.report(progress.done)  # its text stays what is being tried, and parts are of other kinds than rows
 
     cancel: CancelSource = _Until(reporter, seconds)
     return Reporter(forward, cancel)
