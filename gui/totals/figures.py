@@ -77,7 +77,10 @@ def latency_figure(session: Session) -> Figure:
               f"medians of {after.n} rounds, the middle 80 % in brackets; one sample at a time, models in turn, "
               f"threads: {found.threads}\n"
               f"loading: {milliseconds(before.load_ms)} before, {milliseconds(after.load_ms)} after")
-    note, role = _speed(found.ratio, _overlap(before, after))
+    within = _overlap(before, after)
+    if within:
+        detail = f"no difference beyond the spread (10 to 90 %)\n{detail}"
+    note, role = _speed(found.ratio, within)
     return _stale_or(session, Figure(title, milliseconds(before.median_ms), milliseconds(after.median_ms),
                                      f"{note}, measured", role, detail=detail))
 
@@ -93,7 +96,7 @@ def _overlap(before: Timing, after: Timing) -> bool:
 
 def _speed(ratio: float, within_spread: bool) -> tuple[str, str]:
     if within_spread:
-        return "no difference beyond the spread", "muted"
+        return "same within the spread", "muted"
     if abs(ratio - 1) < 0.05:
         return "same speed", "muted"
     word, role, times = ("faster", "good", 1 / max(ratio, 1e-9)) if ratio < 1 else ("slower", "warn", ratio)

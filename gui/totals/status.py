@@ -109,4 +109,12 @@ class TaskStatus(QFrame):
             labels = "no labels" if session.samples.labels is None else "with labels"
             self.title.set_whole(name)
             self.text.set_whole(f"{n:,} sample{'' if n == 1 else 's'}, {labels}")
-        self.text.setToolTip(session.samples.describe() if session.samples is not None else self.text.toolTip())
+        if session.samples is not None:
+            self.text.setToolTip("\n".join(filter(None, (session.samples.describe(), self._split()))))
+
+    def _split(self) -> str:
+        """How the samples were shared between steps that work from them and measuring, or ""."""
+        outcome = self._session.compression
+        if outcome is None or not outcome.calibrated_on or not self._session.result_current:
+            return ""
+        return f"Steps worked from {outcome.calibrated_on}."

@@ -91,7 +91,7 @@ def test_a_plan_of_graph_steps_alone_has_a_predicted_size(bar: TotalsBar, sessio
 
 
 @pytest.mark.parametrize(("before", "after", "note", "role"), [
-    ((1.0, 0.9, 1.3), (0.8, 0.7, 0.95), "no difference beyond the spread", "muted"),
+    ((1.0, 0.9, 1.3), (0.8, 0.7, 0.95), "same within the spread", "muted"),
     ((1.0, 0.9, 1.1), (0.5, 0.45, 0.6), "2.0× faster", "good"),
     ((1.0, 0.99, 1.01), (1.03, 1.02, 1.04), "same speed", "muted"),
     ((1.0, 0.9, 1.1), (1.5, 1.4, 1.6), "1.5× slower", "warn"),
@@ -101,6 +101,7 @@ def test_speed_within_the_spread_is_the_same(before: tuple[float, float, float],
     latency = LatencyComparison(timing(*before), timing(*after), 1, 20)
     figure = latency_figure(measured(latency=latency))
     assert figure.note.startswith(note) and figure.role == role
+    assert figure.detail.startswith("no difference beyond the spread") == ("within the spread" in note)
 
 
 @pytest.mark.parametrize(("after", "note", "role"), [
