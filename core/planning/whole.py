@@ -114,7 +114,7 @@ class _Whole:
         promising = self._promising(looked)
         for number, one in enumerate(promising):
             at = 0.8 + 0.2 * number / len(promising)
-            if time.monotonic() > self.until:
+            if self._over:
                 break
             try:
                 self._try(one.built, one.error, self.reporter.part(at, at + 0.2 / len(promising)), one.figures)
@@ -128,7 +128,12 @@ class _Whole:
     def _worth_looking(self) -> bool:
         """Whether structures could still help, and there is something to measure them on and time for it."""
         met_by_nothing = self.best is not None and self.best.met and self.best.recipe.does_nothing
-        return not met_by_nothing and self.task.test is not None and time.monotonic() < self.until
+        return not met_by_nothing and self.task.test is not None and not self._over
+
+    @property
+    def _over(self) -> bool:
+        """Whether the time is over; while nothing keeps the budget, structures are the last resort."""
+        return self.best is not None and time.monotonic() > self.until
 
     # ---- weights
 
