@@ -56,7 +56,7 @@ class TaskStatus(QFrame):
         session.tasks.changed.connect(self._tasks_changed)
         session.runStarted.connect(self._run_started)
         session.layerFinished.connect(self._layer_finished)
-        for signal in (session.dataChanged, session.modelChanged):
+        for signal in (session.dataChanged, session.modelChanged, session.resultChanged):
             signal.connect(self._show)
         self._show()
 
