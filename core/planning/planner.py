@@ -44,7 +44,9 @@ FEWEST, MOST_CHECKED = 16, 256
 TIMED = 8
 """Samples that are timed to know how many can be measured on; loading the model is spread over them."""
 MOST_MEASURED = 2_000
-CONFIRMED = 4
+CONFIRMED = 8
+"""Larger plans that are tried at most where samples that no plan was compared on say that the quality is missed."""
+CONFIRM_STEP = 1.03
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ class _Planning:
     def _confirmed(self, best: Trial) -> tuple[Trial, Measured | None]:
         """The finished plan on the samples that no plan was compared on.
 
-        Where a quality is wished and these samples say that it is just missed, the next larger plan that keeps it.
+        Where a quality is wished and these samples say that it is missed, larger plans until one keeps it.
         """
         if self.test is None or self.search.evaluator is None:
             return best, None
@@ -216,14 +218,32 @@ class _Planning:
         rest.report(0.0, "Measuring the finished plan")
         original, part = self.ground.original, rest.part(0.0, 0.3)
         whole = Evaluator(original, self.model, self.test, limit=MOST_MEASURED, reporter=part)
-        larger = [t for t in self.search.trials.values() if t.nbytes > best.nbytes and self.smallest.fine(t)]
         found = whole.measure(self.search.workshop.encodings(best.steps), rest)
-        for other in sorted(larger, key=lambda t: t.nbytes)[:CONFIRMED]:
-            if self._met(best, found):
+        for _ in range(CONFIRMED):
+            other = None if self._met(best, found) else self._larger(best)
+            if other is None:
                 break
             best, found = other, whole.measure(self.search.workshop.encodings(other.steps), rest)
         self._predict(best, whole, rest)
         return best, found
+
+    def _larger(self, plan: Trial) -> Trial | None:
+        """A plan of about CONFIRM_STEP times the bytes that keeps the quality where plans are compared, or None."""
+        if all(budget.goal.is_cost for budget in self.budgets):
+            return None
+        least = CONFIRM_STEP * plan.nbytes
+        known = [t for t in self.search.trials.values() if t.nbytes >= least and self.smallest.fine(t)]
+        next_one = min(known, key=lambda t: t.nbytes, default=None)
+        if least > self.costs.size:
+            return None
+        if next_one is None or next_one.nbytes > CONFIRM_STEP * least:
+            try:
+                made = self.search.measured(self.search.fitted(int(CONFIRM_STEP * least)))
+            except Unreachable:
+                return next_one
+            if made.nbytes > plan.nbytes and self.smallest.fine(made):
+                return made
+        return next_one
 
     def _predict(self, best: Trial, whole: Evaluator, reporter: Reporter) -> None:
         """Predict the finished plan on the samples that it is measured on, from another plan measured on these.

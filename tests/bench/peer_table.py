@@ -41,8 +41,8 @@ def best_peer(peers: list[Row]) -> Row | None:
 
 def _summary(known: list[tuple[str, Row, list[Row]]]) -> Iterator[str]:
     yield (
-        "| model | ours | best peer | ours / peer | metric: original | ours, all | ours, unseen half | SQNR | predicted, "
-        "measured | time | planned in |"
+        "| model | ours | best peer | ours / peer | metric: original | ours, all | ours, unseen half | SQNR | "
+        "predicted, measured | time | planned in |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|---|"
     for name, ours, peers in known:

@@ -20,7 +20,8 @@ from core.planning.candidates import Candidates, candidates, check_families, fam
 from core.planning.evaluation import Evaluator, Measured
 from core.planning.knapsack import Unreachable
 from core.planning.plan import Plan
-from core.planning.planner import Wish, make_plan
+from core.planning.planner import Wish, _Planning, make_plan
+from core.planning.search import Trial
 from core.progress import Progress, Reporter
 from core.recipe import Recipe, Step
 
@@ -103,6 +104,25 @@ def test_a_drop_is_kept(model: Model, table: Sensitivity, samples: Both) -> None
     assert plan.measured.metric == "agreement"
     assert plan.measured.drop <= 5.0
     assert plan.bytes_predicted < 0.3 * model.file_bytes
+
+
+def test_a_plan_that_other_samples_refuse_gives_way_to_a_larger_one(
+    model: Model, table: Sensitivity, samples: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = Budget(Goal.DROP, 5.0)
+    small = planned(model, table, budget, samples, most=25)
+    asked: list[int] = []
+
+    def refuse_first(planning: _Planning, best: Trial, found: Measured | None) -> bool:
+        asked.append(best.nbytes)
+        return best.nbytes > 1.02 * asked[0]
+
+    monkeypatch.setattr(_Planning, "_met", refuse_first)
+    larger = planned(model, table, budget, samples, most=25)
+    assert asked[0] == small.bytes_predicted
+    assert 1.02 * asked[0] < larger.bytes_predicted < 1.5 * asked[0]
+    assert larger.measured is not None and small.measured is not None
+    assert larger.measured.sqnr_db > small.measured.sqnr_db
 
 
 def test_a_quality_without_samples_is_refused(model: Model, weight_table: Sensitivity) -> None:
