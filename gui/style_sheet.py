@@ -138,6 +138,12 @@ QTabBar::tab { background: transparent; color: $muted; padding: 0 10px; min-heig
 QTabBar::tab:hover { color: $text; }
 QTabBar::tab:selected { color: $text; font-weight: 600; border-bottom-color: $accent; }
 QTabBar::tab:focus { color: $accent; }
+QTabBar::scroller { width: 44px; }
+QTabBar QToolButton { background: $window; border: 0; border-radius: 0; padding: 0; }
+QTabBar QToolButton:hover { background: $hover; }
+QTabBar QToolButton::left-arrow { image: url(icons:$mode/left.svg); width: 14px; height: 14px; }
+QTabBar QToolButton::right-arrow { image: url(icons:$mode/right.svg); width: 14px; height: 14px; }
+QTabBar QToolButton::left-arrow:disabled, QTabBar QToolButton::right-arrow:disabled { image: none; }
 QTabWidget::pane { border: 0; }
 QProgressBar { background: $track; border: 0; border-radius: 3px; min-height: 6px; max-height: 6px; }
 QProgressBar::chunk { background: $accent; border-radius: 3px; }
