@@ -29,8 +29,7 @@ class LensTabs(QWidget):
         self.tabs.setAccessibleName("Lenses")
         line = QHBoxLayout(head)
         line.setContentsMargins(12, 0, 12, 0)
-        line.addWidget(self.tabs)
-        line.addStretch(1)
+        line.addWidget(self.tabs, 1)  # all the width: the bold title of the current tab takes more than its hint
         head.setFixedHeight(42)
         rule = with_role(QFrame(self), "rule")
         rule.setFixedHeight(1)

@@ -133,8 +133,15 @@ class HeatCard(Card):
         wanted = HEADER + max(count, _FEWEST_ROWS) * ROW + 2
         bar = self.map.horizontalScrollBar()
         self.map.setMaximumHeight(wanted + (bar.sizeHint().height() if bar.maximum() else 0))
-        chrome = self.title.minimumHeight() + self.caption.heightForWidth(max(self.caption.width(), 100)) + 60
-        self.setMaximumHeight(self.map.maximumHeight() + chrome)
+        self.setMaximumHeight(self.map.maximumHeight() + self._height_without_map())
+
+    def _height_without_map(self) -> int:
+        """Of title, caption, controls, key and margins, at the width that the card has."""
+        layout, least = self.layout(), max(self.map.minimumSizeHint().height(), self.map.minimumHeight())
+        if layout is None:
+            return 0
+        whole = layout.totalMinimumHeightForWidth(self.width()) if layout.hasHeightForWidth() else -1
+        return max(whole, layout.totalMinimumSize().height()) - least
 
     def show_order(self, key: str, column_name: str = "") -> None:
         """What the rows are sorted by: a key of `ORDERS`, else a column."""

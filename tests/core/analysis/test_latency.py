@@ -21,9 +21,9 @@ def test_a_fixed_number_of_rounds(mlp_path: Path) -> None:
     found = compare_latency(mlp_path, mlp_path, FEEDS, rounds=9)
     assert found.before.n == found.after.n == 9
     assert found.runs >= 9 * 2  # a run of microseconds is timed in blocks of many
-    for timing in (found.before, found.after):
-        assert 0 < timing.low_ms <= timing.median_ms <= timing.high_ms
-        assert timing.load_ms > 0
+    for timed in (found.before, found.after):
+        assert 0 < timed.low_ms <= timed.median_ms <= timed.high_ms
+        assert timed.load_ms > 0
     assert json.loads(json.dumps(found.to_dict()))["ratio"] == pytest.approx(found.ratio)
 
 

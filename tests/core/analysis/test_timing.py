@@ -38,7 +38,8 @@ def test_contestants_take_turns_on_the_same_feeds() -> None:
 
 def test_short_runs_are_timed_in_blocks() -> None:
     machine = Machine()
-    turns = take_turns([machine.run("a", 0.001), machine.run("b", 0.1)], Pace(rounds=3, block=0.01), clock=machine.clock)
+    runs = [machine.run("a", 0.001), machine.run("b", 0.1)]
+    turns = take_turns(runs, Pace(rounds=3, block=0.01), clock=machine.clock)
     assert turns.size == 10
     assert turns.spread(0)[0] == pytest.approx(1.0)
 
