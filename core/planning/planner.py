@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +45,8 @@ FEWEST, MOST_CHECKED = 16, 256
 TIMED = 8
 """Samples that are timed to know how many can be measured on; loading the model is spread over them."""
 MOST_MEASURED = 2_000
-CONFIRMED = 8
-"""Larger plans that are tried at most where samples that no plan was compared on say that the quality is missed."""
-CONFIRM_STEP = 1.03
+CONFIRMED = (1.03, 1.06, 1.1, 1.15, 1.2, 1.3, 1.45, 1.6)
+"""Times the bytes of larger plans, tried where samples that no plan was compared on say that the quality is missed."""
 
 
 @dataclass(frozen=True)
@@ -219,31 +219,29 @@ class _Planning:
         original, part = self.ground.original, rest.part(0.0, 0.3)
         whole = Evaluator(original, self.model, self.test, limit=MOST_MEASURED, reporter=part)
         found = whole.measure(self.search.workshop.encodings(best.steps), rest)
-        for _ in range(CONFIRMED):
-            other = None if self._met(best, found) else self._larger(best)
+        first = best.nbytes
+        for factor in () if self._met(best, found) else CONFIRMED:
+            other = self._better(best, int(factor * first))
             if other is None:
-                break
+                continue
             best, found = other, whole.measure(self.search.workshop.encodings(other.steps), rest)
+            if self._met(best, found):
+                break
         self._predict(best, whole, rest)
         return best, found
 
-    def _larger(self, plan: Trial) -> Trial | None:
-        """A plan of about CONFIRM_STEP times the bytes that keeps the quality where plans are compared, or None."""
-        if all(budget.goal.is_cost for budget in self.budgets):
+    def _better(self, plan: Trial, nbytes: int) -> Trial | None:
+        """The most accurate of the larger plans within `nbytes` that keep the quality where plans are compared.
+
+        None when none is more accurate than the plan, or when no quality is wished.
+        """
+        if all(budget.goal.is_cost for budget in self.budgets) or nbytes > self.costs.size:
             return None
-        least = CONFIRM_STEP * plan.nbytes
-        known = [t for t in self.search.trials.values() if t.nbytes >= least and self.smallest.fine(t)]
-        next_one = min(known, key=lambda t: t.nbytes, default=None)
-        if least > self.costs.size:
-            return None
-        if next_one is None or next_one.nbytes > CONFIRM_STEP * least:
-            try:
-                made = self.search.measured(self.search.fitted(int(CONFIRM_STEP * least)))
-            except Unreachable:
-                return next_one
-            if made.nbytes > plan.nbytes and self.smallest.fine(made):
-                return made
-        return next_one
+        with suppress(Unreachable):
+            self.search.measured(self.search.fitted(nbytes))
+        known = [t for t in self.search.trials.values() if plan.nbytes < t.nbytes <= nbytes and self.smallest.fine(t)]
+        best = min(known, key=lambda t: t.error, default=plan)
+        return best if best.error < plan.error else None
 
     def _predict(self, best: Trial, whole: Evaluator, reporter: Reporter) -> None:
         """Predict the finished plan on the samples that it is measured on, from another plan measured on these.

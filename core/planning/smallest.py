@@ -145,12 +145,13 @@ class Smallest:
 def kept(budget: Budget, found: Measured, error: float, *, spare: float = 0.0) -> bool:
     """Whether what was measured keeps a quality.
 
-    spare  points that a drop has to stay below its limit; a plan that loses nothing always does
+    spare  points that a drop has to stay below its limit; a single answer may always be lost where the limit allows it
     """
     if budget.goal is Goal.SQNR:
         return found.sqnr_db >= budget.value
-    room = budget.value - (spare if found.drop > 0.0 else 0.0)
-    return found.drop <= max(room, 0.0) + 1e-9 and error < math.inf
+    one = 100.0 / max(found.samples, 1)
+    room = max(budget.value - spare, min(one, budget.value))
+    return found.drop <= room + 1e-9 and error < math.inf
 
 
 def standard_error(found: Measured) -> float:

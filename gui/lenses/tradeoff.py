@@ -120,10 +120,10 @@ class TradeoffLens(Lens):
         if session is None or session.model is None or not self.isVisible():
             return
         plan = session.plans.plan
+        self.binding_card.setVisible(plan is not None)
         if plan is None:
             self._seen = None
             self._show_no_plan(session)
-            self.binding_card.show_empty("There is no plan yet.", "A plan says which layers cost most, and why.")
             return
         self.plan_card.show_chart()
         quality = self._choose_quality()

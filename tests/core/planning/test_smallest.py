@@ -40,11 +40,13 @@ def test_two_coins_thrown_on_the_same_samples_scatter_as_the_error_says() -> Non
     assert standard_error(found) == pytest.approx(100 * kinds.mean(1).std(), rel=0.05)
 
 
-def test_a_plan_that_just_passes_is_not_fine_unless_it_loses_nothing() -> None:
+def test_a_plan_that_just_passes_is_not_fine_unless_it_loses_one_answer() -> None:
     assert kept(POINT, measured(0.9, 0.02), 0.1)
     assert not kept(POINT, measured(0.9, 0.02), 0.1, spare=0.3)
     assert kept(POINT, measured(0.6, 0.02), 0.1, spare=0.3)
-    assert kept(POINT, measured(0.0, 0.02), 0.1, spare=5.0)
+    assert kept(POINT, measured(0.25, 0.02), 0.1, spare=5.0)  # one of 400
+    assert not kept(POINT, measured(0.5, 0.02), 0.1, spare=5.0)
+    assert not kept(POINT, measured(2.0, 0.02, samples=50), 0.1)  # one of 50 is more than a point
     assert not kept(POINT, measured(0.1, 0.02), math.inf)
 
 
