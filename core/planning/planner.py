@@ -237,8 +237,12 @@ class _Planning:
         """
         if all(budget.goal.is_cost for budget in self.budgets) or nbytes > self.costs.size:
             return None
-        with suppress(Unreachable):
-            self.search.measured(self.search.fitted(nbytes))
+        corrected = self.search.corrections
+        for factors in (corrected, np.ones_like(corrected)):  # they were learned within smaller plans, and may mislead
+            self.search.corrections = factors
+            with suppress(Unreachable):
+                self.search.measured(self.search.fitted(nbytes))
+        self.search.corrections = corrected
         known = [t for t in self.search.trials.values() if plan.nbytes < t.nbytes <= nbytes and self.smallest.fine(t)]
         best = min(known, key=lambda t: t.error, default=plan)
         return best if best.error < plan.error else None

@@ -101,7 +101,7 @@ class Demo:
 
     def _plan(self) -> None:
         """The best plan for a share of the size, over all families."""
-        from gui.planning.state import Wish
+        from gui.planning.wish import Wish
 
         session = self._session
         session.plans.start(Wish("size", BUDGET, minutes=MINUTES))

@@ -22,7 +22,7 @@ from core.planning.budgets import Goal
 from gui.charts.card import with_role
 from gui.planning.budget_row import BudgetRow
 from gui.planning.limits import PRESETS, WITHOUT_DATA, known_of
-from gui.planning.state import Wish
+from gui.planning.wish import Wish
 
 if TYPE_CHECKING:
     from gui.main_window import MainWindow

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from core.errors import FeatherweightError
-from gui.planning.words import finished_words, kept_words, wish_words
+from gui.planning.wish import Wish
+from gui.planning.words import finished_words, kept_words
 
 if TYPE_CHECKING:
     from core.plan_job import PlanSpec
@@ -25,30 +26,6 @@ if TYPE_CHECKING:
 PLAN = "plan"
 """Key of the task."""
 Action = tuple[str, Callable[[], None]]
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a person asks for.
-
-    goal, limit  as in `PlanSpec`
-    also         a second budget, or ()
-    families     () for all
-    minutes      to take; None: until it is stopped
-    pinned       layers that keep the steps that they have
-    """
-
-    goal: str
-    limit: str
-    also: tuple[tuple[str, str], ...] = ()
-    families: tuple[str, ...] = ()
-    minutes: float | None = 5.0
-    pinned: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The budgets in a few words: "25% of the size, 2x faster"."""
-        return " and ".join(wish_words(goal, limit) for goal, limit in ((self.goal, self.limit), *self.also))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from core.errors import FeatherweightError
 from core.planning.knapsack import Unreachable
 from core.planning.plan import Plan
 from core.recipe import Step
-from gui.planning.state import Wish
+from gui.planning.wish import Wish
 from gui.session import Session
 
 PATIENCE_MS = 120_000
