@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 
 from gui.app import start
 from gui.charts.tradeoff import TradeoffChart
-from gui.planning.state import Wish
+from gui.planning.wish import Wish
 from gui.settings import Settings
 
 PATIENCE_MS = 600_000

@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 from core.planning.knapsack import Unreachable
 from core.planning.plan import Plan
 from gui.lenses.tradeoff import TradeoffLens
-from gui.planning.state import Wish
+from gui.planning.wish import Wish
 from gui.session import Session
 
 PATIENCE_MS = 60_000

@@ -13,7 +13,7 @@ from core.planning.budgets import Goal, Originals
 from core.planning.plan import Plan
 from gui.planning.dialog import BudgetDialog
 from gui.planning.limits import Known, explain
-from gui.planning.state import Wish
+from gui.planning.wish import Wish
 from gui.session import Session
 
 ALL = Known(Originals(10_900_000, 8.2, 1_610_000_000), True, (900_000, 10_000_000), ("accuracy", 97.8))
