@@ -48,8 +48,7 @@ class Smallest:
         found = trial.measured
         if found is None or not wanted:
             return False
-        spare = MARGIN * standard_error(found)
-        return all(kept(budget, found, trial.error, spare=spare) for budget in wanted)
+        return all(kept(budget, found, trial.error, spare=spare(budget, found)) for budget in wanted)
 
     def found(self, nothing: Trial) -> Trial:
         """The smallest plan that keeps the wished quality, by halving the sizes between one that does and one not."""
@@ -145,13 +144,23 @@ class Smallest:
 def kept(budget: Budget, found: Measured, error: float, *, spare: float = 0.0) -> bool:
     """Whether what was measured keeps a quality.
 
-    spare  points that a drop has to stay below its limit; a single answer may always be lost where the limit allows it
+    spare  points that a drop has to stay below its limit
     """
     if budget.goal is Goal.SQNR:
         return found.sqnr_db >= budget.value
-    one = 100.0 / max(found.samples, 1)
-    room = max(budget.value - spare, min(one, budget.value))
-    return found.drop <= room + 1e-9 and error < math.inf
+    return found.drop <= budget.value - spare + 1e-9 and error < math.inf
+
+
+def spare(budget: Budget, found: Measured) -> float:
+    """Points that the drop of one plan among many should stay below its limit.
+
+    Where single answers are counted, MARGIN standard errors, but one answer may always be lost that the limit allows;
+    elsewhere a tenth of the limit.
+    """
+    if found.metric not in COUNTING:
+        return 0.1 * budget.value
+    one = min(100.0 / max(found.samples, 1), budget.value)
+    return min(MARGIN * standard_error(found), budget.value - one)
 
 
 def standard_error(found: Measured) -> float:

@@ -122,10 +122,12 @@ def _make(python: str, tool: str, folder: Path, work: Path) -> tuple[list[tuple[
     command = [python, peer_files.__file__, tool, *map(str, (folder / "model.onnx", folder / "calib.npz", work))]
     made: list[tuple[int, str, Path]] = []
     failed: list[str] = []
+    work.mkdir(parents=True)
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TOOL_SECONDS, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
+            command, capture_output=True, text=True, timeout=TOOL_SECONDS, cwd=work,  # tools leave files where they run
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
         output = done.stdout
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [""])[-1]

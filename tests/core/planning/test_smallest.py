@@ -16,7 +16,7 @@ from core.model.readers import open_model
 from core.planning.budgets import Budget, Goal
 from core.planning.evaluation import Evaluator, Measured
 from core.planning.planner import apart
-from core.planning.smallest import kept, samples_wanted, standard_error
+from core.planning.smallest import kept, samples_wanted, spare, standard_error
 
 POINT = Budget(Goal.DROP, 1.0)
 
@@ -43,11 +43,11 @@ def test_two_coins_thrown_on_the_same_samples_scatter_as_the_error_says() -> Non
 def test_a_plan_that_just_passes_is_not_fine_unless_it_loses_one_answer() -> None:
     assert kept(POINT, measured(0.9, 0.02), 0.1)
     assert not kept(POINT, measured(0.9, 0.02), 0.1, spare=0.3)
-    assert kept(POINT, measured(0.6, 0.02), 0.1, spare=0.3)
-    assert kept(POINT, measured(0.25, 0.02), 0.1, spare=5.0)  # one of 400
-    assert not kept(POINT, measured(0.5, 0.02), 0.1, spare=5.0)
-    assert not kept(POINT, measured(2.0, 0.02, samples=50), 0.1)  # one of 50 is more than a point
     assert not kept(POINT, measured(0.1, 0.02), math.inf)
+    assert spare(POINT, measured(0.5, 0.02)) == pytest.approx(0.5 * standard_error(measured(0.5, 0.02)))
+    assert spare(POINT, measured(0.5, 0.9)) == pytest.approx(0.75)  # one of 400 answers is a quarter of a point
+    assert spare(POINT, measured(0.5, 0.02, samples=50)) == 0.0
+    assert spare(POINT, measured(0.5, None, "overlap", samples=10)) == pytest.approx(0.1)
 
 
 def test_a_small_drop_wants_many_samples() -> None:
