@@ -223,7 +223,7 @@ class _Whole:
                 reporter=reporter.part(0.0, 0.6),
             )  # fmt: skip
         found = costs.filled(found)
-        checked, _ = apart(task.test)
+        checked, _ = apart(task.test, task.ground.original)
         if checked is not None:
             evaluator = Evaluator(task.ground.original, built.model, checked, limit=ALONE)
             found = measured_alone(found, workshop, evaluator, table.measure, reporter.part(0.6, 1.0))
@@ -254,7 +254,7 @@ class _Whole:
     def _look(self, others: tuple[Structure, ...], reporter: Reporter) -> list[_Looked]:
         """Each structure with its weights as they are, and the two best of a kind together."""
         task, found = self.task, []
-        _, test = apart(task.test)
+        _, test = apart(task.test, task.ground.original)
         if test is None or not others:
             return []
         evaluator = Evaluator(task.ground.original, task.model, test, limit=CHECKED)

@@ -41,7 +41,7 @@ def best_peer(peers: list[Row]) -> Row | None:
 
 def _summary(known: list[tuple[str, Row, list[Row]]]) -> Iterator[str]:
     yield (
-        "| model | ours | best peer | ours / peer | metric: original | ours, all | ours, unseen half | SQNR | "
+        "| model | ours | best peer | ours / peer | metric: original | ours, all | ours, confirming half | SQNR | "
         "predicted, measured | time | planned in |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|---|"
@@ -49,10 +49,10 @@ def _summary(known: list[tuple[str, Row, list[Row]]]) -> Iterator[str]:
         peer = best_peer(peers)
         told = f"{peer['share']:.3f} ({peer['tool']})" if peer else "none" if peers else "not measured"
         ratio = f"{ours['share'] / peer['share']:.2f}" if peer else "-"
-        lost = f"{100 * (ours['unseen_original'] - ours['unseen']):+.2f} points lost"
+        lost = f"{100 * (ours['confirmed_original'] - ours['confirmed']):+.2f} points lost"
         yield (
             f"| {name} | {ours['share']:.3f} | {told} | {ratio} | {ours['original']:.4f} | {ours['value']:.4f} | "
-            f"{ours['unseen']:.4f} ({lost}) | {ours['sqnr']:.1f} dB | {_db(ours['predicted_db'])}, "
+            f"{ours['confirmed']:.4f} ({lost}) | {ours['sqnr']:.1f} dB | {_db(ours['predicted_db'])}, "
             f"{_db(ours['measured_db'])} | {ours['latency']:.2f}x | {ours['seconds']:.0f} s |"
         )
 
