@@ -58,12 +58,14 @@ class LookSpec:
 
     feeds   what one run takes, for each of them
     labels  of all samples, as `Samples.labels`
+    count   of all samples
     source  where they are from, for errors
     """
 
     model_path: str
     feeds: tuple[Mapping[str, Array], ...]
     labels: Array | None
+    count: int
     source: str
     options: DataOptions = DEFAULT_OPTIONS
 
@@ -73,7 +75,7 @@ def look_spec(model_path: str, samples: Samples) -> LookSpec:
     feeds = [samples.feed(0)]
     size = max(1, sum(value.nbytes for value in feeds[0].values()))
     feeds += [samples.feed(i) for i in range(1, min(FEW, samples.n, MOST_BYTES // size))]
-    return LookSpec(model_path, tuple(feeds), samples.labels, samples.source, samples.options)
+    return LookSpec(model_path, tuple(feeds), samples.labels, samples.n, samples.source, samples.options)
 
 
 def look_at_outputs(spec: LookSpec, reporter: Reporter = SILENT) -> DataLook:
@@ -90,7 +92,7 @@ def look_at_outputs(spec: LookSpec, reporter: Reporter = SILENT) -> DataLook:
     for i, feed in enumerate(spec.feeds):
         reporter.report(0.2 + 0.6 * i / len(spec.feeds), f"running sample {i + 1}")
         found.append(run(original, feed, where=Path(spec.model_path).name))
-    facts = facts_from(names, found[0], spec.labels, metadata(original))
+    facts = facts_from(names, found[0], spec.labels, metadata(original), count=spec.count)
     metrics = tuple(MetricLook(m.name, m.words, m.what, m.why_not(facts)) for m in all_metrics())
     best = fitting(facts)
     score = None

@@ -131,8 +131,7 @@ def task_kind(output: Array, name: str, labels: Array | None) -> tuple[Task, str
     name    the output's name, which tells class scores from embeddings where the values do not
     labels  (n,) class numbers or text, (n, ...) floats, or None
     """
-    scores = output.ndim >= 1 and output.shape[-1] >= 2 and output.size > 0
-    one_answer = scores and output.size == output.shape[-1]
+    one_answer = output.ndim >= 1 and output.shape[-1] >= 2 and output.size == output.shape[-1]
     if labels is not None and labels.dtype.kind == "i":
         if one_answer and int(labels.max(initial=0)) < output.shape[-1]:
             return Task.CLASSES, ""
@@ -143,8 +142,13 @@ def task_kind(output: Array, name: str, labels: Array | None) -> tuple[Task, str
         reason = "the labels are text, and how the model spells text is not known"
     else:
         reason = "the samples have no labels"
-    named = any(word in name.lower() for word in SCORE_WORDS)
-    return (Task.SCORES if scores and (named or is_distribution(output)) else Task.VALUES), reason
+    return (Task.SCORES if holds_scores(output, name) else Task.VALUES), reason
+
+
+def holds_scores(output: Array, name: str) -> bool:
+    """Whether the last axis is class scores, as far as the output's name or its values tell."""
+    several = output.ndim >= 1 and output.shape[-1] >= 2 and output.size > 0
+    return several and (any(word in name.lower() for word in SCORE_WORDS) or is_distribution(output))
 
 
 def _shape(output: Array) -> str:

@@ -25,7 +25,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, metric: bool = True, 
         group.add_argument(
             "--metric", default=AUTO, metavar="NAME",
             help="auto, accuracy, top5, f1, characters, mse, mae, label_correlation, agreement, kl, sqnr, decisions, "
-            "overlap or correlation (default auto: what fits the model and the labels)",
+            "overlap, correlation or similarity (default auto: what fits the model and the labels)",
         )  # fmt: skip
         group.add_argument(
             "--metric-callable", metavar="FILE.py:F", default="",

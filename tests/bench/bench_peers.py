@@ -167,8 +167,8 @@ def test_ours(name: str, folder: Path, model: Model, judge: Any) -> None:
     found: dict[str, Any] = json.loads(kept.read_text())
     print(
         f"\n{name:11} {found['share']:.3f}x  {found['value']:.4f} of {found['original']:.4f}, confirming half "
-        f"{found['confirmed']:.4f} of {found['confirmed_original']:.4f}; predicted {found['predicted_db']} dB, measured "
-        f"{found['measured_db']} dB; planned in {found['seconds']:.0f} s"
+        f"{found['confirmed']:.4f} of {found['confirmed_original']:.4f}; predicted {found['predicted_db']} dB, "
+        f"measured {found['measured_db']} dB; planned in {found['seconds']:.0f} s"
     )
 
 

@@ -143,6 +143,7 @@ class Facts:
     task       what that output is, and why no accuracy can be measured
     metadata   the model file's own, by key
     samples    for metrics that look at the inputs
+    count      samples that will be measured; None when that is not known
     """
 
     names: tuple[str, ...]
@@ -153,6 +154,7 @@ class Facts:
     no_accuracy: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
     samples: Samples | None = field(default=None, repr=False)
+    count: int | None = None
 
     @property
     def answer(self) -> Array:
@@ -177,12 +179,12 @@ def facts_of(
 ) -> Facts:
     """What there is to know from the original's outputs for the first of `count` samples that are measured."""
     labels = None if samples.labels is None else samples.labels[:count]
-    return facts_from(names, first, labels, metadata, samples)
+    return facts_from(names, first, labels, metadata, samples, count)
 
 
 def facts_from(
     names: Sequence[str], first: Sequence[Any], labels: Array | None, metadata: Mapping[str, str],
-    samples: Samples | None = None,
+    samples: Samples | None = None, count: int | None = None,
 ) -> Facts:  # fmt: skip
     """The same without the samples themselves: only a person's own metric looks at them."""
     floats = [i for i, o in enumerate(first) if isinstance(o, np.ndarray) and o.dtype.kind == "f"]
@@ -190,7 +192,7 @@ def facts_from(
     if floats:
         task, reason = task_kind(first[floats[0]], names[floats[0]], labels)
     return Facts(
-        tuple(names), tuple(first), labels, floats[0] if floats else None, task, reason, metadata, samples
+        tuple(names), tuple(first), labels, floats[0] if floats else None, task, reason, metadata, samples, count
     )  # fmt: skip
 
 

@@ -9,8 +9,13 @@ import numpy as np
 
 from core.analysis.metrics import SqnrSum, kl_divergence
 from core.analysis.task_metrics.base import Facts, Metric, Score, Unit
+from core.analysis.task_metrics.similarity import Similarity
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+EMBEDDING = 16
+"""Numbers from which a vector is taken for an embedding, whose direction tells; fewer are rather quantities, such as the
+corners of a box, whose size counts as well."""
 
 
 class _Rows(Metric):
@@ -88,14 +93,8 @@ class OutputSqnr(Metric):
         return np.inf, -np.inf if self._broken else min((sums.db for sums in self._sums.values()), default=np.nan)
 
 
-class Alike(Metric):
-    """What outputs that are no class scores have in common; its kind is chosen from the values themselves.
-
-    Only the original's values decide, so that all plans of one model are judged by the same kind.
-    """
-
-    name, words = "alike", "likeness to the original"
-    what = "Decisions, overlap or correlation, whichever fits the outputs."
+class _Sums(Metric):
+    """Base of metrics that count over all values of the main output; what another shape holds is not counted."""
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
@@ -123,23 +122,14 @@ class Alike(Metric):
             self._sums += (x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), (x * y).sum())
 
     def values(self) -> tuple[float, float]:
-        return 1.0, self._kind()._from(self)
-
-    def score(self) -> Score:
-        kind = self._kind()
-        return Score(kind.name, kind.words, kind.unit, *self.values())
-
-    def _kind(self) -> type[Alike]:
-        if self._count and self._within_one and self._count == self._samples:
-            return Decisions
-        return Overlap if self._within_one and self._either else Correlation
+        return 1.0, self._from(self)
 
     @staticmethod
-    def _from(sums: Alike) -> float:
+    def _from(sums: _Sums) -> float:
         raise NotImplementedError
 
 
-class Decisions(Alike):
+class Decisions(_Sums):
     """Yes or no, told at one half."""
 
     name, words = "decisions", "same decisions as the original"
@@ -149,15 +139,12 @@ class Decisions(Alike):
     def why_not(cls, facts: Facts) -> str:
         return super().why_not(facts) or _why_not_within_one(facts)
 
-    def _kind(self) -> type[Alike]:
-        return Decisions
-
     @staticmethod
-    def _from(sums: Alike) -> float:
+    def _from(sums: _Sums) -> float:
         return sums._same / sums._count if sums._count else np.nan
 
 
-class Overlap(Alike):
+class Overlap(_Sums):
     """Intersection over union: Jaccard, 1901."""
 
     name, words = "overlap", "overlap with what the original marks"
@@ -167,31 +154,60 @@ class Overlap(Alike):
     def why_not(cls, facts: Facts) -> str:
         return super().why_not(facts) or _why_not_within_one(facts)
 
-    def _kind(self) -> type[Alike]:
-        return Overlap
-
     @staticmethod
-    def _from(sums: Alike) -> float:
+    def _from(sums: _Sums) -> float:
         return sums._both / sums._either if sums._either else 1.0 if sums._count else np.nan
 
 
-class Correlation(Alike):
+class Correlation(_Sums):
     """Pearson's r with the original."""
 
     name, words = "correlation", "correlation with the original's outputs"
     what = "Pearson's correlation of both models' outputs, over all values of all samples."
 
-    def _kind(self) -> type[Alike]:
-        return Correlation
-
     @staticmethod
-    def _from(sums: Alike) -> float:
+    def _from(sums: _Sums) -> float:
         if not sums._count:
             return 0.0
         x, y, xx, yy, xy = sums._sums / sums._count
         with np.errstate(invalid="ignore", divide="ignore"):
             r = (xy - x * y) / np.sqrt((xx - x * x) * (yy - y * y))
         return max(0.0, float(r)) if np.isfinite(r) else 0.0
+
+
+class Alike(_Sums):
+    """What outputs that are no class scores have in common; its kind is chosen from the values themselves.
+
+    Only the original's values decide, so that all plans of one model are judged by the same kind.
+    """
+
+    name, words = "alike", "likeness to the original"
+    what = "Decisions, overlap, order of similarities or correlation, whichever fits the outputs."
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        embeds = facts.classes >= EMBEDDING and not Similarity.why_not(facts)
+        self._similarity = Similarity(facts) if embeds else None
+
+    def add(self, index: int, before: Sequence[Array], after: Sequence[Array]) -> None:
+        super().add(index, before, after)
+        if self._similarity is not None:
+            self._similarity.add(index, before, after)
+
+    def values(self) -> tuple[float, float]:
+        score = self.score()
+        return score.reference, score.value
+
+    def score(self) -> Score:
+        kind = self._kind()
+        if kind is Correlation and self._similarity is not None and not self._similarity.why_undefined():
+            return self._similarity.score()
+        return Score(kind.name, kind.words, kind.unit, 1.0, kind._from(self))
+
+    def _kind(self) -> type[_Sums]:
+        if self._count and self._within_one and self._count == self._samples:
+            return Decisions
+        return Overlap if self._within_one and self._either else Correlation
 
 
 def _why_not_within_one(facts: Facts) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ALSO = {"top1": "accuracy"}
 """Other names that people give a metric."""
 _HELPERS = ("base", "own", "registry")
-_ORDER = ("classes", "text", "regression", "likeness")
+_ORDER = ("classes", "text", "regression", "likeness", "similarity")
 """Files in the order in which a person reads their metrics; others come behind."""
 
 

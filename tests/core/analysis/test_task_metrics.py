@@ -83,6 +83,10 @@ def test_likeness() -> None:
         (LABELS + 8, BEFORE, "logits", "agreement"),  # classes that the output does not have
         (RANDOM.normal(size=(40, 8)), BEFORE, "y", "mse"),
         (None, RANDOM.normal(size=(40, 1, 3)), "y", "correlation"),
+        (None, RANDOM.normal(size=(40, 1, 24)), "y", "similarity"),
+        (None, RANDOM.normal(size=(40, 1, 24)), "probabilities", "agreement"),
+        (None, RANDOM.normal(size=(40, 5, 24)), "y", "correlation"),  # no vector
+        (None, np.ones((40, 1, 24)) * np.arange(1, 41)[:, None, None], "y", "correlation"),  # no order
         (None, RANDOM.random((40, 1, 1)), "y", "decisions"),
         (None, RANDOM.random((40, 1, 9)), "y", "overlap"),
     ],
