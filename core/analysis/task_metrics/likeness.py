@@ -14,8 +14,8 @@ from core.analysis.task_metrics.similarity import Similarity
 Array = np.ndarray[Any, np.dtype[Any]]
 
 EMBEDDING = 16
-"""Numbers from which a vector is taken for an embedding, whose direction tells; fewer are rather quantities, such as the
-corners of a box, whose size counts as well."""
+"""Numbers from which a vector is taken for an embedding, whose direction tells; fewer are rather quantities, such as
+the corners of a box, whose size counts as well."""
 
 
 class _Rows(Metric):
