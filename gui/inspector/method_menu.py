@@ -16,6 +16,8 @@ from gui.theme import theme
 from gui.units import unbroken
 
 _WIDTH = 372
+_ROOMY = 8
+"""Methods in a menu above which each gets one line of words instead of as many as it needs: menus fit the screen."""
 _FAMILIES = {
     "Quantization": "Fewer bits for each weight",
     "Pruning": "Fewer weights",
@@ -52,7 +54,8 @@ def fill_with_methods(
         submenu = menu.addMenu(f"{family}: {_FAMILIES[family].lower()}" if family in _FAMILIES else family)
         submenu.setToolTipsVisible(True)
         for method in sorted(entries, key=lambda m: (not m.default, m.title)):
-            submenu.addAction(_action(method, reasons[method.key], method.key == current, choose, submenu))
+            action = _action(method, reasons[method.key], method.key == current, choose, submenu, len(entries) > _ROOMY)
+            submenu.addAction(action)
         if all(reasons[method.key] for method in entries):
             submenu.menuAction().setToolTip("Not possible here; open it to see why")
 
@@ -68,7 +71,9 @@ def _rank(family: str) -> tuple[int, str]:
     return names.index(family) if family in names else len(names), family
 
 
-def _action(method: Described, reason: str, current: bool, choose: Callable[[str], None], menu: QMenu) -> QWidgetAction:
+def _action(
+    method: Described, reason: str, current: bool, choose: Callable[[str], None], menu: QMenu, brief: bool
+) -> QWidgetAction:
     saved = f"Saves {', '.join(method.saves)}"
     words = reason or f"{method.summary.split('. ')[0].rstrip('.')}. {saved}."
     action = QWidgetAction(menu)
@@ -79,7 +84,7 @@ def _action(method: Described, reason: str, current: bool, choose: Callable[[str
     action.setCheckable(current)
     action.setChecked(current)
     action.setData(method.key)
-    action.setDefaultWidget(_Entry(method.title, words, current, reason))
+    action.setDefaultWidget(_Entry(method.title, words, current, reason, brief))
     action.hovered.connect(lambda: _highlight(menu, action))
     action.triggered.connect(lambda _checked=False: choose(method.key))
     return action
@@ -96,7 +101,7 @@ def _highlight(menu: QMenu, at: QAction) -> None:
 class _Entry(QWidget):
     """A method in a menu: its title, and below it what it does. The menu itself takes the mouse and the keys."""
 
-    def __init__(self, title: str, words: str, current: bool, reason: str) -> None:
+    def __init__(self, title: str, words: str, current: bool, reason: str, brief: bool) -> None:
         super().__init__()
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._highlighted = False
@@ -109,6 +114,8 @@ class _Entry(QWidget):
         about.setAlignment(Qt.AlignmentFlag.AlignTop)
         about.setFixedWidth(_WIDTH)
         about.ensurePolished()  # its height depends on the style sheet's font
+        if brief:
+            about.setText(about.fontMetrics().elidedText(about.text(), Qt.TextElideMode.ElideRight, _WIDTH - 4))
         about.setFixedHeight(about.heightForWidth(_WIDTH))
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 4, 12, 5)

@@ -34,6 +34,12 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(tmp_path / "person")
 
 
+@pytest.fixture(autouse=True)
+def nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sensitivity that comes by itself keeps the worker from what tests wait for; its own tests let it come."""
+    monkeypatch.setattr("gui.sensitivity.state.QUIET_MS", PATIENCE_MS * 10)
+
+
 @pytest.fixture
 def session(qtbot: QtBot, tmp_path: Path) -> Iterator[Session]:
     """A session without a window."""

@@ -249,7 +249,7 @@ def test_the_menu_of_methods_is_narrow_and_has_the_usual_ones_first(panel: Inspe
     session.select((FC,))
     menu = panel.add_button.menu()
     menu.aboutToShow.emit()
-    assert all(shown.sizeHint().width() <= 420 for shown in (menu, *(a.menu() for a in menu.actions())))
+    assert all(shown.sizeHint().width() <= 440 for shown in (menu, *(a.menu() for a in menu.actions())))
     keys = [action.data() for action in offered(menu)]
     families = [by_key(key).family for key in keys]
     assert families[0] == "Quantization"
