@@ -27,7 +27,7 @@ class Fold:
     weight   name of the convolution's weight, as `graph.stored_tensors` gives it (the layer's name)
     axis     its output axis
     factor   (channels,) float32, to multiply the weight with along `axis`
-    bias     (channels,) float32, the convolution's new bias
+    bias     (channels,) in the weight's own type, the convolution's new bias
     norms    names of the norm's four tensors, which the norm no longer needs
     """
 
@@ -36,7 +36,7 @@ class Fold:
     weight: str
     axis: int
     factor: np.ndarray[Any, np.dtype[np.float32]]
-    bias: np.ndarray[Any, np.dtype[np.float32]]
+    bias: np.ndarray[Any, np.dtype[Any]]
     norms: tuple[str, ...]
 
 
@@ -63,8 +63,9 @@ def _fold(norm: ir.Node, stored: Mapping[int, Stored]) -> Fold | None:
     if conv.op_type == "ConvTranspose" and conv.attributes.get_int("group", 1) != 1:
         return None
     weight = conv.inputs[1]
+    stored_weight = _tensor(weight, stored)
     tensors = [_tensor(v, stored) for v in norm.inputs[1:5]]
-    if weight is None or _tensor(weight, stored) is None or len(weight.uses()) != 1 or any(t is None for t in tensors):
+    if weight is None or stored_weight is None or len(weight.uses()) != 1 or any(t is None for t in tensors):
         return None
     scale, shift, mean, variance = (np.asarray(t.numpy(), np.float64) for t in tensors if t is not None)
     old = _bias(conv, mean, stored)
@@ -72,7 +73,7 @@ def _fold(norm: ir.Node, stored: Mapping[int, Stored]) -> Fold | None:
         return None
     with np.errstate(all="ignore"):
         factor = scale / np.sqrt(variance + norm.attributes.get_float("epsilon", 1e-5))
-        bias = shift + (old - mean) * factor
+        bias = (shift + (old - mean) * factor).astype(stored_weight.dtype.numpy())  # the operator wants one type
     if not (np.isfinite(factor).all() and np.isfinite(bias).all()):
         return None
     return Fold(
@@ -81,7 +82,7 @@ def _fold(norm: ir.Node, stored: Mapping[int, Stored]) -> Fold | None:
         stored[id(weight)].name,
         axis,
         factor.astype(np.float32),
-        bias.astype(np.float32),
+        bias,
         tuple(stored[id(v)].name for v in norm.inputs[1:5]),
     )
 

@@ -124,6 +124,33 @@ def test_a_factor_used_elsewhere_too_is_rebuilt_instead_of_split(make_model, tmp
     assert np.allclose(got, x @ encodings["w"].decode() + encodings["w"].decode(), atol=1e-5)
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_float16_convolution_keeps_its_type_when_a_norm_goes_into_it(tmp_path, bias):
+    kind = onnx.TensorProto.FLOAT16
+    weights = {"w": RNG.standard_normal((6, 3, 3, 3)), **{name: RNG.uniform(0.5, 2, 6) for name in "bstmv"}}
+    if not bias:
+        del weights["b"]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "w", *(["b"] if bias else [])], ["c"]),
+            helper.make_node("BatchNormalization", ["c", "s", "t", "m", "v"], ["y"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", kind, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", kind, [1, 6, 6, 6])],
+        [onnx.numpy_helper.from_array(value.astype(np.float16), name) for name, value in weights.items()],
+    )
+    path = tmp_path / "half.onnx"
+    onnx.save(helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 20)]), path)
+    model = open_model(path)
+    assembly = assemble(model, {"w": int8(model.weight("w").astype(np.float32))})
+    assert assembly.folded == dict.fromkeys("stmv", "w")
+    feed = {"x": RNG.standard_normal((1, 3, 8, 8)).astype(np.float16)}
+    got, wanted = run(save(assembly.graph, tmp_path / "o.onnx"), feed)[0], run(path, feed)[0]
+    assert got.dtype == np.float16
+    assert relative_difference(got, wanted) <= 0.03
+
+
 def norm_model(make_model, *, extra_use=False):
     """x -> Conv(w) -> BatchNormalization -> y, the norm with its own scale, shift, mean and variance."""
     weights = {
