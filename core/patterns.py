@@ -6,6 +6,8 @@ import re
 
 PREFIX = "re:"
 """What a text starts with that is a pattern and no name."""
+LITERAL = "name:"
+"""What stands before a name that would otherwise be read as something else: it begins with PREFIX, or with this."""
 _LONGEST = 200
 _MOST_OPEN = 4  # each open repeat multiplies the worst time by the name's length
 _PARTS = re.compile(
@@ -57,3 +59,13 @@ def _repeats_a_repeat(pattern: str) -> bool:
         elif _is_open(part) or part == "|":
             risky[-1] = True
     return False
+
+
+def key_of(name: str) -> str:
+    """What a recipe calls the layer of this name: the name itself, or `name:re:fc` for a layer named `re:fc`."""
+    return LITERAL + name if name.startswith((PREFIX, LITERAL)) else name
+
+
+def name_of(key: str) -> str:
+    """The layer's name that a key without PREFIX stands for; the reverse of `key_of`."""
+    return key.removeprefix(LITERAL)

@@ -135,11 +135,12 @@ def _budgets(spec: PlanSpec, ground: Ground) -> list[Budget]:
 def _base(spec: PlanSpec, model: Model) -> Recipe:
     """The recipe that the plan starts from: graph steps, and the steps of pinned layers under their own names."""
     from core.errors import RecipeError
+    from core.patterns import key_of
     from core.recipe import Recipe, why_no_layer
 
     given = Recipe.parse(spec.recipe_text, model=model) if spec.recipe_text else Recipe()
     names = [layer.name for layer in model.layers]
-    problems = [reason for name in spec.pinned if (reason := why_no_layer(name, names))]
+    problems = [reason for name in spec.pinned if (reason := why_no_layer(key_of(name), names))]
     if problems:
         raise RecipeError(problems, where="pinned layers")
     kept = {name: given.steps_for(name) for name in spec.pinned}

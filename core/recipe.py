@@ -4,7 +4,8 @@ Which steps a layer gets, the first of these that there is:
 1. the entry under the layer's exact name;
 2. the first entry `re:PATTERN` in the file whose pattern matches the name from its start (as `re.match`);
 3. the defaults.
-An entry of null (None here) leaves its layers alone.
+An entry of null (None here) leaves its layers alone. `name:` before a name says that it is one: the layer `re:fc` has
+the entry `name:re:fc` (`patterns.key_of`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import RecipeError
 from core.methods import registry
 from core.methods.params import build
-from core.patterns import PREFIX
+from core.patterns import PREFIX, key_of, name_of
 
 if TYPE_CHECKING:
     from core.model.model import Model
@@ -56,7 +57,7 @@ class Step:
 
 
 Entry = tuple[str, tuple[Step, ...] | None]
-"""A layer's name or `re:PATTERN`, and its steps; None leaves the layers alone."""
+"""A layer's name (as `patterns.key_of` writes it) or `re:PATTERN`, and its steps; None leaves the layers alone."""
 
 Patterns = tuple[tuple[re.Pattern[str], tuple[Step, ...] | None], ...]
 
@@ -108,7 +109,7 @@ class Recipe:
     @cached_property
     def _index(self) -> tuple[dict[str, tuple[Step, ...] | None], Patterns]:
         """Entries by exact name, and compiled patterns in order. Kept here: hashing thousands of entries is slow."""
-        exact = {key: steps for key, steps in self.layers if not key.startswith(PREFIX)}
+        exact = {name_of(key): steps for key, steps in self.layers if not key.startswith(PREFIX)}
         patterns = tuple(
             (re.compile(key.removeprefix(PREFIX)), steps) for key, steps in self.layers if key.startswith(PREFIX)
         )
@@ -134,13 +135,15 @@ class Recipe:
         An entry that would say what patterns and defaults say anyway is left out.
         """
         entries = dict(self.layers)
+        written = {name_of(key): key for key in entries if not key.startswith(PREFIX)}
         _, patterns = self._index
         for name, steps in changes.items():
             new = tuple(steps or ())
+            key = written.get(name, key_of(name))
             if new == self._inherited(name, patterns):
-                entries.pop(name, None)
+                entries.pop(key, None)
             else:
-                entries[name] = new or None
+                entries[key] = new or None
         return replace(self, layers=tuple(entries.items()))
 
     @property
@@ -161,10 +164,11 @@ def why_no_layer(key: str, names: Sequence[str]) -> str:
     if key.startswith(PREFIX):
         pattern = re.compile(key.removeprefix(PREFIX))
         return "" if any(pattern.match(name) for name in names) else f"{key!r} matches no layer"
-    if key in names:
+    name = name_of(key)
+    if name in names:
         return ""
-    near = difflib.get_close_matches(key, names, 3)
-    return f"there is no layer {key!r}" + (f" (did you mean {' or '.join(map(repr, near))}?)" if near else "")
+    near = [key_of(other) for other in difflib.get_close_matches(name, names, 3)]
+    return f"there is no layer {name!r}" + (f" (did you mean {' or '.join(map(repr, near))}?)" if near else "")
 
 
 def read_text(path: str | Path) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from core.recipe import Entry
 
 _DEPTH = 16
+_LONGEST_KEY = 1000
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None, "true": True, "True": True, "TRUE": True,
           "false": False, "False": False, "FALSE": False}
@@ -253,12 +254,18 @@ def dump(recipe: Recipe) -> str:
     if recipe.layers:
         lines.append("layers:")
         for key, steps in recipe.layers:
-            lines.append(f"  {_scalar(key)}:" + ("" if steps else " null"))
+            lines += _key(key, "" if steps else " null")
             lines += [f"    - {_step(step)}" for step in steps or ()]
     if recipe.graph:
         lines.append("graph:")
         lines += [f"  - {_step(step)}" for step in recipe.graph]
     return "\n".join(lines) + "\n"
+
+
+def _key(key: str, value: str) -> list[str]:
+    """The lines that begin a layer's entry. A key of more than 1,024 characters must be explicit (YAML 1.2, 7.4.2)."""
+    text = _scalar(key)
+    return [f"  {text}:{value}"] if len(text) <= _LONGEST_KEY else [f"  ? {text}", f"  :{value}"]
 
 
 def _step(step: Step) -> str:

@@ -283,3 +283,20 @@ def test_thousands_of_problems_are_one_readable_sentence() -> None:
     assert len(caught.value.problems) == 5000
     assert str(caught.value).endswith("and 4,970 more.")
     assert len(str(caught.value)) < 15_000
+
+
+@pytest.mark.parametrize("name", ["re:fc", "re:(", "name:fc", "name:re:fc", "n" * 1100, "é" * 1020, '"\n' * 400, "? x"])
+@pytest.mark.parametrize("steps", [(), (Step.make("quantize", bits=4),)])
+def test_what_is_written_for_any_name_can_be_read_and_means_that_layer_alone(name: str, steps: tuple[Step, ...]) -> None:
+    recipe = Recipe(defaults=(Step.make("float16"),)).with_steps({name: steps})
+    read = Recipe.parse(recipe.dump())
+    assert read == recipe
+    assert read.steps_for(name) == steps
+    assert read.steps_for("fc") == read.steps_for("fc.weight") == recipe.defaults
+    assert read.with_steps({name: recipe.defaults}).layers == ()
+
+
+def test_a_name_may_be_marked_as_one() -> None:
+    recipe = Recipe.parse("featherweight: 1\nlayers: {'name:fc': float16}\n")
+    assert [step.label() for step in recipe.steps_for("fc")] == ["fp16"]
+    assert recipe.with_steps({"fc": None}).layers == ()
