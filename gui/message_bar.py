@@ -29,7 +29,8 @@ _MARGIN, _WIDEST = 12, 860
 class MessageBar(QFrame):
     """Shows the newest message; hidden while there is none. News fades by itself, problems stay until dismissed.
 
-    It floats over the lower edge of a widget (`float_over`), so that nothing moves when it comes and goes.
+    It floats over the lower edge of a widget (`float_over`), so that nothing moves when news comes and goes. What stays
+    until it is dismissed covers nothing: the widget leaves room for it.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -99,6 +100,7 @@ class MessageBar(QFrame):
         """Show a message with buttons of its own; pressing one also dismisses it. dismiss: what its last one says."""
         for button in self._action_buttons:
             self._actions.removeWidget(button)
+            button.hide()  # a dialog's own event loop puts off the deletion
             button.deleteLater()
         self._action_buttons = [self._action_button(label, run) for label, run in actions]
         self._text.setText(text)
@@ -108,12 +110,12 @@ class MessageBar(QFrame):
         self._details_button.setVisible(bool(details))
         restyle(self, f"message_{tone}")
         self.setAccessibleName(text)
-        self.show()
-        self._place()
         if tone == "info" and not actions:
             self._fade.start()
         else:
             self._fade.stop()
+        self.show()
+        self._place()
 
     def action(self, label: str) -> QPushButton | None:
         """The message's button with this label."""
@@ -122,6 +124,7 @@ class MessageBar(QFrame):
     def dismiss(self) -> None:
         self._fade.stop()
         self.hide()
+        self._make_room(0)
 
     def _act(self, run: Callable[[], None]) -> None:
         self.dismiss()
@@ -137,6 +140,7 @@ class MessageBar(QFrame):
         """Keep to the lower edge of this widget, which lies in the same window."""
         if self._host is not None:
             self._host.removeEventFilter(self)
+            self._make_room(0)
         self._host = host
         host.installEventFilter(self)
         self._place()
@@ -156,4 +160,10 @@ class MessageBar(QFrame):
         corner = self._host.mapTo(parent, QPoint((self._host.width() - width) // 2,
                                                  self._host.height() - height - _MARGIN))
         self.setGeometry(QRect(corner, QSize(width, height)))
+        self._make_room(0 if self._fade.isActive() else height + _MARGIN)
         self.raise_()
+
+    def _make_room(self, height: int) -> None:
+        """Keep so many pixels at the lower edge of the widget free of its own contents."""
+        if self._host is not None and self._host.contentsMargins().bottom() != height:
+            self._host.setContentsMargins(0, 0, 0, height)
