@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _ARROW = "\u2192"
 SAMPLES_ARE_RUN = "Samples are being run for this step\N{HORIZONTAL ELLIPSIS}"
+_UNTOLD = "none are loaded"
+"""How the core ends its reason when a step had no samples (`core.methods.base.require_inputs`)."""
 _LOCKED, _SKIPPED = "No steps can be added: ", "\u26a0 Left as it is: "
 
 
@@ -43,7 +45,7 @@ def one_layer(shown: Shown, session: Session) -> tuple[tuple[Row, ...], str]:
     preview, layer = shown.preview, shown.layer
     if layer.locked:  # figures of the stored weight would contradict the reason
         return (), f"{_LOCKED}{layer.locked}."
-    if session.waits_for_samples(layer.name):
+    if session.waits_for_samples(layer.name) or _not_run_yet(shown, session):
         return (Row("Layer size", file_size(layer.nbytes), "Bytes of its tensors in the file."),), SAMPLES_ARE_RUN
     if preview is None:
         return (), shown.problem
@@ -64,6 +66,14 @@ def one_layer(shown: Shown, session: Session) -> tuple[tuple[Row, ...], str]:
     if shown.steps:
         rows.append(_savings(shown.steps))
     return tuple(rows), _note(preview, session)
+
+
+def _not_run_yet(shown: Shown, session: Session) -> bool:
+    """Whether the preview lacks samples only because it came first: while a plan's figures stand in, or samples run."""
+    reason = shown.problem or (shown.preview.skipped if shown.preview is not None else "")
+    if session.samples is None or _UNTOLD not in reason:
+        return False
+    return session.measuring or session.plans.foretold_bytes(shown.layer.name) is not None
 
 
 def _note(preview: LayerPreview, session: Session) -> str:
