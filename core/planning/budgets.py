@@ -53,7 +53,7 @@ class Budget:
         if self.goal is Goal.SQNR:
             return f"an output SQNR of at least {self.value:g} dB"
         if self.goal is Goal.DROP:
-            return f"at most {self.value:g} points lost"
+            return f"at most {self.value:g} point{'' if self.value == 1 else 's'} lost"
         return f"at most {self.cost_text(self.value)}"
 
     def cost_text(self, value: float) -> str:
