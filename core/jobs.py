@@ -163,7 +163,7 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
     Raises FeatherweightError kinds; the target is written whole or not at all.
     """
     from core.exporting.export import export
-    from core.exporting.staging import check_target
+    from core.exporting.staging import check_target, files_read
     from core.model.readers import open_model
     from core.pipeline import compress
     from core.recipe import Recipe
@@ -171,7 +171,8 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
     started = time.perf_counter()
     target = Path(spec.target)
     model = open_model(spec.model_path)
-    check_target(target, model.path, (*model.data_files, *(Path(p) for p in (spec.data_path, spec.calib_path) if p)))
+    read = files_read(spec.data_path, spec.calib_path, options=spec.options)
+    check_target(target, model.path, (*model.data_files, *read))
     if not model.layers:
         raise ModelFileError(
             "no weights were found in this model", where=model.name, do="choose a model that stores its weights"

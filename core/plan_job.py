@@ -55,7 +55,7 @@ def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:
     Raises FeatherweightError kinds: bad words in the spec, a model or data that cannot be used, a budget that no plan
     meets. Cancelled says whether a plan was kept.
     """
-    from core.exporting.staging import check_target
+    from core.exporting.staging import check_target, files_read
     from core.model.readers import open_model
     from core.planning.candidates import check_families
     from core.planning.planner import Wish
@@ -65,7 +65,7 @@ def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:
     families = check_families(spec.families)
     model = open_model(spec.model_path)
     if spec.target is not None:
-        read = [Path(spec.data_path)] if spec.data_path else []
+        read = files_read(spec.data_path, options=spec.options)
         check_target(Path(spec.target), model.path, (*model.data_files, *read))
     if not model.layers:
         raise ModelFileError(

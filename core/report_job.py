@@ -45,13 +45,13 @@ def report_file(spec: ReportSpec, reporter: Reporter = SILENT) -> Subject:
     Raises ParameterError for a specification that does not fit together, TargetError before any work when the target
     cannot be written, and what `compress_file` and `compare_models` raise.
     """
-    from core.exporting.staging import check_target
+    from core.exporting.staging import check_target, files_read
     from core.model.readers import open_model
 
     if bool(spec.recipe_text) == (spec.compressed is not None):
         raise ParameterError("a report is of a recipe or of a compressed file", do="give one of them")
     model = open_model(spec.model_path)
-    read = [Path(path) for path in (spec.data_path, spec.calib_path, spec.compressed) if path]
+    read = files_read(spec.data_path, spec.calib_path, spec.compressed, options=spec.options)
     check_target(Path(spec.target), model.path, (*model.data_files, *read))
     subject = _compressed(spec, reporter) if spec.recipe_text else _compared(spec, reporter)
     write_report(subject, Path(spec.target))
@@ -66,12 +66,13 @@ def report_of_outcome(
 
     data_path  of the samples, to find the sensitivity that was measured on them; "" for none
     """
-    from core.exporting.staging import check_target
+    from core.exporting.staging import check_target, files_read
     from core.model.readers import open_model
     from core.reporting.subject import of_outcome
 
     model = open_model(model_path)
-    check_target(target, model.path, (*model.data_files, *([Path(data_path)] if data_path else []), Path(outcome.path)))
+    read = files_read(data_path, outcome.path, options=options)
+    check_target(target, model.path, (*model.data_files, *read))
     reporter.check()
     table = kept_sensitivity(model_path, data_path, options)
     write_report(of_outcome(outcome, model.name, recipe_text, plan, table), target)

@@ -62,11 +62,14 @@ def _models(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str
 
 
 def _methods(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, Any], str]:
+    from core.exporting.staging import check_target, files_read
     from core.method_comparison.job import MethodsSpec, compare_methods
     from core.method_comparison.recommend import recommend
     from core.method_comparison.tables import study_data, terminal_text
     from core.recipe import read_text
 
+    for target in filter(None, (arguments.html, arguments.csv)):
+        check_target(Path(target), also_read=files_read(arguments.plan))
     spec = MethodsSpec(
         arguments.a, arguments.data, arguments.calib,
         tuple(name for name in arguments.families.split(",") if name.strip()), arguments.minutes,

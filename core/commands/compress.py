@@ -28,17 +28,21 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, Any], str]:
-    from core.exporting.staging import check_target
+    from core.exporting.staging import check_distinct, check_target, files_read
     from core.jobs import CompressSpec, compress_file
+    from core.model.readers import open_model
     from core.recipe import read_text
 
+    options = data_options(arguments)
+    check_distinct(arguments.output, arguments.report)
     check_target(Path(arguments.output), also_read=(Path(arguments.recipe),))
     if arguments.report is not None:
-        read = (arguments.recipe, arguments.output, arguments.data, arguments.calib)
-        check_target(Path(arguments.report), Path(arguments.model), [Path(path) for path in read if path])
+        read = files_read(arguments.recipe, arguments.data, arguments.calib, options=options)
+        model = open_model(arguments.model)
+        check_target(Path(arguments.report), model.path, (*model.data_files, *read))
     spec = CompressSpec(
         arguments.model, read_text(arguments.recipe), arguments.output, arguments.data, arguments.seed,
-        arguments.calib, live=arguments.report is not None, options=data_options(arguments),
+        arguments.calib, live=arguments.report is not None, options=options,
     )  # fmt: skip
     outcome = compress_file(spec, reporter)
     if arguments.report is not None:

@@ -12,10 +12,12 @@ import errno
 import os
 import shutil
 import stat
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from core.data.options import DEFAULT_OPTIONS, DataOptions
 from core.errors import TargetError
 from core.scratch import alive
 
@@ -103,7 +105,7 @@ def check_target(target: Path, source: Path | None = None, also_read: Iterable[P
     """Refuse, before any work, a target that cannot be written or that would replace what is read.
 
     source     the original model
-    also_read  its external data files, the samples, the recipe
+    also_read  its external data files, the samples, the recipe (`files_read`); of a folder, everything that is in it
     """
     folder = target.parent
     if not os.path.isdir(folder):  # Path.is_dir raises for names that are too long
@@ -113,14 +115,53 @@ def check_target(target: Path, source: Path | None = None, also_read: Iterable[P
         raise TargetError(
             "the target is the original model, which is never overwritten", where=str(target), do="choose another name"
         )
-    if target.exists() and any(file.exists() and target.samefile(file) for file in also_read):
+    if target.exists() and any(_is_of(target, read) for read in also_read):
         raise TargetError(
             "the target is one of the files that are read, which is never overwritten",
             where=str(target),
             do="choose another name",
         )
+    _check_folder(folder)
+
+
+def files_read(*paths: str | os.PathLike[str] | None, options: DataOptions = DEFAULT_OPTIONS) -> tuple[Path, ...]:
+    """What a job reads beside its model, for `check_target`: these files and folders, and a person's own metric.
+
+    Raises ParameterError when the metric's file is not there.
+    """
+    read = [Path(path) for path in paths if path]
+    if options.metric_callable:
+        from core.analysis.task_metrics.own import find_source
+
+        read.append(find_source(options.metric_callable).file)
+    return tuple(read)
+
+
+def check_distinct(*targets: str | os.PathLike[str] | None) -> None:
+    """Refuse two files to write that are one: the second would replace the first."""
+    seen: set[str] = set()
+    for target in filter(None, targets):
+        place = os.path.realpath(target)
+        if place in seen:
+            raise TargetError("two files would have this name", where=str(target), do="choose another name for one")
+        seen.add(place)
+
+
+def _is_of(target: Path, read: Path) -> bool:
+    """Whether a file that is there is this one, or anywhere in this folder."""
+    if not read.exists():
+        return False
+    return target.samefile(read) or (read.is_dir() and target.resolve().is_relative_to(read.resolve()))
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder in which no file can be made: one is, for a moment. Permissions alone do not tell (/proc)."""
     if not os.access(folder, os.W_OK | os.X_OK):
         raise TargetError("the folder is read-only", where=str(folder), do="choose another one")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise target_error(folder, error) from error
 
 
 def _check_what_is_there(target: Path) -> None:

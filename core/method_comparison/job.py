@@ -44,13 +44,13 @@ class MethodsSpec:
 
 
 def compare_methods(spec: MethodsSpec, reporter: Reporter = SILENT) -> Study:
-    """Try every method at several levels. Parts of the progress are Rows, one by one.
+    """Try every method at several levels. Parts of the progress are Rows, one by one, and one Extent.
 
     Raises FeatherweightError kinds: bad words in the spec, a model or data that cannot be used, a file that cannot be
     written. A setting that fails is a row with the reason. Cancelled says whether a file was kept.
     """
     from core.errors import ParameterError
-    from core.exporting.staging import check_target
+    from core.exporting.staging import check_distinct, check_target, files_read
     from core.method_comparison.run import Asked, MethodComparison
     from core.method_comparison.trials import check_families
     from core.model.readers import open_model
@@ -60,7 +60,8 @@ def compare_methods(spec: MethodsSpec, reporter: Reporter = SILENT) -> Study:
         raise ParameterError(f"the time is {spec.minutes:g} minutes", do="give a number above 0")
     families = tuple(sorted(check_families(spec.families))) if spec.families else ()
     model = open_model(spec.model_path)
-    read = [Path(path) for path in (spec.data_path, spec.calib_path) if path]
+    read = files_read(spec.data_path, spec.calib_path, options=spec.options)
+    check_distinct(spec.html, spec.csv)
     for target in (spec.html, spec.csv):
         if target is not None:
             check_target(Path(target), model.path, (*model.data_files, *read))

@@ -535,3 +535,27 @@ def test_a_recipe_that_cannot_be_read(folder: Folder, big_path: Path) -> None:
     folder.refuses(big_path, said="the recipe cannot be read")
     folder.recipe.mkdir()
     folder.refuses(big_path, said="the recipe cannot be read")
+
+
+@pytest.mark.parametrize("read", ["data", "metric", "recipe", "twice"])
+def test_no_output_takes_the_place_of_anything_that_is_read(folder: Folder, big_path: Path, read: str) -> None:
+    np.savez(folder.path / "data.npz", x=np.zeros((4, 64), np.float32))
+    metric = folder.path / "metric.py"
+    metric.write_text("def f(outputs, labels, inputs): return 1.0")
+    recipe = folder.path / "r.yaml"
+    recipe.write_text(INT8)
+    target = {"data": folder.path / "data.npz", "metric": metric, "recipe": recipe, "twice": folder.path / "new"}[read]
+    data = ("--data", folder.path / "data.npz", "--metric-callable", f"{metric}:f", "--allow-code")
+    before = {path: path.read_bytes() for path in folder.path.iterdir()}
+    compress: tuple[Any, ...] = ("compress", big_path, "--recipe", recipe, "-o", target, *data)
+    compare: tuple[Any, ...] = ("compare", big_path, "--methods", "--plan", recipe, "--html", target, *data)
+    commands = [(*compress, "--report", target), (*compare, "--csv", target)] if read == "twice" else [compress, compare]
+    if read != "twice":
+        commands.append(("compress", big_path, "--recipe", recipe, "-o", folder.target, "--report", target, *data))
+        commands.append(("report", big_path, "--recipe", recipe, "-o", target, *data))
+        commands.append(("compare", big_path, "--methods", "--plan", recipe, "--csv", target, *data))
+    if read in ("data", "metric"):
+        commands.append(("plan", big_path, "--size", "50%", "-o", target, *data))
+    for command in commands:
+        assert_one_sentence(folder.run(*command), 2, "files that are read" if read != "twice" else "two files")
+        assert {path: path.read_bytes() for path in folder.path.iterdir()} == before

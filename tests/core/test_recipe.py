@@ -287,7 +287,7 @@ def test_thousands_of_problems_are_one_readable_sentence() -> None:
 
 @pytest.mark.parametrize("name", ["re:fc", "re:(", "name:fc", "name:re:fc", "n" * 1100, "é" * 1020, '"\n' * 400, "? x"])
 @pytest.mark.parametrize("steps", [(), (Step.make("quantize", bits=4),)])
-def test_what_is_written_for_any_name_can_be_read_and_means_that_layer_alone(name: str, steps: tuple[Step, ...]) -> None:
+def test_what_is_written_for_any_name_is_read_and_means_that_layer_alone(name: str, steps: tuple[Step, ...]) -> None:
     recipe = Recipe(defaults=(Step.make("float16"),)).with_steps({name: steps})
     read = Recipe.parse(recipe.dump())
     assert read == recipe

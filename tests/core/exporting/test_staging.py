@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from core.data.options import DataOptions
 from core.errors import TargetError
 from core.exporting import staging
-from core.exporting.staging import check_target, clean_leftovers, staged, write_atomic
+from core.exporting.staging import check_distinct, check_target, clean_leftovers, files_read, staged, write_atomic
 
 
 @pytest.fixture(params=["unnamed", "folder"])
@@ -126,3 +127,35 @@ def test_names_too_long_are_refused_and_the_longest_possible_one_is_written(tmp_
     for target in (tmp_path / f"{longest.name}x", tmp_path / f"{longest.name}x" / "a.onnx", tmp_path / "a\0b"):
         with pytest.raises(TargetError):
             check_target(target)
+
+
+def test_nothing_in_a_folder_that_is_read_is_replaced(tmp_path):
+    picture = tmp_path / "pictures" / "cat" / "a.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"a")
+    link = tmp_path / "link"
+    link.symlink_to(picture.parent)
+    for target in (picture, link / "a.png"):
+        with pytest.raises(TargetError, match="files that are read"):
+            check_target(target, also_read=[tmp_path / "pictures"])
+    check_target(tmp_path / "pictures" / "new.html", also_read=[tmp_path / "pictures"])
+    check_target(picture, also_read=[tmp_path / "missing"])
+
+
+def test_a_persons_own_metric_is_among_the_files_that_are_read(tmp_path):
+    metric = tmp_path / "metric.py"
+    metric.write_text("def f(outputs, labels, inputs): return 1.0")
+    read = files_read(None, "", "a.npz", options=DataOptions(metric_callable=f"{metric}:f"))
+    assert read == (Path("a.npz"), metric)
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    check_distinct(tmp_path / "a", None, tmp_path / "b")
+    with pytest.raises(TargetError, match="two files would have this name"):
+        check_distinct(tmp_path / "a", tmp_path / "x" / ".." / "a")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+def test_a_folder_that_takes_no_files_is_refused_before_the_work():
+    with pytest.raises(TargetError):
+        check_target(Path("/proc/a.yaml"))
