@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QComboBox, QGridLayout, QLabel, QLineEdit, QSizePo
 
 from core.planning.budgets import Goal
 from gui.charts.card import restyle, with_role
-from gui.planning.limits import EXAMPLES, TITLES, WITHOUT_DATA, Known, Told, explain
+from gui.planning.limits import EXAMPLES, TITLES, UNITS, WITHOUT_DATA, Known, Told, explain
 
 
 class BudgetRow(QWidget):
@@ -36,8 +36,9 @@ class BudgetRow(QWidget):
         self.told.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.told.setMinimumHeight(30)
         self.told.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.word = QLabel("at most", self)
+        self.word, self.unit = QLabel("at most", self), QLabel(self)
         with_role(self.word, "caption")
+        with_role(self.unit, "caption")
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setHorizontalSpacing(8)
@@ -45,8 +46,9 @@ class BudgetRow(QWidget):
         layout.addWidget(self.goals, 0, 0)
         layout.addWidget(self.word, 0, 1)
         layout.addWidget(self.limit, 0, 2)
-        layout.setColumnStretch(3, 1)
-        layout.addWidget(self.told, 1, 0, 1, 4)
+        layout.addWidget(self.unit, 0, 3)
+        layout.setColumnStretch(4, 1)
+        layout.addWidget(self.told, 1, 0, 1, 5)
         self.put(goal, limit)
         self.goals.currentIndexChanged.connect(self._goal_changed)
         self.limit.textChanged.connect(self._explain)
@@ -83,6 +85,7 @@ class BudgetRow(QWidget):
     def _explain(self) -> None:
         told = self.result
         self.word.setText("at least" if self.goal is Goal.SQNR else "at most")
+        self.unit.setText(UNITS.get(self.goal, ""))
         self.limit.setPlaceholderText(EXAMPLES[self.goal])
         wrong = not told.fine and bool(self.limit.text().strip())
         self.told.setText(told.text)

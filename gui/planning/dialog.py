@@ -10,6 +10,7 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QDialog,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 _MINUTES: tuple[tuple[str, float | None], ...] = (
     ("1 minute", 1.0), ("5 minutes", 5.0), ("10 minutes", 10.0), ("Until I stop it", None),
 )  # fmt: skip
-_WIDTH = 540
+_WIDTH, _COLUMNS = 540, 3
+_BOUNDS = "What is predicted and measured until then; the best plan found by then is taken."
 _NO_DATA = ("No data is loaded: errors are only predicted, from the weights. Load data to measure plans, and to limit "
             "what the model may lose or how long it may take.")
 
@@ -95,10 +97,11 @@ class BudgetDialog(QDialog):
         layout.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
         self.second.hide()
         layout.addWidget(_rule(self))
-        layout.addWidget(_heading("Methods to choose from", "title"))
+        layout.addWidget(_heading("Families of methods", "title"))
         layout.addLayout(self._family_boxes())
-        layout.addWidget(_heading("Time to take", "title"))
+        layout.addWidget(_heading("Time to plan, at most", "title"))
         layout.addLayout(self._time_buttons())
+        layout.addWidget(_heading(_BOUNDS, "small"))
         layout.addWidget(self._keep_box())
         self.note = QLabel("" if self._known.data else _NO_DATA, self)
         with_role(self.note, "small")
@@ -124,19 +127,22 @@ class BudgetDialog(QDialog):
         line.addStretch(1)
         return line
 
-    def _family_boxes(self) -> QHBoxLayout:
+    def _family_boxes(self) -> QGridLayout:
+        """In columns of equal width, so that no name is cut."""
         from core.planning.candidates import families
 
-        line = QHBoxLayout()
-        line.setSpacing(14)
-        for family in families():
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(14)
+        grid.setVerticalSpacing(4)
+        for place, family in enumerate(families()):
             box = QCheckBox(family, self)
             box.setChecked(True)
             box.toggled.connect(self._check)
             self.families[family] = box
-            line.addWidget(box)
-        line.addStretch(1)
-        return line
+            grid.addWidget(box, *divmod(place, _COLUMNS))
+        for column in range(_COLUMNS):
+            grid.setColumnStretch(column, 1)
+        return grid
 
     def _time_buttons(self) -> QHBoxLayout:
         line = QHBoxLayout()

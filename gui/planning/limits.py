@@ -21,6 +21,10 @@ EXAMPLES = {
     Goal.SIZE: "25%, 4x, 2MB", Goal.LATENCY: "2x, 50%, 4.9ms", Goal.MULTIPLY_ADDS: "60%, 2x, 1.2G",
     Goal.SQNR: "30", Goal.DROP: "1",
 }  # fmt: skip
+UNITS = {Goal.SQNR: "dB", Goal.DROP: "points"}
+"""Units that stand behind the field; the other limits are written with one."""
+_MUCH = 20.0
+"""Points from which a loss is told to be large."""
 WITHOUT_DATA = (Goal.SIZE, Goal.MULTIPLY_ADDS)
 """What can be limited when there are no samples to measure on."""
 PRESETS: tuple[tuple[str, Goal, str], ...] = (
@@ -98,10 +102,7 @@ def _meaning(goal: Goal, limit: str, value: float, relative: bool, known: Known)
     if goal is Goal.SQNR:
         return Told(f"the outputs' error is at most {100 * 10 ** (-value / 20):.2g} % of their size", True)
     if goal is Goal.DROP:
-        if known.metric is None:
-            return Told("points (hundredths) of the metric that fits the data, measured on the samples", True)
-        name, reference = known.metric
-        return Told(f"{name} of at least {max(0.0, reference - value):.1f} %, the original has {reference:.1f} %", True)
+        return _loss(value, known)
     whole, write = {
         Goal.SIZE: (float(known.originals.file_bytes), file_size),
         Goal.LATENCY: (known.originals.milliseconds, milliseconds),
@@ -114,6 +115,18 @@ def _meaning(goal: Goal, limit: str, value: float, relative: bool, known: Known)
     if value >= whole:
         return Told(f"{text}. The original meets this already.", True, note=True)
     return _within_reach(text, value, known) if goal is Goal.SIZE else Told(text, True)
+
+
+def _loss(points: float, known: Known) -> Told:
+    """Points are shares of a hundred, so that "50" of an accuracy of 97 % leaves 47 %."""
+    if known.metric is None:
+        text, all_of_it = "points (hundredths) of the metric that fits the data, measured on the samples", 100.0
+    else:
+        name, all_of_it = known.metric
+        text = f"{name} of at least {max(0.0, all_of_it - points):.1f} %, the original has {all_of_it:.1f} %"
+    if points >= all_of_it:
+        return Told(f"{text}. This allows a model that loses everything.", True, note=True)
+    return Told(f"{text}. That is a large loss.", True, note=True) if points >= _MUCH else Told(text, True)
 
 
 def _within_reach(text: str, value: float, known: Known) -> Told:

@@ -41,6 +41,13 @@ def test_what_is_out_of_reach_or_met_already_is_said() -> None:
     assert high.fine and high.note and "meets this already" in high.text
 
 
+@pytest.mark.parametrize(("limit", "words"), [("100%", "loses everything"), ("40", "a large loss")])
+def test_a_loss_that_nobody_means_is_warned_of(limit: str, words: str) -> None:
+    for known in (ALL, Known(Originals(1000), True)):
+        told = explain(Goal.DROP, limit, known)
+        assert told.fine and told.note and words in told.text
+
+
 @pytest.mark.parametrize(("goal", "limit"), [(Goal.SIZE, "25 apples"), (Goal.SQNR, "-3"), (Goal.DROP, "200")])
 def test_wrong_limits_have_the_cores_sentence(goal: Goal, limit: str) -> None:
     told = explain(goal, limit, ALL)
@@ -73,6 +80,7 @@ def test_the_wish_says_what_was_chosen(qtbot: QtBot, ready: Session) -> None:
     qtbot.addWidget(dialog)
     dialog.show()
     assert dialog.wish() == Wish("size", "25%")
+    assert all(box.width() >= box.sizeHint().width() for box in dialog.families.values())
     dialog.presets[2].click()
     family = next(iter(dialog.families))
     dialog.families[family].setChecked(False)
