@@ -13,7 +13,9 @@ has the attribute `higher_is_better = False`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import math
 import os
 import sys
 import traceback
@@ -39,6 +41,8 @@ MOST_BYTES = 2**30
 """What the outputs that are kept for a callable may take."""
 PREFIX = "own:"
 """Begins the metric's name in results."""
+_FAILURES = (Exception, SystemExit, KeyboardInterrupt)
+"""What a person's code may raise. Ctrl-C is no KeyboardInterrupt here: the command line cancels instead."""
 FORMS = 'give "module:callable" or "file.py:callable"'
 
 
@@ -122,27 +126,33 @@ class OwnCallable:
         module.__file__ = str(source.file)
         sys.modules[module.__name__] = module  # dataclasses and pickles look their module up
         try:
-            # The person confirmed exactly these bytes (`confirmed`), and asked for them to run.
-            exec(compile(source.content, str(source.file), "exec"), module.__dict__)  # noqa: S102
-        except (Exception, SystemExit) as error:
+            with _answers_kept_clean():
+                self._execute(module)
+        except _FAILURES as error:
             raise self._error(error, "cannot be loaded") from error
         function = getattr(module, source.callable, None)
         if not callable(function):
             raise ParameterError(f"{source.file.name} has no callable {source.callable!r}", do=FORMS)
         return function
 
+    def _execute(self, module: types.ModuleType) -> None:
+        # The person confirmed exactly these bytes (`confirmed`), and asked for them to run.
+        exec(compile(self._source.content, str(self._source.file), "exec"), module.__dict__)  # noqa: S102
+
     def __call__(self, outputs: Mapping[str, Any], labels: Array | None, inputs: Mapping[str, Any]) -> float:
         """The value; raises DataError with the line when the code fails or gives no number."""
         try:
-            value = self._function(outputs, labels, inputs)
-        except (Exception, SystemExit) as error:
+            with _answers_kept_clean():
+                value = self._function(outputs, labels, inputs)
+        except _FAILURES as error:
             raise self._error(error, "failed") from error
         try:
             return float(value)
         except (TypeError, ValueError) as error:
-            raise DataError(
-                f"the metric {self.words} gave {type(value).__name__}, not a number", do="return a float"
-            ) from error
+            what = f"gave {type(value).__name__}, not a number"
+            raise DataError(f"the metric {self.words} {what}", do="return a float") from error
+        except OverflowError as error:
+            raise DataError(f"the metric {self.words} gave a number too large for a float", do="scale it") from error
 
     def _error(self, error: BaseException, what: str) -> DataError:
         file = self._source.file
@@ -154,6 +164,11 @@ class OwnCallable:
         said = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
         where = file.name if line is None else f"{file.name}, line {line}"
         return DataError(f"the metric {what}: {said}", where=where, do="correct the code")
+
+
+def _answers_kept_clean() -> contextlib.AbstractContextManager[Any]:
+    """What a person's code prints goes to standard error: standard output holds the answer, which may be JSON."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 class OwnMetric(Metric):
@@ -189,12 +204,19 @@ class OwnMetric(Metric):
         if not count:
             return np.nan, np.nan
         if self._function.reference is None:
-            self._function.reference = self._of(self._kept[0], count)
+            self._function.reference = self._of_original(count)
         return self._function.reference, self._of(self._kept[1], count)
 
     def score(self) -> Score:
         unit = Unit.SCORE if self._function.higher_is_better else Unit.ERROR
         return Score(self._function.name, self._function.words, unit, *self.values())
+
+    def _of_original(self, count: int) -> float:
+        value = self._of(self._kept[0], count)
+        if not math.isfinite(value):  # nothing can be compared with it: better said before hours of measuring
+            words = self._function.words
+            raise DataError(f"the metric {words} gives {value:g} for the original model", do="make it give a number")
+        return value
 
     def _of(self, kept: list[Sequence[Array]], count: int) -> float:
         facts = self.facts

@@ -177,6 +177,21 @@ def broken(outputs, labels, inputs):
 
 def words(outputs, labels, inputs):
     return "good"
+
+def interrupts(outputs, labels, inputs):
+    raise KeyboardInterrupt
+
+def huge(outputs, labels, inputs):
+    return 10 ** 400
+
+def undefined(outputs, labels, inputs):
+    return float("nan")
+
+print("loaded")
+
+def prints(outputs, labels, inputs):
+    print("called")
+    return 1.0
 """
 
 
@@ -247,11 +262,20 @@ def test_the_original_is_measured_once(code: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("broken", r"mine\.py, line 14: the metric failed: KeyError: 'nothing'"), ("words", "gave str, not a number")],
+    [("broken", r"mine\.py, line 14: the metric failed: KeyError: 'nothing'"), ("words", "gave str, not a number"),
+     ("interrupts", r"mine\.py, line 20: the metric failed: KeyboardInterrupt"),
+     ("huge", "gave a number too large for a float"),
+     ("undefined", r"undefined in mine\.py gives nan for the original model")],
 )
 def test_errors_of_own_metrics_name_the_line(code: Path, name: str, sentence: str) -> None:
     with pytest.raises(DataError, match=sentence):
         measured(own(code, name)).score()
+
+
+def test_what_own_metrics_print_is_no_part_of_the_answer(code: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    measured(own(code, "prints")).score()
+    out, err = capsys.readouterr()
+    assert out == "" and err.split() == ["loaded", "called", "called"]
 
 
 def test_code_that_cannot_be_loaded(code: Path) -> None:
