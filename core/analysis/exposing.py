@@ -12,7 +12,7 @@ import numpy as np
 
 from core.analysis.runtime import Feed, run, session, spare_threads
 from core.errors import InternalError
-from core.scratch import scratch_folder
+from core.scratch import full_disk_told, scratch_folder
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -90,7 +90,8 @@ class Exposed:
         self._folder = scratch_folder()
         path = Path(self._folder.name) / "model.onnx"
         try:
-            ir.save(self._graph, path, external_data=DATA_FILE)
+            with full_disk_told():
+                ir.save(self._graph, path, external_data=DATA_FILE)
             self._session = session(path, threads=self._threads, optimize=self._optimize)
         except BaseException:
             self._folder.cleanup()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from core.data.options import DEFAULT_OPTIONS, DataOptions
 from core.errors import TargetError
-from core.scratch import alive
+from core.scratch import alive, is_full
 
 _SUFFIX = ".featherweight-part"
 
@@ -140,8 +140,10 @@ def files_read(*paths: str | os.PathLike[str] | None, options: DataOptions = DEF
 def check_distinct(*targets: str | os.PathLike[str] | None) -> None:
     """Refuse two files to write that are one: the second would replace the first."""
     seen: set[str] = set()
-    for target in filter(None, targets):
-        place = os.path.realpath(target)
+    for target in targets:
+        if not target:
+            continue
+        place = os.fspath(Path(target).resolve())
         if place in seen:
             raise TargetError("two files would have this name", where=str(target), do="choose another name for one")
         seen.add(place)
@@ -183,10 +185,11 @@ def _check_what_is_there(target: Path) -> None:
 
 def target_error(target: Path, error: OSError) -> TargetError:
     """An operating system error while writing `target`, as a sentence."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TargetError(
-            "the disk is full, nothing was written", where=str(target), do="free some space or choose another place"
-        )
+    if is_full(error):
+        do = "free some space or choose another place"
+        if target.is_relative_to(tempfile.gettempdir()):  # perhaps not what the person named, but a step on the way
+            do += " (TMPDIR, for temporary files)"
+        return TargetError("the disk is full, nothing was written", where=str(target), do=do)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return TargetError("the place is read-only, nothing was written", where=str(target), do="choose another one")
     return TargetError(f"cannot write ({error.strerror or error})", where=str(target), do="choose another place")

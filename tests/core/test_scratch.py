@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from core import scratch
+from core.errors import TargetError
 
 
 @pytest.fixture
@@ -36,3 +38,20 @@ def test_only_folders_of_dead_processes_are_removed(temporary: Path) -> None:
     with scratch.scratch_folder():
         pass
     assert sorted(os.listdir(temporary)) == sorted(names[1:])
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space"), OSError("235200 requested and 1000 written")])
+def test_a_full_disk_names_the_folder_and_the_way_out(temporary: Path, error: OSError) -> None:
+    with pytest.raises(TargetError, match=r"is full; .*TMPDIR") as caught, scratch.scratch_folder():
+        raise error
+    assert caught.value.where == str(temporary)
+    with pytest.raises(TargetError, match="TMPDIR"), scratch.full_disk_told():
+        raise error
+    assert os.listdir(temporary) == []
+
+
+def test_other_errors_stay_what_they_are(temporary: Path) -> None:
+    with pytest.raises(PermissionError), scratch.scratch_folder():
+        raise PermissionError(errno.EACCES, "no")
+    with pytest.raises(OSError, match="else"), scratch.full_disk_told():
+        raise OSError("something else")

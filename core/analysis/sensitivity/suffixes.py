@@ -16,7 +16,7 @@ import numpy as np
 
 from core.analysis.runtime import session
 from core.errors import InternalError
-from core.scratch import scratch_folder
+from core.scratch import full_disk_told, scratch_folder
 
 if TYPE_CHECKING:
     import onnx
@@ -75,7 +75,8 @@ class Suffixes:
         self._folder = scratch_folder()
         try:
             path = Path(self._folder.name) / "whole.onnx"
-            ir.save(graph, path, external_data=_DATA_FILE)
+            with full_disk_told():
+                ir.save(graph, path, external_data=_DATA_FILE)
             self._index(onnx.load(path, load_external_data=False))
         except BaseException:
             self._folder.cleanup()
