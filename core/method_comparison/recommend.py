@@ -230,7 +230,7 @@ def _reasons(study: Study, good: _Judge, best: Row, small: Row | None) -> Iterab
     plan = next((row for row in study.measured if row.baseline is Baseline.PLAN), None)
     if plan is not None and plan.key != best.key:
         side = "smaller than that" if _of(plan) < _of(best) else "no smaller"
-        yield f"The plan takes {_share(study, plan)} ({good.loss_text(plan)}): {side}."
+        yield f"{plan.title} takes {_share(study, plan)} ({good.loss_text(plan)}): {side}."
     yield _time_reason(best)
 
 

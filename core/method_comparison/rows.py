@@ -184,6 +184,13 @@ def _restored(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class Extent:
+    """How many settings a comparison is going to try; told once, before the first of them."""
+
+    settings: int
+
+
+@dataclass(frozen=True)
 class Study:
     """A comparison of methods, finished or as far as it came.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from core.errors import Cancelled, FeatherweightError, TargetError
 from core.method_comparison.cache import RowCache
 from core.method_comparison.measuring import Meter
-from core.method_comparison.rows import Baseline, Row, Status, Study
+from core.method_comparison.rows import Baseline, Extent, Row, Status, Study
 from core.method_comparison.trials import most_common, recipe_key, trials
 from core.methods import registry
 from core.methods.base import Stage
@@ -90,6 +90,7 @@ class MethodComparison:
                          self._folder)  # fmt: skip
         self._tell(meter.original, reporter)
         todo = self._todo()
+        reporter.tell(Extent(len(todo)))
         for number, (row, recipe, steps) in enumerate(todo):
             part = reporter.part(0.05 + 0.95 * number / len(todo), 0.05 + 0.95 * (number + 1) / len(todo))
             part.report(0.0, f"Trying {row.title} ({number + 1} of {len(todo)})")

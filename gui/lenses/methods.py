@@ -144,8 +144,8 @@ class MethodsLens(Lens):
         samples = session.samples.n if session.samples is not None else 0
         long = duration(estimated_seconds(model, samples))
         what = ("Tries every method at several levels on the whole model, exports each and measures the file: size, "
-                f"memory, multiply-adds, latency, output error, metric. That takes {long}; rows appear as they come "
-                "and are kept.")  # fmt: skip
+                f"memory, multiply-adds, latency, output error, metric. That takes {long}; rows appear as they come. "
+                "Rows measured before, on this model and data, are taken from then.")  # fmt: skip
         if not samples:
             what += (" No data is loaded: sizes, latencies and memory are measured all the same, but not how much each "
                      "method changes the answers, so nothing can be recommended.")  # fmt: skip
@@ -200,7 +200,7 @@ class MethodsLens(Lens):
             return
         row = state.row(state.advice.key)
         in_force = row is not None and session.recipe is not None and session.recipe.dump() == row.recipe
-        self.advice.show_advice(state.advice, running=state.running, in_force=in_force)
+        self.advice.show_advice(state.advice, running=state.running, in_force=in_force, unfinished=state.unfinished)
 
     def _row_chosen(self, key: str) -> None:
         self.chart.chart.select(key)

@@ -27,6 +27,8 @@ from gui.theme import theme
 from gui.units import MINUS, unbroken
 
 _DOTS = "\N{HORIZONTAL ELLIPSIS}"
+SIGNS = (("\N{BLACK STAR}", "plan"), ("\N{LARGE CIRCLE}", "recommended"), ("\N{BLACK CIRCLE}", "filled: not beaten"))
+"""What the chart marks beside families."""
 _X_TITLES = {"size": "Size", "latency": "Latency", "memory": "Memory"}
 
 
@@ -77,7 +79,7 @@ class Choice(QWidget):
 
 
 class Legend(QWidget):
-    """The families of the points, with their shapes."""
+    """The families of the points, with their shapes, then what a star and a ring say where there is room."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -110,6 +112,13 @@ class Legend(QWidget):
             painter.setPen(now.color("muted"))
             painter.drawText(QPointF(x + 9, 9 + metrics.capHeight() / 2), family)
             x += width + 26
+        for sign, words in SIGNS:
+            width = metrics.horizontalAdvance(f"{sign} {words}")
+            if x + width > self.width():
+                break
+            painter.setPen(now.color("muted"))
+            painter.drawText(QPointF(x - 5, 9 + metrics.capHeight() / 2), f"{sign} {words}")
+            x += width + 16
         painter.end()
 
 
@@ -152,10 +161,11 @@ class AdviceCard(Card):
     def hasHeightForWidth(self) -> bool:
         return True
 
-    def show_advice(self, advice: Recommendation, *, running: bool, in_force: bool) -> None:
-        """Show it; while measuring goes on it is what is known until now."""
+    def show_advice(self, advice: Recommendation, *, running: bool, in_force: bool, unfinished: str = "") -> None:
+        """Show it; `unfinished` says what it rests on while not all has been tried."""
         self._key = advice.key
-        self.title.setText("Recommendation so far" if running else "Recommendation")
+        self.title.setText("Recommendation so far" if running or unfinished else "Recommendation")
+        self.caption.set_template(f"from {unfinished}" if unfinished else "")
         texts = (
             (self.headline, _shown(advice.headline)),
             (self.picks, _listed([f"<b>{_html(pick.title)}</b>: {_html(pick.text)}" for pick in advice.picks])),

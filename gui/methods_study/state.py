@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
     from core.method_comparison.rows import Row, Study
     from core.model.model import Model
     from core.progress import Progress
+    from core.recipe import Recipe
     from gui.session import Session
 
 COMPARE, SAVE_HTML, SAVE_CSV = "methods", "methods page", "methods table"
 """Keys of the tasks."""
+PLAN_TITLES = ("The earlier plan", "The plan")
+"""What the row of the plan is called, by whether the recipe is still that."""
 _TAKE_MS = 250
 """Rows that arrive within this are shown together."""
 _LEVELS = 4
@@ -42,12 +46,15 @@ class MethodsState(QObject):
         self._study: Study | None = None
         self._advice: Recommendation | None = None
         self._data: object = None  # what the rows were measured on, as `_data_now`
+        self._settings = 0  # that are to be tried, 0 while that is not known
+        self._planned: Recipe | None = None  # the recipe that was measured as "the plan"
         self._running = False
         self._problem = ""
         self._take = QTimer(self, singleShot=True, interval=_TAKE_MS)
         self._take.timeout.connect(self._show_rows)
         session.modelChanged.connect(self._model_changed)
         session.dataChanged.connect(self._data_changed)
+        session.recipeChanged.connect(lambda _names: self._name_plan())
 
     # -- what there is ------------------------------------------------------------------------------------------------
 
@@ -80,6 +87,20 @@ class MethodsState(QObject):
         """Whether the rows were measured on other data, or another metric, than is loaded now."""
         return self._study is not None and not self._running and self._data != self._data_now()
 
+    @property
+    def unfinished(self) -> str:
+        """What the rows are of, "20 of 104 settings; stopped", unless all that was to be tried was; then ""."""
+        from core.method_comparison.rows import Status
+
+        if self._study is None:
+            return ""
+        looked_at = sum(row.status is not Status.NOT_TRIED for row in self.rows[1:])
+        if not self._running and not self._problem and looked_at >= self._settings:
+            return ""
+        of = f"{looked_at} of {self._settings}" if self._settings else f"{looked_at}"
+        how = "" if self._running else "; stopped" if self._problem else "; the time was over"
+        return f"{of} settings{how}"
+
     def row(self, key: str) -> Row | None:
         """The row of a recipe."""
         return next((row for row in self.rows if row.key == key), None)
@@ -107,6 +128,7 @@ class MethodsState(QObject):
             options=session.data_options, cache=str(self.cache_folder) if self.cache_folder is not None else None,
         )  # fmt: skip
         self._rows, self._study, self._advice = [], None, None
+        self._planned, self._settings = session.recipe, 0
         self._data, self._running, self._problem = self._data_now(), True, ""
         session.tasks.process(COMPARE, compare_methods, spec, title="Comparing methods", done=self._done,
                               progress=self._hear, failed=self._failed, cancelled=self._cancelled)
@@ -118,7 +140,12 @@ class MethodsState(QObject):
         self._session.tasks.cancel(COMPARE)
 
     def _hear(self, progress: Progress) -> None:
+        from core.method_comparison.rows import Extent
+
         if progress.part is None:
+            return
+        if isinstance(progress.part, Extent):
+            self._settings = progress.part.settings
             return
         self._rows.append(progress.part)
         if not self._take.isActive():
@@ -138,12 +165,25 @@ class MethodsState(QObject):
     def _put(self, study: Study) -> None:
         from core.method_comparison.recommend import recommend
 
-        self._study, self._advice = study, recommend(study)
+        self._study = self._named(study)
+        self._advice = recommend(self._study)
         self.changed.emit()
+
+    def _named(self, study: Study) -> Study:
+        """The study with the row of the plan called what it is now: edits since make it an earlier one."""
+        from core.method_comparison.rows import Baseline
+
+        title = PLAN_TITLES[self._session.recipe == self._planned]
+        rows = tuple(replace(row, method=title) if row.baseline is Baseline.PLAN else row for row in study.rows)
+        return study if rows == study.rows else replace(study, rows=rows)
+
+    def _name_plan(self) -> None:
+        if self._study is not None and self._named(self._study) is not self._study:
+            self._put(self._study)
 
     def _done(self, study: Study) -> None:
         self._take.stop()
-        self._running = False
+        self._running, self._settings = False, len(study.rows) - 1
         self._put(study)
         self._say()
 
@@ -199,7 +239,7 @@ class MethodsState(QObject):
     def _model_changed(self) -> None:
         self._session.tasks.cancel(COMPARE)
         self._take.stop()
-        self._rows, self._study, self._advice, self._data = [], None, None, None
+        self._rows, self._study, self._advice, self._data, self._planned = [], None, None, None, None
         self._running, self._problem = False, ""
         self.changed.emit()
         self.stateChanged.emit()

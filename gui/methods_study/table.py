@@ -31,15 +31,17 @@ from PySide6.QtWidgets import (
 
 from gui.charts.card import with_role
 from gui.methods_study.families import draw, look
-from gui.methods_study.words import HEADERS, HINTS, Column, Line, ordered
+from gui.methods_study.words import BEST_FIRST, HEADERS, HINTS, Column, Line, ordered
 from gui.theme import theme
 
 Index = QModelIndex | QPersistentModelIndex
 _NO_PARENT = QModelIndex()
 _ROW_HEIGHT, _HEAD_HEIGHT, _PAD, _SIGN = 27, 26, 8, 18
-_WIDTHS = {Column.SIZE: 62, Column.SHARE: 62, Column.METRIC: 112, Column.ERROR: 64, Column.LATENCY: 62,
+_WIDTHS = {Column.SIZE: 62, Column.SHARE: 60, Column.LATENCY: 60, Column.ERROR: 60, Column.METRIC: 112,
            Column.MEMORY: 62, Column.WORK: 72, Column.TIME: 48}
-_LEAST_SETTING = 196
+_FIRST = (Column.SIZE, Column.SHARE, Column.LATENCY, Column.ERROR, Column.METRIC)
+"""Are in sight before the others, which may have to be scrolled to."""
+_LEAST_SETTING, _WIDE_SETTING = 150, 230
 
 
 class MethodsModel(QAbstractTableModel):
@@ -102,7 +104,7 @@ class MethodsModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(Column):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            arrow = ("\N{UPWARDS ARROW}", "\N{DOWNWARDS ARROW}")[self.sorting[1]]
+            arrow = ("\N{UPWARDS ARROW}", "\N{DOWNWARDS ARROW}")[self.sorting[1] != (section in BEST_FIRST)]
             return f"{HEADERS[section]} {arrow}" if section == self.sorting[0] else HEADERS[section]
         if role == Qt.ItemDataRole.ToolTipRole:
             return HINTS[section]
@@ -212,8 +214,10 @@ class MethodsTable(QTableView):
 
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
-        free = self.viewport().width() - sum(_WIDTHS.values())
-        self.horizontalHeader().resizeSection(Column.SETTING, max(free, _LEAST_SETTING))
+        width = self.viewport().width()
+        all_shown, first_shown = width - sum(_WIDTHS.values()), width - sum(_WIDTHS[column] for column in _FIRST)
+        names = all_shown if all_shown >= _LEAST_SETTING else min(first_shown, _WIDE_SETTING)
+        self.horizontalHeader().resizeSection(Column.SETTING, max(names, _LEAST_SETTING))
 
     def show_lines(self, lines: Sequence[Line], pareto: frozenset[str], recommended: str) -> None:
         """Show these; the selection and the place stay."""

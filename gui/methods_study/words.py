@@ -22,23 +22,25 @@ class Column(IntEnum):
     SETTING = 0
     SIZE = 1
     SHARE = 2
-    METRIC = 3
+    LATENCY = 3
     ERROR = 4
-    LATENCY = 5
+    METRIC = 5
     MEMORY = 6
     WORK = 7
     TIME = 8
 
 
-HEADERS = ("Setting", "Size", "% of file", "Metric", "SQNR", "Latency", "Memory", "Mult.-adds", "Time")
+BEST_FIRST = frozenset({Column.ERROR, Column.METRIC})
+"""Columns whose keys rise while their values fall: the nearest to the original comes first."""
+HEADERS = ("Setting", "Size", "% of file", "Latency", "SQNR", "Metric", "Memory", "Mult.-adds", "Time")
 HINTS = (
     "What is done to every layer, by family of methods; the shape is that of the family in the chart",
     "Size of the exported file on disk, measured",
     "Size of the exported file as a share of the original's",
-    "The metric of the compressed model, and its change in points; measured on samples that no step learnt from",
-    "10 log10(signal / error) at the model's outputs, dB; higher is nearer to the original",
     "Time of one run, one thread, median, as a multiple of the original's, measured in turn with it. ~: their runs "
     "scatter more than they differ",
+    "10 log10(signal / error) at the model's outputs, dB; higher is nearer to the original",
+    "The metric of the compressed model, and its change in points; measured on samples that no step learnt from",
     "What a process grows by when it loads the file and runs it once",
     "Multiplications with additions of one run, counted",
     "To compress and export, checks included",
@@ -73,14 +75,15 @@ def line(row: Row, study: Study) -> Line:
     texts = (
         f"{name_text(row)}: {why}" if why else name_text(row),
         _text(row.nbytes, file_size), _text(share, lambda value: f"{value:.1f} %"),
-        "" if quality is None else short_metric(row), "" if quality is None else decibels(quality.sqnr_db),
-        "" if times is None else ratio_text(row), _text(row.memory, file_size), _text(row.multiply_adds, count),
+        "" if times is None else ratio_text(row), "" if quality is None else decibels(quality.sqnr_db),
+        "" if quality is None else short_metric(row), _text(row.memory, file_size), _text(row.multiply_adds, count),
         _text(row.seconds, lambda value: f"{value:.1f} s"),
     )
     keys = (
         f"{row.family} {row.method} {row.setting}".lower(), _key(row.nbytes), _key(share),
-        math.inf if quality is None else max(quality.drop, 0.0), math.inf if quality is None else -quality.sqnr_db,
-        math.inf if times is None else times.ratio, _key(row.memory), _key(row.multiply_adds), _key(row.seconds),
+        math.inf if times is None else times.ratio, math.inf if quality is None else -quality.sqnr_db,
+        math.inf if quality is None else max(quality.drop, 0.0), _key(row.memory), _key(row.multiply_adds),
+        _key(row.seconds),
     )  # fmt: skip
     return Line(row, texts, keys, tip_text(row))
 
@@ -130,6 +133,8 @@ def ratio_text(row: Row) -> str:
 def tip_text(row: Row) -> str:
     """Everything about a row, a line each."""
     told = [f"{row.family}: {row.title}" if row.family else row.title]
+    if row.family:
+        told += filter(None, [_summary(row.method)])
     if row.baseline and row.is_trial:
         told.append(f"For reference: {row.baseline}.")
     if row.reason:
@@ -145,6 +150,13 @@ def tip_text(row: Row) -> str:
     if row.kept:
         told.append("Kept from an earlier comparison of the same model and data.")
     return "\n".join(told)
+
+
+def _summary(method: str) -> str:
+    """What a method does, in its own words; "" for one that this version does not have."""
+    from core.methods.registry import all_methods
+
+    return next((each.summary for each in all_methods() if each.title == method), "")
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from pytestqt.qtbot import QtBot
 
-from core.method_comparison.rows import Baseline, Quality, Row, Status, Study, Times
+from core.method_comparison.rows import Baseline, Extent, Quality, Row, Status, Study, Times
 from core.progress import Progress
 from core.recipe import Recipe, Step
 from core.sample import sample_paths
@@ -268,3 +268,34 @@ def test_figures_as_text(sample: Session) -> None:
     assert "4 settings" not in line(CUT, study).tip and "Not applicable: it has none." in line(CUT, study).tip
     assert ordered((line(CUT, study), line(INT2, study)), Column.SHARE, True)[-1].row is CUT
     assert [duration(s) for s in (10, 70, 300)] == ["about half a minute", "about a minute", "about 5 minutes"]
+
+
+def test_a_plan_that_was_edited_since_is_called_an_earlier_one(done: MethodsLens, sample: Session) -> None:
+    from dataclasses import replace
+
+    plan = replace(INT4, key="plan", family="", method="The plan", setting="", baseline=Baseline.PLAN, nbytes=9_000)
+    state = sample.methods
+    state._done(_study(sample, ORIGINAL, INT8, replace(plan, quality=INT5.quality)))
+    assert state.advice is not None and "The plan" in state.advice.headline
+    state.use("int8")
+    assert [row.method for row in state.rows if row.baseline is Baseline.PLAN] == ["The earlier plan"]
+    assert "The earlier plan" in done.advice.headline.text()
+    sample.undo_stack.undo()
+    assert "The plan" in done.advice.headline.text()
+
+
+def test_a_stopped_comparison_says_what_its_recommendation_rests_on(
+    sample: Session, lens: MethodsLens, worker: _Worker
+) -> None:
+    sample.methods.measure()
+    worker.words["progress"](Progress(0.1, "", Extent(104)))
+    worker.tell(ORIGINAL, INT8, INT5)
+    sample.methods.cancel()
+    assert lens.advice.title.text() == "Recommendation so far"
+    assert "from 2 of 104 settings; stopped" in lens.advice.caption.plain_text
+
+
+def test_the_arrow_shows_how_values_run(done: MethodsLens) -> None:
+    rows = done.trials.table.rows
+    assert rows.headerData(Column.METRIC, Qt.Orientation.Horizontal) == "Metric \N{DOWNWARDS ARROW}"
+    assert INT8.method in rows.lines[0].tip and len(rows.lines[0].tip.splitlines()[1]) > 20
