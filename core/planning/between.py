@@ -23,7 +23,9 @@ def metric_between(points: Sequence[PlanPoint], measured: Sequence[PlanPoint]) -
     NaN where a plan's error is larger than that of every measured one: nothing is extrapolated. The values are in the
     metric's own unit.
     """
-    known = sorted((p.error, p.measured.value) for p in measured if p.measured is not None and 0.0 < p.error < np.inf)
+    known = sorted(
+        (p.best_error, p.measured.value) for p in measured if p.measured is not None and 0.0 < p.best_error < np.inf
+    )
     reference = next((p.measured.reference for p in measured if p.measured is not None), None)
     if not known or reference is None:
         return tuple(float("nan") if p.measured is None else p.measured.value for p in points)

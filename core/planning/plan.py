@@ -37,6 +37,7 @@ class PlanPoint:
     options   each layer's option (`Candidates.cells`)
     learned   places of the layers whose rounding learns from samples (`candidates.refined`)
     milliseconds, multiply_adds  predicted, of one run; None where they are not known
+    error_measured  in the plan's measure; None while it is only predicted
     """
 
     bytes: int
@@ -48,6 +49,12 @@ class PlanPoint:
     learned: tuple[int, ...] = field(default=(), repr=False)
     milliseconds: float | None = None
     multiply_adds: int | None = None
+    error_measured: float | None = None
+
+    @property
+    def best_error(self) -> float:
+        """The error that is known best: measured where it was."""
+        return self.error if self.error_measured is None else self.error_measured
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -150,6 +150,7 @@ class _Planning:
                     f"{quality.text} can only be kept with samples to measure on", do="give samples (--data)"
                 )
             best = self.smallest.found(nothing)
+        self.costs.points.anchor()
         return self._finished(best, final=True)
 
     def _foretell(self, nothing: Trial) -> None:

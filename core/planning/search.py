@@ -93,6 +93,11 @@ class Search:
         return self.evaluator is None or self.measurements >= self.most or time.monotonic() > self.until
 
     @property
+    def late(self) -> bool:
+        """Whether the time is over."""
+        return time.monotonic() > self.until
+
+    @property
     def points(self) -> list[Points]:
         """Bytes and errors of each layer's options, as corrected by now."""
         return [
@@ -103,6 +108,14 @@ class Search:
     def sum_of(self, options: Array) -> float:
         """Predicted error of a plan: the sum of its layers' errors."""
         added = sum(points.errors[option] for points, option in zip(self.points, options, strict=True))
+        return self.found.shared + float(added)
+
+    def plain_sum(self, options: Array) -> float:
+        """The sum of a plan's single errors as they were before any plan was measured.
+
+        Corrections are learned within one plan and hold near it; over the whole range this sum orders plans better.
+        """
+        added = sum(points.errors[option] for points, option in zip(self.found.points, options, strict=True))
         return self.found.shared + float(added)
 
     def holds(self, options: Array) -> bool:

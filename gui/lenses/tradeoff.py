@@ -166,7 +166,7 @@ class TradeoffLens(Lens):
             words = read_outs(plan, points)
             number = len(points) - len(plan.uniform)
             # The same plans in every view: those that the predictions do not rule out, and the plan itself.
-            front = {*better([(float(p.bytes), -p.error) for p in points[:number]]), session.plans.own}
+            front = {*better([(float(p.bytes), -p.best_error) for p in points[:number]]), session.plans.own}
             uniform = useful_uniform(points, quality)
             alike = {points[i].options + points[i].learned for i in uniform}
             shown = uniform | {i for i in range(number) if points[i].options + points[i].learned not in alike
