@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 from gui.charts.empty import EmptyState
 from gui.layers.rows import short_name
 from gui.lenses.base import Lens
-from gui.sensitivity.caption import caption_words, title_words, why_empty
+from gui.sensitivity.caption import answer_words, caption_words, title_words, why_empty
 from gui.sensitivity.cards import BY_MODEL, BY_SIZE, CurveCard, HeatCard
 from gui.sensitivity.curve_chart import Spot
 from gui.sensitivity.heat_map import HeatView, Marks
@@ -144,7 +144,7 @@ class SensitivityLens(Lens):
             return
         wanted = [at for at, family in enumerate(self._families) if self.heat.families.shows(family)]
         columns = np.array(wanted, np.int64)
-        rows = self._ordered(state.grid, session.model, columns)
+        rows = self._ordered(state.grid, session.model, state.reference)
         shown = session.shown.names
         if shown is not None:
             rows = np.array([row for row in rows if state.grid.names[row] in shown], np.int64)
@@ -156,7 +156,7 @@ class SensitivityLens(Lens):
         self._show_marks()
         self._show_words()
 
-    def _ordered(self, grid: Grid, model: Model, columns: Array) -> Array:
+    def _ordered(self, grid: Grid, model: Model, reference: int) -> Array:
         rows = np.flatnonzero(grid.filled)
         if self._order == BY_MODEL:
             return rows
@@ -164,12 +164,10 @@ class SensitivityLens(Lens):
             keys = np.array([-model.layers[row].nbytes for row in rows], np.float64)
         else:
             found = shares(grid.errors, grid.tiers, grid.measure)[rows]
-            if isinstance(self._order, int):
-                # the errors themselves break ties beyond the ends of the colours
-                worst = found[:, self._order] + 1e-3 * np.log10(np.maximum(grid.errors[rows, self._order], 1e-12))
-            else:
-                chosen = found[:, columns]
-                worst = np.nansum(chosen, 1) / np.maximum((~np.isnan(chosen)).sum(1), 1)
+            # the worst first is by the setting that layers are compared by
+            column = self._order if isinstance(self._order, int) else reference
+            # the errors themselves break ties beyond the ends of the colours
+            worst = found[:, column] + 1e-3 * np.log10(np.maximum(grid.errors[rows, column], 1e-12))
             keys = -worst if self._falling else worst
         return np.asarray(rows[np.argsort(np.where(np.isnan(keys), np.inf, keys), kind="stable")])
 
@@ -195,6 +193,7 @@ class SensitivityLens(Lens):
         words, more = caption_words(session, state.grid, len(self._rows_shown()))
         self.heat.caption.set_template(words)
         self.heat.caption.setToolTip(more)
+        self.heat.say_answer(answer_words(session, state.grid, self._titles))
         self.heat.key.say(state.grid.measure, state.grid.counts())
         running, data = state.phase is Phase.RUNNING, session.samples is not None
         self.heat.button.setVisible(running or not (state.measured and state.grid.counts()[MEASURED]))
@@ -295,6 +294,7 @@ class SensitivityLens(Lens):
 
     def _sort_by(self, key: str) -> None:
         self._order, self._falling = key, True
+        self.heat.show_order(key)
         self._arrange()
         self.heat.map.verticalScrollBar().setValue(0)
 
@@ -302,7 +302,6 @@ class SensitivityLens(Lens):
         """First click: the worst first; second: the best first; third: back to the order of the model."""
         if column < 0:
             self._sort_by(BY_MODEL)
-            self.heat.show_order(BY_MODEL)
             return
         if self._order != column:
             self._order, self._falling = column, True

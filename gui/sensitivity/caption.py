@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gui.sensitivity.figures import WHOLE_LAYER, Grid, by_reason
 from gui.sensitivity.state import Phase
+from gui.sensitivity.words import FREE, full_figure, in_nats
 from gui.units import TIMES, without_names
 
 if TYPE_CHECKING:
     from gui.session import Session
 
 _LONGEST_NOTE, _MOST_REASONS = 140, 8
+_FEWEST = 2
+"""Layers from which there is a worst one."""
 _TITLES = {
-    "kl": "Output divergence by layer, 1/1000 nat",
+    "kl": "Output divergence by layer, nats",
     "squared": "Output SQNR by layer, dB",
     "weight": "Weight SQNR by layer, dB",
 }
@@ -34,8 +38,9 @@ def caption_words(session: Session, grid: Grid, shown: int) -> tuple[str, str]:
     state = session.sensitivity
     total = len(grid.names)
     of = f"{shown:,} of " if shown != total else ""
-    parts = [f"{of}{total:,} layer{'' if total == 1 else 's'} {TIMES} {len(grid.settings)} settings",
-             _cells(session, grid)]
+    none = int((grid.tiers < 0).sum()) if grid.filled.all() or state.phase is Phase.DONE else 0
+    parts = [f"{of}{total:,} layer{'' if total == 1 else 's'} {TIMES} {len(grid.settings)} settings"
+             + (f" ({none:,} cannot be had)" if none else ""), _cells(session, grid)]
     if state.made is not None and state.phase is Phase.DONE and state.made.samples:
         parts.append(_seconds(state.made.seconds))
     if state.problem:
@@ -65,7 +70,10 @@ def _cells(session: Session, grid: Grid) -> str:
     free, fast, measured = grid.counts()
     total = free + fast + measured
     if state.phase is Phase.RUNNING:
-        return f"so far {fast:,} predicted and {measured:,} measured of {total:,} cells"
+        if not fast and not measured:
+            return f"shown: {total:,} cells of the weights alone; what the outputs lose is on the way"
+        alone = f", {free:,} still of the weight alone" if free else ""
+        return f"so far {measured:,} measured and {fast:,} predicted of {total:,} cells{alone}"
     if not fast and not measured:
         busy = "; more are being computed" if state.phase is Phase.FREE else ""
         advice = f"{'measure' if session.samples is not None else 'load data'} to see what the outputs lose"
@@ -78,6 +86,24 @@ def _cells(session: Session, grid: Grid) -> str:
     else:
         words = f"{measured:,} measured{on}" + (f", {fast:,} predicted" if fast else "")
     return f"{total:,} cells: {words}" + (f", {free:,} of the weight alone" if free else "")
+
+
+def answer_words(session: Session, grid: Grid, titles: Sequence[str]) -> str:
+    """Which layer hurts most and which least, by the error at the setting that layers are compared by; "" unknown."""
+    from core.analysis.sensitivity.cells import setting_label
+
+    column = session.sensitivity.reference
+    tiers, errors = grid.tiers[:, column], grid.errors[:, column]
+    best = int(tiers.max(initial=-1))
+    alike = tiers > FREE if best > FREE else tiers == FREE  # errors of weights and of outputs are not compared
+    rows = np.flatnonzero(alike & ~np.isnan(errors))
+    if len(rows) < _FEWEST:
+        return ""
+    worst, least = int(rows[np.argmax(errors[rows])]), int(rows[np.argmin(errors[rows])])
+    high, low = (full_figure(float(errors[row]), int(tiers[row]), grid.measure) for row in (worst, least))
+    of = "divergence" if in_nats(best, grid.measure) else "output SQNR" if best > FREE else "SQNR of the weight alone"
+    label = setting_label(grid.settings[column])
+    return f"{titles[worst]} hurts most: at {label} {high} {of}; {titles[least]} least: {low}"
 
 
 def _seconds(seconds: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAction, QResizeEvent
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QMenu, QPushButton, QStackedLayout, QToolButton, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QMenu, QPushButton, QStackedLayout, QToolButton, QWidget
 
 from gui.charts.card import Card, with_role
 from gui.charts.empty import EmptyState
@@ -124,9 +124,31 @@ class HeatCard(Card):
         self._controls_line.addWidget(self.families, 1)
         self._controls_line.addWidget(self.order)
         self.body.setSpacing(4)
+        self.body.addLayout(self._answer_line())
         self.body.addLayout(self._controls_line)
         self.body.addWidget(self.map, 1)
         self.body.addWidget(self.key)
+
+    def _answer_line(self) -> QHBoxLayout:
+        """Which layer hurts, and a button that puts it on top."""
+        self.answer = QLabel(self)
+        self.answer.setWordWrap(True)
+        self.answer.setTextFormat(Qt.TextFormat.PlainText)
+        self.worst = QPushButton(ORDERS[BY_WORST], self)
+        self.worst.setToolTip("Put the layers that hurt most on top")
+        with_role(self.worst, "link")
+        self.worst.clicked.connect(lambda _checked=False: self.order_chosen.emit(BY_WORST))
+        line = QHBoxLayout()
+        line.setSpacing(8)
+        line.addWidget(self.answer, 1)
+        line.addWidget(self.worst, 0, Qt.AlignmentFlag.AlignTop)
+        return line
+
+    def say_answer(self, text: str) -> None:
+        """Which layer hurts most; "" while it is not known."""
+        self.answer.setText(text)
+        self.answer.setVisible(bool(text))
+        self.worst.setVisible(bool(text) and self.order.currentData() != BY_WORST)
 
     def fit_rows(self, count: int) -> None:
         """Take no more height than this many rows need: the curves below have use for it."""
@@ -175,7 +197,8 @@ class CurveCard(Card):
         colours = "  ".join(f"{{{ROLES[at % len(ROLES)]}}} {family}" for at, family in enumerate(families)
                             if family in there)
         some = any(spot.measured for spot in spots) and not all(spot.measured for spot in spots)
-        words = [colours, "the lower left is better", "solid: measured" if some else ""]
+        best = "lower" if nats else "upper"
+        words = [colours, f"the {best} left is better", "solid: measured" if some else ""]
         self.caption.set_template(" · ".join(word for word in words if word))
         self.caption.setToolTip("Click a point to use its setting; the ring is what the plan has now")
         self.chart.set_spots(spots, families, chosen, nats=nats)

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QWidget
 
 from gui.charts.axis import Axis, plain
 from gui.charts.plot import Plot
+from gui.charts.whole_plans import better
 from gui.theme import theme
 from gui.units import MINUS
 
@@ -45,7 +46,7 @@ class Spot:
 
 
 class SizeCurves(Plot):
-    """The chart. The lower left is better; the ring is the plan's choice.
+    """The chart: SQNR upward, divergences likewise; the left is smaller. The ring is the plan's choice.
 
     picked(column)   the person clicked a setting, or pressed Enter on it
     """
@@ -78,7 +79,8 @@ class SizeCurves(Plot):
         self._spots, self._chosen, self._nats = tuple(sorted(spots, key=lambda s: (s.share, -s.error))), chosen, nats
         self._held = -1
         self._show(None)
-        self.set_labels(y="divergence, nats" if nats else "SQNR, dB")
+        self.set_labels(y="\N{LEFTWARDS ARROW} better \N{MIDDLE DOT} divergence, nats" if nats
+                        else "SQNR, dB \N{MIDDLE DOT} better \N{RIGHTWARDS ARROW}")
         for items in self._lines.values():
             for item in items:
                 self.plotItem.removeItem(item)
@@ -86,8 +88,9 @@ class SizeCurves(Plot):
         for family in families:
             mine = [spot for spot in self._spots if spot.family == family]
             if mine:
-                x, y = np.array([s.share for s in mine]), np.array([_height(s.error) for s in mine])
-                curve, dots = pg.PlotCurveItem(x, y, antialias=True), pg.ScatterPlotItem(x, y, size=_SIZE)
+                x, y = np.array([s.share for s in mine]), np.array([self.height_of(s.error) for s in mine])
+                front = better([(s.share, -s.error) for s in mine])  # the others are beaten in both, and stay points
+                curve, dots = pg.PlotCurveItem(x[front], y[front], antialias=True), pg.ScatterPlotItem(x, y, size=_SIZE)
                 self._lines[family] = (curve, dots)
                 for item in (curve, dots):
                     self.plotItem.addItem(item, ignoreBounds=True)
@@ -103,14 +106,19 @@ class SizeCurves(Plot):
     def chosen(self) -> int:
         return self._chosen
 
+    def height_of(self, error: float) -> float:
+        """Where an error lies on the y axis: its log10, downward where decibels are shown."""
+        power = float(np.log10(error)) if error > 10**_LOWEST else _LOWEST
+        return power if self._nats else -power
+
     def _fit(self) -> None:
-        heights = [_height(spot.error) for spot in self._spots] or [0.0]
+        heights = [self.height_of(spot.error) for spot in self._spots] or [0.0]
         widest = max((spot.share for spot in self._spots), default=100.0)
         low, high = min(heights), max(heights)
         pad = 0.09 * (high - low) or 0.5
         self.plotItem.getViewBox().setRange(xRange=(0.0, 1.04 * widest), yRange=(low - pad, high + pad), padding=0)
         ring = [spot for spot in self._spots if spot.column == self._chosen]
-        self._ring.setData([spot.share for spot in ring], [_height(spot.error) for spot in ring])
+        self._ring.setData([spot.share for spot in ring], [self.height_of(spot.error) for spot in ring])
 
     def _color(self) -> None:
         now = theme()
@@ -133,7 +141,7 @@ class SizeCurves(Plot):
 
     def _error_text(self, value: float, step: float) -> str:
         if not self._nats:
-            return f"{-10 * value:.0f} dB".replace("-", MINUS) if abs(value) > 1e-9 else "0 dB"
+            return f"{10 * value:.0f} dB".replace("-", MINUS) if abs(value) > 1e-9 else "0 dB"
         if step < 1.0 and abs(value - round(value)) > 1e-6:
             return ""
         return plain(10.0**value) if value > -4.5 else f"1e{MINUS}{-round(value)}"
@@ -145,7 +153,7 @@ class SizeCurves(Plot):
         here = box.mapViewToDevice(QPointF(x, y))
         best, nearest = -1, _REACH
         for at, spot in enumerate(self._spots):
-            there = box.mapViewToDevice(QPointF(spot.share, _height(spot.error)))
+            there = box.mapViewToDevice(QPointF(spot.share, self.height_of(spot.error)))
             if here is None or there is None:
                 continue
             away = float(np.hypot(here.x() - there.x(), here.y() - there.y()))
@@ -170,7 +178,3 @@ class SizeCurves(Plot):
             self.activated(0.0)
         else:
             event.ignore()
-
-
-def _height(error: float) -> float:
-    return float(np.log10(error)) if error > 10**_LOWEST else _LOWEST

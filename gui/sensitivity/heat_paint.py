@@ -19,6 +19,7 @@ ROW, HEADER = 22, 38
 _FAMILY_LINE = 17
 _CORNER = 5
 _PAD = 8
+_OVER = 10
 _CENTRE = Qt.AlignmentFlag.AlignCenter
 _MIDDLE = Qt.AlignmentFlag.AlignVCenter
 
@@ -40,6 +41,7 @@ class HeatPaint:
         self._heat = [QBrush(color) for color in now.heat()]
         self._colors = {role: now.color(role) for role in now.roles}
         self._hatch = QBrush(now.color("strong_border"), Qt.BrushStyle.BDiagPattern)
+        self._tiny = now.font("tiny")
         self._small, self._strong = now.font("small"), now.font("small", strong=True)
         self._figures = now.font("small", figures=True)
         self._slanted = QFont(self._figures)
@@ -136,9 +138,7 @@ class HeatPaint:
             painter.setPen(self._colors["muted"])
             seen = QRect(band)
             seen.setLeft(max(band.left(), left))
-            metrics = QFontMetrics(self._small)
-            text = metrics.elidedText(view.heads[view.columns[first]], Qt.TextElideMode.ElideRight, seen.width())
-            painter.drawText(seen, _CENTRE, text)
+            self._family(painter, view.heads[view.columns[first]], seen)
             painter.fillRect(QRect(band.x() + 3, _FAMILY_LINE, band.width() - 6, 1), self._colors["border"])
         for at in columns:
             column = view.columns[at]
@@ -150,6 +150,15 @@ class HeatPaint:
             if sorting:
                 self._arrow(painter, QPoint(rect.center().x(), rect.bottom() - 1), view.falling)
         painter.setClipping(False)
+
+    def _family(self, painter: QPainter, name: str, band: QRect) -> None:
+        """The name of a family above its columns; over a single one it may be a little wider than the column."""
+        side = _CENTRE
+        if QFontMetrics(self._small).horizontalAdvance(name) > band.width():
+            painter.setFont(self._tiny)
+            band, side = band.adjusted(-_OVER, 0, 0, 0), Qt.AlignmentFlag.AlignRight | _MIDDLE
+        text = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, band.width())
+        painter.drawText(band, side, text)
 
     def _arrow(self, painter: QPainter, at: QPoint, down: bool) -> None:
         tip = 3 if down else -3

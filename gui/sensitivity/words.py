@@ -29,26 +29,30 @@ def in_nats(tier: int, measure: str) -> bool:
 
 
 def figure(error: float, tier: int, measure: str) -> str:
-    """A cell's error in at most four characters: whole dB ("36"), or thousandths of a nat ("21", "3.4", ".26")."""
+    """A cell's error in at most four characters: whole dB ("36"), or nats ("2.1", ".34", ".021", "3e−4")."""
     if math.isnan(error):
         return ""
     if math.isinf(error):
         return TIMES
     if in_nats(tier, measure):
-        return _thousandths(error)
+        return _nats(error)
     return "\N{INFINITY}" if error <= 0.0 else f"{-10 * math.log10(error):.0f}".replace("-", MINUS)
 
 
-def _thousandths(error: float) -> str:
-    """Thousandths of a nat: the range that matters, 0.0001 to 1 nat, then reads without exponents."""
-    small = 1e3 * error
-    if small >= 9_999.5:
-        return "9999"
-    if small >= 9.95:
-        return f"{small:.0f}"
-    if small >= 0.0995:
-        return f"{small:.1f}".removeprefix("0")
-    return f"{small:.2f}".removeprefix("0") if small >= 0.005 else "0"
+def _nats(error: float) -> str:
+    """Two figures where there is room for them; an exponent below a thousandth, where nothing is lost."""
+    if error >= 9.95:
+        return f"{min(error, 9999.0):.0f}"
+    if error >= 0.995:
+        return f"{error:.1f}"
+    if error >= 0.0995:
+        return f"{error:.2f}".removeprefix("0")
+    if error >= 0.0095:
+        return f"{error:.3f}".removeprefix("0")
+    if error < 1e-7:
+        return "0"
+    digits, power = f"{error:.0e}".split("e")
+    return f"{digits}e{MINUS}{-int(power)}"
 
 
 def full_figure(error: float, tier: int, measure: str) -> str:
@@ -71,7 +75,7 @@ def shares(errors: Array, tiers: Array, measure: str) -> Array:
 
 def scale_ends(measure: str, tier: int) -> tuple[str, str]:
     """The figures at the harmless and the ruinous end of the colours."""
-    return ("0.1", "1,000") if in_nats(tier, measure) else ("45 dB", "5 dB")
+    return ("0.0001", "1 nat") if in_nats(tier, measure) else ("45 dB", "5 dB")
 
 
 def tier_words(tier: int, samples: int) -> str:
@@ -115,7 +119,7 @@ def family_of(steps: Setting) -> str:
 def column_names(settings: Sequence[Setting]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(headings, short names) of the columns: what all settings of a family say alike is left to the heading.
 
-    The heading is the family's name; where it would stand over a single column, the first word of its setting.
+    Where a family has a single column, the numbers of its setting are its name; the tool tip has all of it.
     """
     from core.analysis.sensitivity.cells import setting_label
 
@@ -125,7 +129,7 @@ def column_names(settings: Sequence[Setting]) -> tuple[tuple[str, ...], tuple[st
     for family in dict.fromkeys(families):
         mine = [index for index, of in enumerate(families) if of == family]
         if len(mine) == 1 and len(words[mine[0]]) > 1:
-            heads[mine[0]], figures = words[mine[0]][0], words[mine[0]][1:]
+            figures = words[mine[0]][1:]
             numbers = [at for at, word in enumerate(figures) if word[0].isdigit()]
             short[mine[0]] = unbroken(" ".join(figures[numbers[0] :] if numbers else figures))
             continue
