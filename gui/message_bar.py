@@ -23,14 +23,14 @@ from gui.charts.card import restyle, with_role
 Tone = Literal["info", "warn", "bad"]
 Action = tuple[str, Callable[[], None]]
 _INFO_MS = 8000
-_MARGIN, _WIDEST = 12, 860
+_MARGIN, _WIDEST, _SHORT = 12, 860, 60
 
 
 class MessageBar(QFrame):
     """Shows the newest message; hidden while there is none. News fades by itself, problems stay until dismissed.
 
-    It floats over the lower edge of a widget (`float_over`), so that nothing moves when news comes and goes. What stays
-    until it is dismissed covers nothing: the widget leaves room for it.
+    It floats over the lower edge of a widget (`float_over`), so that nothing moves when short news comes and goes.
+    What is long, or stays until it is dismissed, covers nothing: the widget leaves room for it.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -160,7 +160,7 @@ class MessageBar(QFrame):
         corner = self._host.mapTo(parent, QPoint((self._host.width() - width) // 2,
                                                  self._host.height() - height - _MARGIN))
         self.setGeometry(QRect(corner, QSize(width, height)))
-        self._make_room(0 if self._fade.isActive() else height + _MARGIN)
+        self._make_room(0 if self._fade.isActive() and height <= _SHORT else height + _MARGIN)
         self.raise_()
 
     def _make_room(self, height: int) -> None:

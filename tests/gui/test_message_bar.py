@@ -46,6 +46,8 @@ def test_buttons_of_the_message_before_are_gone_at_once(bar: MessageBar) -> None
 def test_what_stays_covers_nothing_and_news_moves_nothing(bar: MessageBar, host: QWidget) -> None:
     bar.say("It was saved.")
     assert host.contentsMargins().bottom() == 0
+    bar.say("It could not be saved. " * 20)
+    assert host.contentsMargins().bottom() > bar.height()
     bar.say("It could not be saved.", tone="bad")
     assert host.height() - host.contentsMargins().bottom() <= bar.y() - host.y()
     bar.dismiss()
