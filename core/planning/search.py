@@ -24,6 +24,8 @@ FITS = 5
 POWERS = (0.75, 1.35)
 """Errors to these powers give other plans to try: sums of single errors count some layers for too much, others for too
 little, and how they add up differs from model to model."""
+FILLS = 4
+"""Plans that are measured at most to spend the bytes that are left."""
 PROBES = 6
 """Layers whose error is measured within the plan before the plan is chosen anew."""
 MOST_CORRECTED = 8.0
@@ -227,6 +229,36 @@ class Search:
                 on_best(best)
         return best
 
+    def filled(self, best: Trial, budget: float, on_best: Callable[[Trial], None]) -> Trial:
+        """The plan with the bytes that are left spent on the moves that gain most for each byte, when that is better.
+
+        First the best of all that was measured and fits; then moves by the errors as corrected, all that fit measured
+        together, and fewer of them where that does not help.
+        """
+        if not math.isfinite(budget):
+            return best
+        fitting = [t for t in self.trials.values() if t.nbytes <= budget and self.holds(t.options)]
+        start, best = best, min(fitting, key=lambda t: t.error, default=best)
+        most: int | None = None
+        for _ in range(FILLS):
+            moves = _moves(self.points, best.options, budget - best.nbytes)[:most]
+            if self.out or not moves:
+                break
+            options = best.options.copy()
+            for layer, option in moves:
+                options[layer] = option
+            trial = self.carried_out(options, best.learned)
+            known = trial.key in self.trials
+            if trial.nbytes <= budget and self.holds(options) and self.measured(trial).error < best.error:
+                best, most = self.measured(trial), None
+            else:
+                most = len(moves) // 2 if not known else len(moves) - 1
+                if most == 0:
+                    break
+        if best is not start:
+            on_best(best)
+        return best
+
     def correct(self, plan: Trial) -> bool:
         """Measure, within the plan, what the layers that should matter most really add; true when anything was learned.
 
@@ -296,6 +328,25 @@ class Search:
             return None
         nearest = sorted(known)[:2]
         return math.exp(sum(entry[2] for entry in nearest) / len(nearest))
+
+
+def _moves(points: Sequence[Points], options: Array, room: float) -> list[tuple[int, int]]:
+    """Moves of single layers (layer, option) that gain most for each byte, one after the other, while they fit."""
+    chosen, moves = options.copy(), []
+    while True:
+        best, where, to = 0.0, -1, -1
+        for layer, p in enumerate(points):
+            now = int(chosen[layer])
+            extra, gains = p.costs - p.costs[now], p.errors[now] - p.errors
+            fits = np.isfinite(p.errors) & (gains > 0.0) & (extra <= room)
+            worth = np.where(fits, gains / np.maximum(extra, 1.0), 0.0)
+            if worth.max() > best:
+                best, where, to = float(worth.max()), layer, int(worth.argmax())
+        if where < 0:
+            return moves
+        room -= max(float(points[where].costs[to] - points[where].costs[chosen[where]]), 0.0)
+        chosen[where] = to
+        moves.append((where, to))
 
 
 def _next_better(points: Points, option: int) -> int | None:

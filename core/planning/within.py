@@ -76,6 +76,7 @@ class WithinCosts:
         best = self._fast_enough(self._against_uniform(best, nbytes), nbytes)
         met = best
         best = self.search.improved(best, nbytes, self.tell)
+        best = self.search.filled(best, nbytes, self.tell)
         return met if best is not met and self.too_slow(best) else best
 
     def too_slow(self, plan: Trial) -> bool:
