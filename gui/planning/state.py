@@ -74,6 +74,7 @@ class PlanState(QObject):
         self._heard = False  # whether this run has told a plan
         self._outdated = ""
         self._trouble: FeatherweightError | None = None
+        self._before: tuple[Plan, bool, str] | None = None  # the plan of an earlier budget, and how it stood
 
     # -- what there is ----------------------------------------------------------------------------------------------
 
@@ -157,6 +158,8 @@ class PlanState(QObject):
             return
         self._drop_task()
         run = _Run(wish, model, recipe)
+        if self._before is None and self._plan is not None:  # until then what was there is shown, as it was
+            self._before = (self._plan, self._final, self._outdated)
         self._run, self._trouble, self._final, self._heard = run, None, False, False
         self._session.tasks.process(
             PLAN, plan_file, self._spec(wish, recipe), title=f"Planning for {wish.text}",
@@ -194,7 +197,18 @@ class PlanState(QObject):
 
     def _hear(self, run: _Run, progress: Progress) -> None:
         if self._fits(run) and hasattr(progress.part, "front"):  # cells of the sensitivity are told as well
-            self._put(progress.part)
+            if self._before is None or _of_use(progress.part):
+                self._put(progress.part)
+
+    def _restore(self) -> None:
+        """Show the plan of the budget before again, when this one's gave nothing that could take its place."""
+        if self._before is None:
+            return
+        plan, final, outdated = self._before
+        self._before = None
+        self._final = final
+        self._put(plan)
+        self._outdated = outdated
 
     def _put(self, plan: Plan) -> None:
         """Hold a plan. The points move, so what was chosen is found again by its options."""
@@ -219,7 +233,7 @@ class PlanState(QObject):
     def _finish(self, run: _Run, plan: Plan) -> None:
         if not self._fits(run):
             return
-        self._final = True
+        self._final, self._before = True, None
         self._put(plan)
         text, fine = finished_words(plan)
         if self._session.recipe == run.recipe:
@@ -240,6 +254,7 @@ class PlanState(QObject):
         if not self._fits(run):
             return
         self._trouble = error
+        self._restore()
         self.changed.emit()
         if self.smallest is not None:
             self.advised.emit(str(error), (self.smallest_action(),))
@@ -271,6 +286,10 @@ class PlanState(QObject):
     def _keep_best(self, run: _Run) -> None:
         if not self._fits(run) or self.running:
             return
+        if not self._heard:
+            self._restore()
+            self._heard = False
+        self._before = None
         self.changed.emit()
         plan = self._plan
         if plan is None or not self._heard or plan.recipe.does_nothing:
@@ -380,6 +399,11 @@ class PlanState(QObject):
         if self._chosen is not None and known.get(self._chosen) is recipe:
             return
         self._chosen = next((i for i, found in known.items() if found is recipe or found == recipe), None)
+
+
+def _of_use(plan: Plan) -> bool:
+    """Whether a plan that is still being made may take the place of a finished one of another budget."""
+    return plan.met and plan.measured is not None
 
 
 def _own_point(plan: Plan) -> PlanPoint:
