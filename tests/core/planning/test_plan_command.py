@@ -126,3 +126,10 @@ def test_a_pinned_layer_keeps_the_steps_of_the_recipe(path: Path, data_path: Pat
 def test_an_unknown_goal_is_told(path: Path) -> None:
     with pytest.raises(FeatherweightError, match="size, latency, multiply_adds, sqnr, drop"):
         plan_file(PlanSpec(str(path), "beauty", "1"))
+
+
+def test_a_budget_given_twice_is_refused(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(path, "--size", "50%", "--size", "10%", "-o", tmp_path / "r.yaml", capsys=capsys)
+    assert ended.value.code == 2
+    assert "--size is given twice" in capsys.readouterr().err
