@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QMenu, QMenuBar
 
 from gui.places import short_path
 from gui.runs import COMPRESS, EXPORT
+from gui.sensitivity.state import MEASURE as SENSITIVITY
 from gui.session import Session
 from gui.theme import Mode, theme
 
@@ -106,6 +107,9 @@ class Actions(QObject):
         for action, hint in ((self.sensitivity, _SENSITIVITY), (self.plan, _PLAN), (self.compare_methods, _METHODS)):
             action.setEnabled(model)
             _set_hint(action, hint if model else _NO_MODEL)
+        if session.running(SENSITIVITY):
+            self.sensitivity.setEnabled(False)
+            _set_hint(self.sensitivity, "Sensitivity is being measured; Cancel stops it")
         self.report.setEnabled(session.result is not None)
         _set_hint(self.report, _REPORT if session.result is not None else "Compress first: the report is of a result")
         self.cancel.setEnabled(bool(session.tasks.states))

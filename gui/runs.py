@@ -66,7 +66,7 @@ class Runs:
             return
 
         def copied(_nothing: None) -> None:
-            self._exported(replace(result, exported=target), target, "the file that was compressed before, as it is")
+            self._exported(replace(result, exported=target), target, "it is the very file that was measured")
 
         session.tasks.thread(EXPORT, _copy, Path(result.outcome.path), target, title=title, done=copied,
                              failed=self._failed, cancelled=session.stateChanged.emit)
@@ -113,7 +113,8 @@ class Runs:
         self._session.put_result(result)
         report = result.outcome.report
         words = (f"Exported {target.name}: {file_size(report.bytes_after)}, before {file_size(report.bytes_before)}"
-                 f"{f'; {how}' if how else ''}. It passed the gate.")
+                 f"{f'; {how}' if how else ''}. "
+                 "It was checked: ONNX Runtime loads it, and it computes what was compressed.")
         if result.trouble:
             self._session.warned.emit(f"{words} {result.trouble_words}", "\n".join(result.trouble[1:]))
         else:

@@ -25,6 +25,8 @@ from gui.units import file_size
 
 _WIDTHS = {Column.SIZE: 72, Column.WEIGHTS: 76, Column.SENSITIVITY: 52, Column.ERROR: 86, Column.PLAN: 56}
 _WIDEST_PLAN = 150
+_LEFT_BY_PLAN = 170
+"""What a plan must leave for the names to be wider than the widest."""
 _ROWS_FOR_WIDTH = 200
 """Rows whose plans the plan column is made wide enough for; all rows of a large model would take long."""
 _FIRST_ORDER = {Column.SIZE: Qt.SortOrder.DescendingOrder, Column.WEIGHTS: Qt.SortOrder.DescendingOrder,
@@ -153,9 +155,11 @@ class LayersPanel(QFrame):
         self.table.setColumnWidth(Column.PLAN, plan)
 
     def _plan_width(self) -> int:
-        """What the longest plan needs, in bounds."""
+        """What the longest plan needs; how wide it may be at most depends on what it leaves for the names."""
         plans = {self.model.row(row).plan for row in range(min(self.model.rowCount(), _ROWS_FOR_WIDTH))}
-        return min(max(self._delegate.plan_width(plans), _WIDTHS[Column.PLAN]), _WIDEST_PLAN)
+        room = self.width() - self.table.verticalScrollBar().sizeHint().width() - _WIDTHS[Column.SIZE]
+        widest = max(min(_WIDEST_PLAN, room - _LEFT_BY_ERRORS), room - _LEFT_BY_PLAN)
+        return min(max(self._delegate.plan_width(plans), _WIDTHS[Column.PLAN]), widest)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -35,7 +35,8 @@ class TotalsBar(QFrame):
         layout.addWidget(self.status)
         self.setFixedHeight(76)
         for signal in (session.modelChanged, session.dataChanged, session.resultChanged, session.previewsChanged,
-                       session.recipeChanged, session.plans.changed):
+                       session.recipeChanged, session.stateChanged, session.plans.changed,
+                       session.plans.chosenChanged):
             signal.connect(self._update)
         self._update()
 

@@ -49,6 +49,7 @@ class TotalCard(QFrame):
         super().__init__(parent)
         with_role(self, "panel")
         self._figure = Figure("", "", "", "")
+        self._alone = False  # whether there is room for the figure after only
         self._title, self._value, self._note = ElidedLabel(self), QLabel(self), ElidedLabel(self)
         with_role(self._title, "small")
         with_role(self._note, "small")
@@ -76,30 +77,46 @@ class TotalCard(QFrame):
         self._fit()
 
     def _fit(self) -> None:
-        """Figures are large where there is room for them."""
-        plain = f"{self._figure.before} {_ARROW} {self._figure.after}"
-        large = theme().font("figure", strong=True, figures=True)
-        fits = QFontMetrics(large).horizontalAdvance(plain) <= self._value.width()
-        self._value.setFont(theme().font("figure" if fits else "body", figures=True))
+        """Figures are large where there is room for them; where there is none, the one before is in the tool tip."""
+        figure, sizes = self._figure, ("figure", "body", "small")
+        both = f"{figure.before} {_ARROW} {figure.after}" if _has_both(figure) else figure.after or figure.before
+        size = next((size for size in sizes if self._has_room(both, size)), None)
+        self._alone = size is None and _has_both(figure)
+        if size is None:
+            size = next((size for size in sizes if self._has_room(f"{_ARROW} {figure.after}", size)), sizes[-1])
+        self._value.setFont(theme().font(size, figures=True))
+        self._value.setText(self._text())
+        left_out = f"before: {figure.before}" if self._alone else ""
+        self.setToolTip("\n".join(filter(None, (left_out, figure.detail))))
+
+    def _has_room(self, text: str, size: str) -> bool:
+        metrics = QFontMetrics(theme().font(size, strong=True, figures=True))
+        return metrics.horizontalAdvance(text) <= self._value.width()
 
     def _render(self) -> None:
-        figure, now = self._figure, theme()
+        figure = self._figure
         self._title.set_whole(figure.title)
-        quiet, loud = now.color("faint").name(), now.color("faint" if figure.stale else "text").name()
-        before, after = html.escape(figure.before), html.escape(figure.after)
-        if figure.before and figure.after and figure.before != NONE:
-            text = f'{_colored(before, quiet)} {_colored(f"{_ARROW} {after}", loud, strong=True)}'
-        elif figure.after:
-            text = _colored(after, loud, strong=True)
-        else:
-            text = _colored(before, quiet if figure.before == NONE else loud)
-        self._value.setText(text)
         self._fit()
         restyle(self._note, "small" if figure.role == "muted" else f"small_{figure.role}")
         self._note.set_whole(figure.note)
-        self.setToolTip(figure.detail)
         change = f"{figure.before} {_ARROW} {figure.after}" if figure.after else figure.before
         self.setAccessibleName(f"{figure.title}: {change}, {figure.note}")
+
+    def _text(self) -> str:
+        figure, now = self._figure, theme()
+        quiet, loud = now.color("faint").name(), now.color("faint" if figure.stale else "text").name()
+        before, after = html.escape(figure.before), html.escape(figure.after)
+        if self._alone:
+            return _colored(f"{_ARROW} {after}", loud, strong=True)
+        if _has_both(figure):
+            return f'{_colored(before, quiet)} {_colored(f"{_ARROW} {after}", loud, strong=True)}'
+        if figure.after:
+            return _colored(after, loud, strong=True)
+        return _colored(before, quiet if figure.before == NONE else loud)
+
+
+def _has_both(figure: Figure) -> bool:
+    return bool(figure.before and figure.after and figure.before != NONE)
 
 
 def _colored(text: str, color: str, *, strong: bool = False) -> str:

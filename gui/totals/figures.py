@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gui.planning.words import metric_value
+from gui.runs import COMPRESS, EXPORT
 from gui.units import MINUS, NONE, TIMES, count, decibels, file_size, milliseconds, percent_change, signed
 
 if TYPE_CHECKING:
@@ -42,8 +43,20 @@ class Figure:
 
 def figures(session: Session) -> tuple[Figure | None, ...]:
     """All cards, in the order of the bar; None for one that is not to be shown."""
-    return (file_figure(session), latency_figure(session), memory_figure(session), work_figure(session),
-            answer_figure(session), error_figure(session))
+    rest: tuple[Figure | None, ...] = (
+        latency_figure(session), memory_figure(session), work_figure(session), answer_figure(session),
+        error_figure(session),
+    )  # fmt: skip
+    if session.comparison is not None and (session.running(COMPRESS) or session.running(EXPORT)):
+        rest = tuple(_of_before(session, figure) for figure in rest)
+    return (file_figure(session), *rest)
+
+
+def _of_before(session: Session, figure: Figure | None) -> Figure | None:
+    """While a run goes on, what was measured is of the run before it; a plan's own figures are not."""
+    if figure is None or not (figure.stale or session.result_current):
+        return figure
+    return replace(figure, note="of the run before", role="muted", stale=True)
 
 
 def file_figure(session: Session) -> Figure:
@@ -186,8 +199,13 @@ def _score_figure(score: Score, samples: int, detail: str) -> Figure:
     role = "good" if score.drop <= 0.5 else "warn" if score.drop <= 2 else "bad"
     note = f"{score.drop_text} \N{MIDDLE DOT} {_count(samples)}".replace("-", MINUS)
     alike = score.reference == 1.0 and score.unit == "share"  # how often both agree: the original always does
-    before = "" if alike else metric_value(score.unit, score.reference)
-    return Figure(title, before, metric_value(score.unit, score.value), note, role, detail=detail)
+    before = "" if alike else _value(score.unit, score.reference)
+    return Figure(title, before, _value(score.unit, score.value), note, role, detail=detail)
+
+
+def _value(unit: str, value: float) -> str:
+    """A metric's value; shares always with two decimals, so that the same share reads the same everywhere here."""
+    return f"{100 * value:.2f} %" if unit == "share" and math.isfinite(value) else metric_value(unit, value)
 
 
 def _planned_error(title: str, session: Session) -> Figure | None:
