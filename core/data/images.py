@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ LARGEST_PICTURE = 100_000_000
 LARGEST_BYTES = 2**30
 """What the pictures of one folder may take in memory, resized; of more, every so-manieth is taken."""
 SHOWN = 3
+_SAME_PROPORTIONS = 0.02
+"""Relative difference of proportions that rounding to pixels may make."""
+_MOST_SIZES = 3
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,12 @@ def load_images(
         raise DataError("there are no pictures in this folder", where=where, do=f"give {', '.join(sorted(SUFFIXES))}")
     size = _size(entries, wanted, how, where)
     entries, notes = _within(entries, size, 1 if wanted.grey else 3, largest_bytes)
-    pixels, kept, skipped = _decode(entries, size, wanted.grey, how.crop, reporter)
+    pixels, kept, sizes, skipped = _decode(entries, size, wanted.grey, how.crop, reporter)
     if not kept:
         raise DataError(f"none of the {len(entries)} pictures can be read", where=where, do=_named(skipped, folder))
     if skipped:
-        count = f"{len(skipped)} of {len(entries)} pictures {'was' if len(skipped) == 1 else 'were'} skipped"
-        notes.append(f"{count} as unreadable: {_named(skipped, folder)}.")
+        notes.append(f"{len(skipped)} of {len(entries)} pictures could not be read: {_named(skipped, folder)}.")
+    notes += _reshaped(sizes, size, how.crop)
     if len(kept) == 1:
         notes.append(ONE_SAMPLE)
     batchable = free((inputs[0].shape or (1,))[0])
@@ -139,34 +143,54 @@ def _within(
 
 def _decode(
     entries: Sequence[Entry], size: tuple[int, int], grey: bool, crop: bool, reporter: Reporter
-) -> tuple[Array, list[Entry], list[Path]]:
-    """Pixels (n, height, width, channels) uint8, the pictures read, and those that could not be."""
+) -> tuple[Array, list[Entry], list[tuple[int, int]], list[Path]]:
+    """Pixels (n, height, width, channels) uint8, the pictures read, their (height, width), and those not readable."""
     pixels = np.empty((len(entries), *size, 1 if grey else 3), np.uint8)
     kept: list[Entry] = []
+    sizes: list[tuple[int, int]] = []
     skipped: list[Path] = []
     for i, entry in enumerate(entries):
         reporter.report(i / len(entries), f"reading {entry.path.name}")
         try:
-            pixels[len(kept)] = _pixels(entry.path, size, grey, crop)
+            pixels[len(kept)], own = _pixels(entry.path, size, grey, crop)
         except (OSError, ValueError, SyntaxError, EOFError, MemoryError):  # what PIL raises for broken files
             skipped.append(entry.path)
             continue
         kept.append(entry)
-    return pixels[: len(kept)], kept, skipped
+        sizes.append(own)
+    return pixels[: len(kept)], kept, sizes, skipped
 
 
-def _pixels(path: Path, size: tuple[int, int], grey: bool, crop: bool) -> Array:
+def _reshaped(sizes: Sequence[tuple[int, int]], size: tuple[int, int], crop: bool) -> list[str]:
+    """A note when pictures have other proportions than the input, most frequent sizes first."""
+    counted = Counter(sizes).most_common()
+    odd = [(own, n) for own, n in counted if abs(own[1] * size[0] / (own[0] * size[1]) - 1.0) > _SAME_PROPORTIONS]
+    if not odd:
+        return []
+    listed = ", ".join(f"{n:,} of {own[0]}x{own[1]}" for own, n in odd[:_MOST_SIZES])
+    more = f" and {len(odd) - _MOST_SIZES:,} other sizes" if len(odd) > _MOST_SIZES else ""
+    one = sum(n for _, n in odd) == 1
+    what = "cut to its middle" if crop and one else "cut to their middles" if crop else "stretched"
+    fits = sum(n for _, n in counted) - sum(n for _, n in odd)
+    others = f"{fits:,} picture{'' if fits == 1 else 's'} of the proportions of {size[0]}x{size[1]}; " if fits else ""
+    return [f"{others}{listed}{more} {'is' if one else 'are'} {what} (height x width)."]
+
+
+def _pixels(path: Path, size: tuple[int, int], grey: bool, crop: bool) -> tuple[Array, tuple[int, int]]:
+    """Pixels (height, width, channels) uint8, and the height and width that the picture has itself."""
     from PIL import Image, ImageOps
 
     mode, target = ("L" if grey else "RGB"), (size[1], size[0])
     with _open(path) as opened:
+        own = opened.size
         opened.draft(mode, target)  # JPEG only: decode at a half, quarter or eighth of the size where that is enough
         picture = ImageOps.exif_transpose(opened).convert(mode)
+    turned = (own[0] > own[1]) != (picture.width > picture.height)
     if crop:
         picture = ImageOps.fit(picture, target, Image.Resampling.BILINEAR)
     elif picture.size != target:
         picture = picture.resize(target, Image.Resampling.BILINEAR)
-    return np.asarray(picture, np.uint8).reshape(*size, 1 if grey else 3)
+    return np.asarray(picture, np.uint8).reshape(*size, 1 if grey else 3), own if turned else own[::-1]
 
 
 def _open(path: Path) -> Image:

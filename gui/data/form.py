@@ -80,6 +80,7 @@ class DataForm(QDialog):
         self._make_parts()
         self._lay_out()
         self.fields.put(self._options.preprocessing)
+        self._show_wanted()
         self._again = QTimer(self, singleShot=True, interval=_DELAY_MS)
         self._again.timeout.connect(self._read)
         self.fields.changed.connect(self._edited)
@@ -255,6 +256,20 @@ class DataForm(QDialog):
         self.loader.look(found.samples)
         self._check()
 
+    def _show_wanted(self) -> None:
+        """The size that the model's input has stands in the empty field."""
+        from core.data.preprocessing import picture_input
+
+        inputs = self._model.inputs if self._model is not None else ()
+        if len(inputs) != 1:
+            return
+        try:
+            wanted = picture_input(inputs[0], self._options.preprocessing, where="")
+        except FeatherweightError:
+            return  # it takes no pictures, and the fields are never shown
+        fixed = wanted.height is not None and wanted.width is not None
+        self.fields.show_wanted((wanted.height or 0, wanted.width or 0) if fixed else None)
+
     def _take_look(self, look: DataLook) -> None:
         if self._samples is None:
             return
@@ -268,7 +283,8 @@ class DataForm(QDialog):
     def _failed(self, error: FeatherweightError) -> None:
         self._samples = None
         self._show_progress(None)
-        self.found.say(str(FeatherweightError(error.what, do=error.do)), "bad")  # where it is stands above
+        words = str(FeatherweightError(error.what, do=error.do))  # where it is stands above
+        self.found.say(words[:1].upper() + words[1:], "bad")
         self.sample.clear("")
         self._check()
 

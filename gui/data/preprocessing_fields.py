@@ -73,6 +73,10 @@ class PreprocessingFields(QWidget):
         grid.setColumnStretch(1, 1)
         grid.setColumnStretch(3, 1)
 
+    def show_wanted(self, size: tuple[int, int] | None) -> None:
+        """The height and width that the input asks for, where it fixes them."""
+        self.size_edit.setPlaceholderText("as the pictures" if size is None else f"{size[0]}x{size[1]}")
+
     def put(self, how: Preprocessing) -> None:
         """Show these values."""
         self._quiet = True

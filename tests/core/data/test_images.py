@@ -33,7 +33,10 @@ def test_sub_folders_are_classes_and_broken_files_are_named(tmp_path: Path) -> N
     assert samples.class_names == ("cat", "dog")
     assert samples.labels is not None and list(samples.labels) == [0, 1, 1]
     assert samples.names == ("cat/1.png", "dog/1.png", "dog/2.jpg")
-    assert samples.notes == ("2 of 5 pictures were skipped as unreadable: dog/3.png, dog/4.png.",)
+    assert samples.notes == (
+        "2 of 5 pictures could not be read: dog/3.png, dog/4.png.",
+        "2 pictures of the proportions of 8x12; 1 of 30x40 is stretched (height x width).",
+    )
     first = samples.feed(0)["x"]
     assert first.shape == (1, 3, 8, 12) and first.dtype == np.float32
     np.testing.assert_allclose(first[0, :, 3, 3], [1.0, 0.0, 0.2], atol=1e-6)
@@ -110,7 +113,7 @@ def test_postscript_under_another_name_is_not_run(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
     samples = load_samples(tmp_path, COLOUR)
-    assert samples.notes[0] == "1 of 2 pictures was skipped as unreadable: b.png."
+    assert samples.notes[0] == "1 of 2 pictures could not be read: b.png."
     assert samples.notes[1].startswith("There is only one sample")
 
 
@@ -119,3 +122,10 @@ def test_bad_preprocessing_is_told() -> None:
         Preprocessing(std=(0.0,))
     with pytest.raises(DataError, match="one value or three"):
         Preprocessing(mean=(0.0, 0.0))
+
+
+def test_means_for_colours_do_not_fit_grey(tmp_path: Path) -> None:
+    how = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    with pytest.raises(DataError, match="input 'x' has 1 channel, and the mean has 3 values; give one value"):
+        picture_input(Port("x", "float32", (1, 1, 8, 8)), how, where="pictures")
+    assert not picture_input(Port("x", "float32", (1, 3, 8, 8)), how, where="pictures").grey
