@@ -39,7 +39,7 @@ class TradeoffChart(Plot):
         super().__init__(parent, x_label="bytes of the file (logarithmic)")
         self._y_axis = Axis("left")
         self.plotItem.setAxisItems({"left": self._y_axis, "bottom": Axis("bottom")})
-        self._y_axis.setWidth(52)
+        self._y_axis.setWidth(60)
         self.plotItem.showGrid(x=False, y=False)
         self._scene = Scene((), "")
         self._stops: tuple[int, ...] = ()  # marks on the front, by size

@@ -82,7 +82,12 @@ def build_row(session: Session, layer: Layer) -> Row:
 
 def short_name(layer: Layer) -> str:
     """The name for the table: nearly all end in ".weight", which only takes room. The tool tip has the whole name."""
-    return layer.title.removesuffix(_USUAL_ENDING) or layer.title
+    return short_title(layer.title)
+
+
+def short_title(title: str) -> str:
+    """A layer's whole name as the table shows it."""
+    return title.removesuffix(_USUAL_ENDING) or title
 
 
 def error_db(session: Session, name: str) -> tuple[float, bool]:

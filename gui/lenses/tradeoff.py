@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
 
-from core.figures import size_text
 from gui.charts.card import with_role
 from gui.charts.empty import EmptyState
 from gui.charts.whole_plans import Mark, Scene, better
@@ -21,6 +22,7 @@ from gui.lenses.bytes_card import BytesCard
 from gui.lenses.plan_card import PlanCard
 from gui.planning.scene import (
     KEPT,
+    METRIC,
     Quality,
     layer_bytes,
     layer_words,
@@ -30,9 +32,14 @@ from gui.planning.scene import (
     useful_uniform,
 )
 from gui.session import Session
+from gui.units import file_size
+
+if TYPE_CHECKING:
+    from core.planning.plan import PlanPoint
 
 _REDRAW_MS = 33
 _MARGIN = 12
+_ALIKE = 1e-9
 _WORTH_SHOWING = 0.005
 """Share of the plan's error below which a layer does not hold it back."""
 _LEAST = (310, 225, 226)
@@ -52,6 +59,7 @@ class TradeoffLens(Lens):
         self._qualities: tuple[Quality, ...] = ()
         self._marks: tuple[Mark, ...] = ()
         self._own_chosen = False
+        self._only_measured = False  # of the metric no prediction is drawn
         self._seen: object = None  # the plan and quality that the marks were made from
         self.empty = EmptyState("curve")
         self.plan_card = PlanCard(self)
@@ -171,6 +179,9 @@ class TradeoffLens(Lens):
             alike = {points[i].options + points[i].learned for i in uniform}
             shown = uniform | {i for i in range(number) if points[i].options + points[i].learned not in alike
                                or i == session.plans.own}
+            self._only_measured = _nothing_foretold(points, quality)
+            if self._only_measured:
+                shown = {i for i in shown if points[i].measured is not None}
             self._marks = tuple(
                 Mark(float(p.bytes), v if i in shown else math.nan, p.measured is not None, p.label, w, i in front)
                 for i, (p, v, w) in enumerate(zip(points, quality.values, words, strict=True))
@@ -190,8 +201,15 @@ class TradeoffLens(Lens):
             parts = [f"out of date: {plans.outdated} \N{MIDDLE DOT} plan again"]
         elif plans.running:
             parts.append("planning goes on" if measured is not None else "predicted so far; measured plans fill in")
-        solid = f", solid: measured on {measured.samples:,} samples" if measured is not None else ""
-        parts.append(f"hollow: predicted{solid} \N{MIDDLE DOT} squares: one setting for all layers")
+        on = f"measured on {measured.samples:,} samples" if measured is not None else ""
+        solid = f", solid: {on}" if on else ""
+        if self._only_measured:
+            parts.append(f"only plans that were {on} are drawn: all keep the same, which foretells nothing of others")
+        else:
+            parts.append(f"hollow: predicted{solid}")
+        parts.append("squares: one setting for all layers")
+        if any(mark.y < quality.low for mark in self._marks):
+            parts.append(f"triangles: worse than {quality.text(quality.low)}, off the scale")
         return " \N{MIDDLE DOT} ".join(parts)
 
     def _show_chosen(self) -> None:
@@ -216,13 +234,13 @@ class TradeoffLens(Lens):
             return scene
         budget = plan.budget
         if budget.goal == "size":
-            return replace(scene, budget_x=float(budget.value), budget_words=f"budget {size_text(budget.value)}")
+            return replace(scene, budget_x=float(budget.value), budget_words=f"budget {file_size(budget.value)}")
         if budget.goal == "sqnr" and quality.key == "sqnr":
             return replace(scene, budget_y=float(budget.value), budget_words=f"budget {budget.value:g} dB")
         measured = next((p.measured for p in plan.front if p.measured is not None), None)
         if budget.goal == "drop" and quality.unit == "share" and measured is not None:
             kept = 100 * measured.reference - budget.value
-            return replace(scene, budget_y=kept, budget_words=f"budget: {budget.value:g} points lost")
+            return replace(scene, budget_y=kept, budget_words=f"budget: {budget.text}")
         return scene
 
     def _show_binding(self) -> None:
@@ -256,6 +274,12 @@ class TradeoffLens(Lens):
             self.bytes_card.show_empty("No layer has steps yet.", "Plan to a budget, or add steps in the inspector.")
         else:
             self.bytes_card.show_layers(layers, session.selection, partial(layer_words, session))
+
+
+def _nothing_foretold(points: Sequence[PlanPoint], quality: Quality) -> bool:
+    """Whether predictions of the metric say nothing: all measured plans have the same, and so would all others."""
+    values = [v for p, v in zip(points, quality.values, strict=True) if p.measured is not None and math.isfinite(v)]
+    return quality.key == METRIC and bool(values) and max(values) - min(values) < _ALIKE
 
 
 def _page(*cards: QWidget) -> QScrollArea:

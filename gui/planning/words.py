@@ -96,7 +96,9 @@ def _held_back(binding: tuple[Binding, ...]) -> str:
     most = [b for b in binding[:_NAMED] if b.share >= _WORTH_NAMING]
     if not most:
         return ""
-    named = ", ".join(f"{b.layer} ({100 * b.share:.0f} % of the error)" for b in most)
+    from gui.layers.rows import short_title  # it imports the session, which imports this
+
+    named = ", ".join(f"{short_title(b.layer)} ({100 * b.share:.0f} % of the error)" for b in most)
     return f" Held back most by {named}."
 
 

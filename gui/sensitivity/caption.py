@@ -9,7 +9,7 @@ import numpy as np
 
 from gui.sensitivity.figures import WHOLE_LAYER, Grid, by_reason
 from gui.sensitivity.state import Phase
-from gui.sensitivity.words import FREE, full_figure, in_nats
+from gui.sensitivity.words import FREE, full_figure
 from gui.units import TIMES, without_names
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ def answer_words(session: Session, grid: Grid, titles: Sequence[str]) -> str:
         return ""
     worst, least = int(rows[np.argmax(errors[rows])]), int(rows[np.argmin(errors[rows])])
     high, low = (full_figure(float(errors[row]), int(tiers[row]), grid.measure) for row in (worst, least))
-    of = "divergence" if in_nats(best, grid.measure) else "output SQNR" if best > FREE else "SQNR of the weight alone"
+    alone = "" if best > FREE else " (of the weights alone)"
     label = setting_label(grid.settings[column])
-    return f"{titles[worst]} hurts most: at {label} {high} {of}; {titles[least]} least: {low}"
+    return f"{titles[worst]} hurts most at {label}: {high}; {titles[least]} least: {low}{alone}"
 
 
 def _seconds(seconds: float) -> str:

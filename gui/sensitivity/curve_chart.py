@@ -79,8 +79,8 @@ class SizeCurves(Plot):
         self._spots, self._chosen, self._nats = tuple(sorted(spots, key=lambda s: (s.share, -s.error))), chosen, nats
         self._held = -1
         self._show(None)
-        self.set_labels(y="\N{LEFTWARDS ARROW} better \N{MIDDLE DOT} divergence, nats" if nats
-                        else "SQNR, dB \N{MIDDLE DOT} better \N{RIGHTWARDS ARROW}")
+        self.set_labels(y="\N{LEFTWARDS ARROW} better \N{MIDDLE DOT} nats" if nats
+                        else "dB \N{MIDDLE DOT} better \N{RIGHTWARDS ARROW}")
         for items in self._lines.values():
             for item in items:
                 self.plotItem.removeItem(item)

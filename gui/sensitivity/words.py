@@ -40,14 +40,14 @@ def figure(error: float, tier: int, measure: str) -> str:
 
 
 def _nats(error: float) -> str:
-    """Two figures where there is room for them; an exponent below a thousandth, where nothing is lost."""
+    """Nats with what there is room for; an exponent below a thousandth, where next to nothing is lost."""
     if error >= 9.95:
         return f"{min(error, 9999.0):.0f}"
     if error >= 0.995:
         return f"{error:.1f}"
     if error >= 0.0995:
         return f"{error:.2f}".removeprefix("0")
-    if error >= 0.0095:
+    if error >= 0.00095:
         return f"{error:.3f}".removeprefix("0")
     if error < 1e-7:
         return "0"

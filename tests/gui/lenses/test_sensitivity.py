@@ -134,7 +134,7 @@ def test_rows_sort_and_follow_the_filter(lens: SensitivityLens, known: Session, 
     assert heat.map.view.sorted_by == -1 and heat.order.currentText() == "Model order"
     heat.order_chosen.emit(BY_WORST)
     assert heat.map.view.rows.tolist() == list(range(n))[::-1] and heat.order.currentData() == BY_WORST
-    assert known.model is not None and heat.answer.text().startswith("fc hurts most: at int4 ")
+    assert known.model is not None and heat.answer.text().startswith("fc hurts most at int4: ")
     heat.order_chosen.emit(BY_SIZE)
     sizes = [known.model.layers[row].nbytes for row in heat.map.view.rows]
     assert sizes == sorted(sizes, reverse=True)

@@ -147,3 +147,16 @@ def test_out_of_date_is_said(planning: Any, lens: TradeoffLens, session: Session
     planning.end("done", planned[2])
     session.dataChanged.emit()
     assert "out of date: the data changed since" in lens.plan_card.caption.plain_text
+
+
+def test_predictions_that_nobody_has_are_not_drawn() -> None:
+    from types import SimpleNamespace as Point
+
+    from gui.lenses.tradeoff import _nothing_foretold
+    from gui.planning.scene import METRIC, SQNR, Quality
+
+    points = [Point(measured=object()), Point(measured=None), Point(measured=object())]
+    flat, rising = (98.0, 98.0, 98.0), (90.0, 94.0, 98.0)
+    assert _nothing_foretold(points, Quality(METRIC, "", "", flat, 0.0))  # type: ignore[arg-type]
+    assert not _nothing_foretold(points, Quality(METRIC, "", "", rising, 0.0))  # type: ignore[arg-type]
+    assert not _nothing_foretold(points, Quality(SQNR, "", "", flat, 0.0))  # type: ignore[arg-type]
