@@ -14,7 +14,7 @@ from core.progress import SILENT, Reporter
 if TYPE_CHECKING:
     from core.analysis.sensitivity.cells import Sensitivity
     from core.jobs import CompressOutcome
-    from core.planning.plan import Plan
+    from core.planning.plan import Plan, PlanPoint
     from core.reporting.subject import Subject
 
 
@@ -60,10 +60,11 @@ def report_file(spec: ReportSpec, reporter: Reporter = SILENT) -> Subject:
 
 def report_of_outcome(
     target: Path, model_path: str, outcome: CompressOutcome, recipe_text: str, plan: Plan | None,
-    data_path: str, options: DataOptions, reporter: Reporter = SILENT,
+    data_path: str, options: DataOptions, reporter: Reporter = SILENT, chosen: PlanPoint | None = None,
 ) -> Path:  # fmt: skip
     """Write the report of a compression that was made before; returns the target.
 
+    chosen     the plan's point that the recipe is, where it is not the plan itself
     data_path  of the samples, to find the sensitivity that was measured on them; "" for none
     """
     from core.exporting.staging import check_target, files_read
@@ -75,7 +76,7 @@ def report_of_outcome(
     check_target(target, model.path, (*model.data_files, *read))
     reporter.check()
     table = kept_sensitivity(model_path, data_path, options)
-    write_report(of_outcome(outcome, model.name, recipe_text, plan, table), target)
+    write_report(of_outcome(outcome, model.name, recipe_text, plan, table, chosen), target)
     return target
 
 

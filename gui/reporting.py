@@ -10,7 +10,7 @@ from core.errors import FeatherweightError
 if TYPE_CHECKING:
     from core.data.options import DataOptions
     from core.jobs import CompressOutcome
-    from core.planning.plan import Plan
+    from core.planning.plan import Plan, PlanPoint
     from core.progress import Reporter
     from gui.session import Session
 
@@ -34,7 +34,10 @@ def save_report(session: Session, target: Path) -> None:
             do="compress again, then save the report"))
         return
     plans = session.plans
-    plan = plans.plan if plans.final and not plans.outdated and plans.chosen == plans.own else None
+    point = plans.current  # of the front, wherever the person dragged to
+    fits = point is not None and plans.chosen is not None and plans.recipe_of(plans.chosen) == result.recipe
+    plan = plans.plan if fits else None
+    chosen = point if fits and plans.chosen != plans.own else None
 
     def saved(path: Path) -> None:
         session.said.emit(f"Saved the report as {path}.")
@@ -45,15 +48,15 @@ def save_report(session: Session, target: Path) -> None:
         session.failed.emit(error)
 
     session.tasks.thread(
-        REPORT, _write, target, str(model.path), result.outcome, result.recipe.dump(), plan,
+        REPORT, _write, target, str(model.path), result.outcome, result.recipe.dump(), plan, chosen,
         str(result.data_path) if result.data_path else "", result.options, title=f"Writing {target.name}",
         done=saved, failed=failed, cancelled=session.stateChanged.emit,
     )  # fmt: skip
     session.stateChanged.emit()
 
 
-def _write(target: Path, model_path: str, outcome: CompressOutcome, recipe: str, plan: Plan | None, data_path: str,
-           options: DataOptions, reporter: Reporter) -> Path:
+def _write(target: Path, model_path: str, outcome: CompressOutcome, recipe: str, plan: Plan | None,
+           chosen: PlanPoint | None, data_path: str, options: DataOptions, reporter: Reporter) -> Path:
     from core.report_job import report_of_outcome
 
-    return report_of_outcome(target, model_path, outcome, recipe, plan, data_path, options, reporter)
+    return report_of_outcome(target, model_path, outcome, recipe, plan, data_path, options, reporter, chosen)

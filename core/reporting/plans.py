@@ -21,22 +21,30 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 60
 MEASURES = {
-    "kl": "KL divergence of the answers in nats",
+    "kl": "how far the answers' probabilities moved (KL divergence, nats)",
     "squared": "squared error of the outputs, relative to their power",
     "weight": "squared error of the weights, relative to their power",
 }
 TIERS = ("of the weights alone", "predicted", "measured")
 
 
-def plan_section(plan: Plan) -> str:
-    """The budget, the front with its measured points and the uniform settings, and what holds the plan back."""
+def plan_section(plan: Plan, chosen: PlanPoint | None = None) -> str:
+    """The budget, the front with its measured points and the uniform settings, and what holds the plan back.
+
+    chosen  the point that was compressed, where it is not the plan itself
+    """
     wanted = " and ".join(budget.text for budget in plan.budgets)
     met = "met" if plan.met else "not met by what was measured"
     text = paragraph(
         f"Budget: {wanted}; {met}. {plan.evaluations} whole plans were measured in {plan.seconds:.0f} s. "
         f"Error: {MEASURES.get(plan.measure, plan.measure)}."
     )
-    text += _front(plan)
+    if chosen is not None:
+        text += paragraph(
+            f"Compressed was another plan of the same front: {size_text(chosen.bytes)}"
+            f"{f', predicted output SQNR {db_text(chosen.sqnr_db)}' if chosen.sqnr_db is not None else ''}."
+        )
+    text += _front(plan, chosen)
     text += table(
         ("layer", "share of the plan's error", "now", "the next better setting", "takes", "gains"),
         [
@@ -48,7 +56,7 @@ def plan_section(plan: Plan) -> str:
     return text + bullets([*plan.structure, *plan.notes])
 
 
-def _front(plan: Plan) -> str:
+def _front(plan: Plan, chosen: PlanPoint | None) -> str:
     """Whole plans as points: predicted hollow, measured solid, the plan itself and uniform settings beside them."""
     front = [(p.bytes, p.sqnr_db) for p in plan.front]
     series = [
@@ -59,7 +67,11 @@ def _front(plan: Plan) -> str:
     ]
     if plan.measured is not None:
         own = (float(plan.bytes_predicted), plan.measured.sqnr_db)
-        series.append(Series("this plan, measured", _finite([own]), "dots", 3, ("this plan",)))
+        name = "the plan for the budget"
+        series.append(Series(f"{name}, measured", _finite([own]), "dots", 3, (name,)))
+    if chosen is not None:
+        known = chosen.measured.sqnr_db if chosen.measured is not None else chosen.sqnr_db
+        series.append(Series("chosen", _finite([(chosen.bytes, known)]), "dots", 4, ("chosen",), ("chosen",)))
     shown = [one for one in series if one.points]
     return xy_chart(
         "Whole plans: file size against output error",

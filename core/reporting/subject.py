@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from core.exporting.report import ExportReport
     from core.jobs import CompressOutcome, LayerLive
     from core.pipeline import LayerResult
-    from core.planning.plan import Plan
+    from core.planning.plan import Plan, PlanPoint
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Subject:
     calibrated_on   samples that steps worked from, in words
     recipe          as YAML
     plan            what a planner chose the recipe from
+    chosen          the point of the plan's front that the recipe is, where it is not the plan itself
     sensitivity     what compressing each layer costs, setting by setting
     """
 
@@ -81,15 +82,17 @@ class Subject:
     recipe: str = ""
     plan: Plan | None = None
     sensitivity: Sensitivity | None = None
+    chosen: PlanPoint | None = None
 
 
 def of_outcome(
-    outcome: CompressOutcome, name: str, recipe: str, plan: Plan | None = None, sensitivity: Sensitivity | None = None
+    outcome: CompressOutcome, name: str, recipe: str, plan: Plan | None = None, sensitivity: Sensitivity | None = None,
+    chosen: PlanPoint | None = None,
 ) -> Subject:
     """The subject of a compression that has just been made."""
     report = outcome.report
     return Subject(
         name, report.bytes_before, report.bytes_after, Setup.now(), outcome.comparison, outcome.latency,
         outcome.latency_on, outcome.layers, report, outcome.live, outcome.accumulated, outcome.calibrated_on, recipe,
-        plan, sensitivity,
+        plan, sensitivity, chosen,
     )  # fmt: skip

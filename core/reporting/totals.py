@@ -14,6 +14,7 @@ from core.reporting.ticks import Axis
 if TYPE_CHECKING:
     from core.analysis.comparison import Comparison
     from core.analysis.latency import LatencyComparison, Timing
+    from core.planning.plan import PlanPoint
     from core.reporting.subject import Subject
 
 FEW_SAMPLES = 100
@@ -78,7 +79,8 @@ def _measured(c: Comparison) -> list[tuple[str, str, str, str, str]]:
         changed = f"{c.changed:,} changed" if c.changed is not None else ""
         rows.append(("same answer as the original", "", f"{100 * c.agreement:.2f} %", changed, on))
     if c.kl_divergence is not None:
-        rows.append(("KL(original || compressed), mean", "", f"{c.kl_divergence:.3g} nats", "", on))
+        name = "how far the answers' probabilities moved (mean KL divergence from the original)"
+        rows.append((name, "", f"{c.kl_divergence:.3g} nats", "", on))
     rows.append(("output error, SQNR over all outputs", "", db_text(c.output_sqnr_db), "", on))
     if len(c.outputs) > 1:
         rows += [
@@ -140,12 +142,16 @@ def how_measured(subject: Subject) -> str:
         )
     if subject.export is not None and subject.export.parity is not None:
         facts.append(
-            f"The written file against the simulated result: largest difference {subject.export.parity:.2g} of the "
-            f"output's range, on {subject.export.compared_on}."
+            f"The written file against the simulated result: {_parity(subject.export.parity)}, "
+            f"on {subject.export.compared_on}."
         )
     versions = ", ".join(f"{name} {version}" for name, version in subject.setup.versions)
     facts.append(f"Made with {versions}; {subject.setup.machine}.")
     return bullets([*facts, f"Report made on {subject.setup.when}."])
+
+
+def _parity(difference: float) -> str:
+    return "no difference" if difference == 0 else f"largest difference {difference:.2g} of the output's range (parity)"
 
 
 def _file_name(source: str) -> str:
@@ -159,7 +165,9 @@ def predictions(subject: Subject) -> str:
         told, got = subject.export.bytes_predicted, subject.bytes_after
         rows.append(("file on disk", f"{told:,} B", f"{got:,} B", _change(told, got)))
     plan, c = subject.plan, subject.comparison
-    if plan is not None:
+    if plan is not None and subject.chosen is not None:
+        rows += _chosen_rows(subject.chosen, c)
+    elif plan is not None:
         found = plan.measured.sqnr_db if plan.measured is not None else c.output_sqnr_db if c is not None else None
         if plan.sqnr_predicted_db is not None and found is not None:
             rows.append(
@@ -172,7 +180,19 @@ def predictions(subject: Subject) -> str:
                 ("time of one run", ms_text(plan.latency_predicted_ms), ms_text(got_ms),
                  _change(plan.latency_predicted_ms, got_ms))
             )  # fmt: skip
+    known = plan.measured if plan is not None and subject.chosen is None else subject.chosen and subject.chosen.measured
+    if known and c is not None and c.score is not None and c.score.metric == known.metric:
+        change = "unchanged" if c.score.value == known.value else ""
+        rows.append((f"{c.score.words} (left: while planning, on {known.samples:,} samples)", known.value_text,
+                     c.score.value_text, change))  # fmt: skip
     return table(("", "predicted", "measured", "difference"), rows, (1, 2, 3))
+
+
+def _chosen_rows(chosen: PlanPoint, c: Comparison | None) -> list[tuple[str, str, str, str]]:
+    if chosen.sqnr_db is None or c is None:
+        return []
+    told, got = chosen.sqnr_db, c.output_sqnr_db
+    return [("output SQNR", db_text(told), db_text(got), f"{got - told:+.1f} dB".replace("-", MINUS))]
 
 
 def warnings(subject: Subject) -> str:
@@ -209,7 +229,7 @@ def warnings(subject: Subject) -> str:
         found.append(
             f"{len(refused)} layer{'s' if len(refused) != 1 else ''} could not be compressed as asked, see below."
         )
-    missed = subject.plan
+    missed = subject.plan if subject.chosen is None else None
     if missed is not None and missed.measured is not None and missed.sqnr_predicted_db is not None:
         miss = abs(missed.measured.sqnr_db - missed.sqnr_predicted_db)
         if miss > _LARGE_MISS_DB:

@@ -25,7 +25,7 @@ from gui.units import file_size
 
 _WIDTHS = {Column.SIZE: 72, Column.WEIGHTS: 76, Column.SENSITIVITY: 52, Column.ERROR: 86, Column.PLAN: 56}
 _WIDEST_PLAN = 150
-_LEFT_BY_PLAN = 170
+_LEFT_BY_PLAN = 130
 """What a plan must leave for the names to be wider than the widest."""
 _ROWS_FOR_WIDTH = 200
 """Rows whose plans the plan column is made wide enough for; all rows of a large model would take long."""

@@ -36,7 +36,8 @@ _HINTS = {
     Column.WEIGHTS: "Histogram of the weights; sorts by their standard deviation",
     Column.SENSITIVITY: "Sensitivity: what 4 bits cost with this layer alone compressed; longer is worse.\n"
                         "Solid: at the model's outputs, predicted or measured. Hollow: of the weight alone.",
-    Column.ERROR: "Signal to noise in dB. Solid: measured at the layer's output, with this layer alone compressed.\n"
+    Column.ERROR: "Signal to noise in dB. Solid: measured at the layer's output, with this layer alone compressed\n"
+                  "(isolated; the Compare chart has the whole model's, accumulated, as well).\n"
                   "Hollow: of the weight itself, computed. Compress with data to measure.",
     Column.PLAN: "The steps that the recipe has for this layer",
 }

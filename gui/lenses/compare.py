@@ -180,10 +180,14 @@ class CompareLens(Lens):
         comparison = session.comparison if session is not None else None
         n = _few(comparison.n) if comparison is not None else 0
         if self.error_card.kind == ISOLATED:
-            words = f"each layer alone, measured on up to {n} samples"
+            words = f"each layer alone, as in the table; on up to {n} samples"
         else:
-            words = f"the whole model compressed, measured on {n} samples"
-        return f"{words} · {stale}" if stale else words
+            words = f"the whole model compressed, so unlike the table; on {n} samples"
+        if comparison is not None and comparison.n > n:
+            words += f", the totals on {comparison.n:,}"
+        outcome = session.compression if session is not None else None
+        worked = f"steps worked from {outcome.calibrated_on}" if outcome is not None and outcome.calibrated_on else ""
+        return " · ".join(filter(None, (words, worked, stale)))
 
 
 def _titles(model: Model | None) -> dict[str, str]:

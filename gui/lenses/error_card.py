@@ -1,4 +1,4 @@
-"""The first card of the Compare lens: the error at each layer's output, against a budget."""
+"""The first card of the Compare lens: the error at each layer's output; layers below a level are marked."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MOST_MISSING = 20
 
 
 class ErrorCard(Card):
-    """Bars, a switch between accumulated and isolated errors, and the budget.
+    """Bars, a switch between accumulated and isolated errors, and the level to mark below.
 
     picked(name)     the person clicked a layer's bar
-    view_chosen()    the switch or the budget was moved
+    view_chosen()    the switch or the level was moved
     """
 
     picked = Signal(str)
@@ -61,7 +61,7 @@ class ErrorCard(Card):
         return button
 
     def _budget_box(self) -> QDoubleSpinBox:
-        label = QLabel("Budget", self)
+        label = QLabel("Mark below", self)
         with_role(label, "small")
         box = Number(self)
         box.setRange(0.0, 120.0)
@@ -69,8 +69,8 @@ class ErrorCard(Card):
         box.setSuffix("\u00a0dB")
         box.setValue(DEFAULT_BUDGET_DB)
         box.setFixedWidth(62)
-        box.setToolTip("Layers whose SQNR falls below this are marked")
-        box.setAccessibleName("SQNR budget in dB")
+        box.setToolTip("Layers whose SQNR falls below this are marked; it is not the budget of a plan")
+        box.setAccessibleName("Mark layers below this SQNR, in dB")
         box.valueChanged.connect(lambda _value: self.view_chosen.emit())
         self.corner.addSpacing(8)
         self.corner.addWidget(label)

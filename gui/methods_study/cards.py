@@ -27,7 +27,7 @@ from gui.theme import theme
 from gui.units import MINUS, unbroken
 
 _DOTS = "\N{HORIZONTAL ELLIPSIS}"
-SIGNS = (("\N{BLACK STAR}", "plan"), ("\N{LARGE CIRCLE}", "recommended"), ("\N{BLACK CIRCLE}", "filled: not beaten"))
+SIGNS = (("\N{BLACK STAR}", "plan"), ("\N{WHITE CIRCLE}", "recommended"), ("\N{BLACK CIRCLE}", "filled: not beaten"))
 """What the chart marks beside families."""
 _X_TITLES = {"size": "Size", "latency": "Latency", "memory": "Memory"}
 

@@ -89,10 +89,11 @@ def test_a_finished_run(
     assert session.comparison is not None and session.model is not None
 
     assert len(lens.error_card.values) == len(session.model.layers)
-    assert "the whole model compressed, measured on 8 samples" in lens.error_card.caption.plain_text
+    words = "the whole model compressed, so unlike the table; on 8 samples, the totals on 12"
+    assert words in lens.error_card.caption.plain_text
     lens.error_card.choose(ISOLATED)
     assert len(lens.error_card.values) == 2
-    assert "each layer alone, measured on up to 8 samples" in lens.error_card.caption.plain_text
+    assert "each layer alone, as in the table; on up to 8 samples" in lens.error_card.caption.plain_text
 
     lens.error_card.bars.picked.emit(1)
     assert session.selection == ("fc.weight",)
