@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ def measure_sensitivity(spec: SensitivitySpec, reporter: Reporter = SILENT) -> S
     from core.analysis.sensitivity.cells import Tier
     from core.analysis.sensitivity.table import SAMPLES, Asked, sensitivity
     from core.data import load_samples
-    from core.errors import ParameterError
+    from core.errors import ModelFileError, ParameterError
     from core.model.readers import open_model
 
     if spec.level not in LEVELS:
@@ -58,10 +58,15 @@ def measure_sensitivity(spec: SensitivitySpec, reporter: Reporter = SILENT) -> S
     if spec.samples is not None and spec.samples < 1:
         raise ParameterError(f"the number of samples is {spec.samples}", do="give at least 1")
     model = open_model(spec.model_path, reporter.part(0.0, 0.02))
+    if not model.layers:
+        raise ModelFileError(
+            "no weights were found in this model", where=model.name, do="choose a model that stores its weights"
+        )
     samples = None
     if spec.data_path is not None:
         samples = load_samples(spec.data_path, model.inputs, options=spec.options)
     tier = Tier(LEVELS.index(spec.level))
     asked = Asked(tier, spec.settings, spec.everything, spec.samples or SAMPLES, spec.seed)
     cache = None if spec.cache is None else Path(spec.cache)
-    return sensitivity(model, samples, asked, reporter=reporter.part(0.02, 1.0), cache=cache)
+    found = sensitivity(model, samples, asked, reporter=reporter.part(0.02, 1.0), cache=cache)
+    return found if samples is None else replace(found, notes=tuple(dict.fromkeys((*samples.notes, *found.notes))))

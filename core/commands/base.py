@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.errors import ParameterError
 from core.figures import count_text, db_text, size_text
 from core.progress import Reporter
 
@@ -27,6 +28,29 @@ class Command:
     help: str
     arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace, Reporter], tuple[dict[str, Any], str]]
+
+
+def add_seed(parser: argparse._ActionsContainer, what: str = "for methods that draw random numbers") -> None:
+    """--seed, which is refused at once when no generator takes it."""
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help=f"{what} (default 0)")
+
+
+def _seed(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {2**63 - 1}")
+    return value
+
+
+def family_names(text: str | None) -> tuple[str, ...]:
+    """The names given with --families, () without the option. Raises ParameterError when it names none."""
+    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    if text is not None and not names:
+        raise ParameterError(f"--families {text!r} names no family", do="give names with commas, or leave it out")
+    return names
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> str:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from core.commands.base import Command, comparison_text
+from core.commands.base import Command, add_seed, comparison_text, family_names
 from core.commands.data_arguments import add_data_arguments, data_options
 from core.errors import ParameterError
 from core.figures import size_text
@@ -20,13 +20,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="samples to use for A and B (default: all)")
     group = parser.add_argument_group("methods")
     group.add_argument("--methods", action="store_true", help="try every method at several levels on A, and recommend")
-    group.add_argument("--families", metavar="A,B", default="", help="families of methods (default: all)")
+    group.add_argument("--families", metavar="A,B", help="families of methods (default: all)")
     group.add_argument("--minutes", type=float, metavar="N", help="try no further setting after so long (default 10)")
     group.add_argument("--calib", metavar="C", help="samples to learn from (default: some of --data, set apart)")
     group.add_argument("--plan", metavar="P.yaml", help="a recipe to measure beside them")
     group.add_argument("--html", metavar="F", help="write the comparison as one HTML file")
     group.add_argument("--csv", metavar="F", help="write the table as CSV")
-    group.add_argument("--seed", type=int, default=0, help="for methods that draw random numbers (default 0)")
+    add_seed(group)
 
 
 def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, Any], str]:
@@ -39,7 +39,7 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
     if arguments.data is None:
         raise ParameterError("comparing two models needs data", do="give --data")
     for name in ("families", "minutes", "calib", "plan", "html", "csv"):
-        if getattr(arguments, name):
+        if getattr(arguments, name) is not None:
             raise ParameterError(f"--{name} goes with --methods", do="add --methods, and give one model")
     return _models(arguments, reporter)
 
@@ -72,7 +72,7 @@ def _methods(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[st
         check_target(Path(target), also_read=files_read(arguments.plan))
     spec = MethodsSpec(
         arguments.a, arguments.data, arguments.calib,
-        tuple(name for name in arguments.families.split(",") if name.strip()), arguments.minutes,
+        family_names(arguments.families), arguments.minutes,
         read_text(arguments.plan) if arguments.plan else "", arguments.html, arguments.csv, arguments.seed,
         data_options(arguments),
     )  # fmt: skip

@@ -6,13 +6,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.commands.base import Command, comparison_text, table
+from core.commands.base import Command, add_seed, comparison_text, table
 from core.commands.data_arguments import add_data_arguments, data_options
 from core.figures import db_text, size_text
 from core.progress import Reporter
 
 if TYPE_CHECKING:
     from core.jobs import CompressOutcome, CompressSpec
+
+LARGER = 1.01
+"""Of the predicted size, from which on a file is said to be larger."""
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +27,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", required=True, metavar="OUT.onnx", help="the compressed model")
     parser.add_argument("--report", metavar="REPORT.html", help="also write a page that shows what it did and costs")
-    parser.add_argument("--seed", type=int, default=0, help="for methods that draw random numbers (default 0)")
+    add_seed(parser)
 
 
 def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, Any], str]:
@@ -115,6 +118,9 @@ def _text(outcome: CompressOutcome) -> str:
         f"file: {size_text(report.bytes_before)} -> {size_text(report.bytes_after)} ({report.ratio:.1%}), "
         f"predicted {size_text(report.bytes_predicted)}"
     )
+    if report.bytes_after > LARGER * report.bytes_predicted:
+        more = report.bytes_after / report.bytes_predicted - 1
+        lines.append(f"the file is {more:.1%} larger than predicted; a plan made for a size may exceed it")
     if outcome.comparison:
         lines.append(comparison_text(outcome.comparison))
     if outcome.latency:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.commands.base import Command
+from core.commands.base import Command, add_seed
 from core.commands.data_arguments import add_data_arguments, data_options
 from core.errors import ParameterError
 from core.figures import db_text, size_text
@@ -25,7 +25,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--calib", metavar="C", help="samples for steps that work from them (default: some of --data, set apart)"
     )
     parser.add_argument("-o", "--output", required=True, metavar="REPORT.html", help="the page to write")
-    parser.add_argument("--seed", type=int, default=0, help="for methods that draw random numbers (default 0)")
+    add_seed(parser)
 
 
 def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, Any], str]:
@@ -59,6 +59,7 @@ def _data(output: str, subject: Subject) -> dict[str, Any]:
     return {
         "report": output, "bytes_before": subject.bytes_before, "bytes_after": subject.bytes_after,
         "output_sqnr_db": None if found is None else json_number(found.output_sqnr_db),
+        "notes": [] if found is None else list(found.notes),
     }  # fmt: skip
 
 
@@ -67,6 +68,8 @@ def _text(output: str, subject: Subject) -> str:
     if subject.comparison is not None:
         found = subject.comparison
         lines.append(f"output error: {db_text(found.output_sqnr_db)} SQNR (measured on {found.measured_on})")
+        lines += [found.score.assumed] if found.score is not None and found.score.assumed else []
+        lines += found.notes
     return "\n".join([*lines, f"written: {output}"])
 
 

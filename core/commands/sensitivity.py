@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.commands.base import Command, table
+from core.commands.base import Command, add_seed, table
 from core.commands.data_arguments import add_data_arguments, data_options
 from core.figures import size_text
 from core.progress import Reporter
@@ -24,11 +24,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser, metric=False)
     parser.add_argument(
         "--level", choices=LEVELS, default="fast",
-        help="free: errors of weights; fast: of outputs, from gradients; measured: for real, where it is worth it",
+        help="free: errors of weights; fast (default): of outputs, from gradients; measured: for real, where it is "
+        "worth it",
     )  # fmt: skip
     parser.add_argument("--all", action="store_true", help="with --level measured: measure every cell")
     parser.add_argument("--samples", type=int, metavar="N", help="samples to use (default 64)")
-    parser.add_argument("--seed", type=int, default=0, help="for methods that draw random numbers (default 0)")
+    add_seed(parser)
 
 
 def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, Any], str]:
@@ -69,7 +70,7 @@ def _legend(found: Sensitivity) -> str:
         "squared": "squared error of the outputs, relative",
         "weight": "squared error of the weight, relative",
     }
-    text = f"error: {words[found.measure]}"
+    text = f"the figures are errors: {words[found.measure]}"
     tiers = {cell.tier for cell in found.cells}
     if found.samples:
         text += f", with that layer alone compressed, on {found.samples:,} samples"

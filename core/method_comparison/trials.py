@@ -94,7 +94,8 @@ def check_families(names: Iterable[str]) -> frozenset[str]:
     unknown = [name for name, plain in wanted.items() if plain not in known]
     if unknown:
         listed = ", ".join(map(repr, unknown))
-        raise ParameterError(f"there is no family {listed} to compare", do=f"choose from {', '.join(families())}")
+        are = "is no family" if len(unknown) == 1 else "are no families"
+        raise ParameterError(f"there {are} {listed} to compare", do=f"choose from {', '.join(families())}")
     return frozenset(known[plain] for plain in wanted.values()) or frozenset(families())
 
 

@@ -560,3 +560,50 @@ def test_no_output_takes_the_place_of_anything_that_is_read(folder: Folder, big_
     for command in commands:
         assert_one_sentence(folder.run(*command), 2, "files that are read" if read != "twice" else "two files")
         assert {path: path.read_bytes() for path in folder.path.iterdir()} == before
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**63), "x"])
+@pytest.mark.parametrize("command", ["compress", "plan", "report", "sensitivity", "compare"])
+def test_a_seed_that_no_generator_takes_is_refused_at_once(command: str, seed: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, "m.onnx", "--seed", seed])
+    assert stopped.value.code == 2 and "is no whole number from 0 to" in capsys.readouterr().err
+
+
+def test_words_of_plans_and_comparisons(folder: Folder, big_path: Path) -> None:
+    plan = ("plan", big_path, "--size", "50%", "-o")
+    assert_one_sentence(folder.run(*plan, folder.target), 2, "a plan is a recipe, not a model")
+    assert_one_sentence(folder.run(*plan, folder.path / "r.yaml", "--families", ","), 2, "names no family")
+    found = folder.run("compare", big_path, "--methods", "--families", "prune,foo")
+    assert_one_sentence(found, 2, "there are no families 'prune', 'foo'")
+
+
+def test_sensitivity_of_a_model_without_layers(folder: Folder, make_model: Callable[..., Path]) -> None:
+    bare = make_model([node("Relu", ["x"], ["y"])], {}, {"x": ["n", 4]}, {"y": ["n", 4]}, name="bare.onnx")
+    assert_one_sentence(folder.run("sensitivity", bare, "--level", "free"), 2, "no weights were found")
+
+
+def test_pictures_that_cannot_be_read_are_told_by_every_command(
+    folder: Folder, make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(0, 1, (8, 1, 3, 3)).astype(np.float32)}
+    model = make_model([node("Conv", ["x", "w"], ["y"])], weights, {"x": ["n", 1, 8, 8]}, {"y": ["n", 8, 6, 6]})
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(4):
+        Image.fromarray(rng.integers(0, 255, (8, 8), np.uint8)).save(pictures / f"{i}.png")
+    (pictures / "bad.png").write_bytes(b"no picture")
+    (folder.path / "r.yaml").write_text("featherweight: 1\ndefaults: float16\n")
+    said, data = "1 of 5 pictures could not be read: bad.png.", ("--data", pictures)
+    for command in (
+        ("sensitivity", model, *data),
+        ("report", model, "--recipe", folder.path / "r.yaml", "-o", folder.path / "a.html", *data),
+        ("compare", model, model, *data),
+        ("plan", model, "--size", "90%", "--minutes", "0.01", "-o", folder.path / "b.yaml", *data),
+    ):
+        code, out, err = folder.run(*command)
+        assert code == 0 and said in out, (command, err)
+        assert said in json.loads(folder.run(*command, "--json")[1])["notes"]
