@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,6 +89,8 @@ def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:
         plan = plan_whole(task, reporter.part(0.05, 1.0), on_best)
     except Cancelled as cancelled:
         raise _with_best(cancelled, best, spec.target) from cancelled
+    if test is not None:
+        plan = replace(plan, notes=tuple(dict.fromkeys((*test.notes, *plan.notes))))
     if spec.target is not None:
         plan.recipe.save(spec.target)
     reporter.report(1.0, "Done")

@@ -208,9 +208,8 @@ def compare_models(
         for path, at, whose in zip(paths, tally.broken_at, ("original", "compressed model"), strict=True)
         if at is not None and (place := _where_broken(path, samples.feed(at), reporter)) is not None
     )
-    return replace(
-        measured, multiply_adds_before=counts[0], multiply_adds_after=counts[1], notes=(*measured.notes, *places)
-    )
+    notes = (*samples.notes, *measured.notes, *places)
+    return replace(measured, multiply_adds_before=counts[0], multiply_adds_after=counts[1], notes=notes)
 
 
 def _where_broken(path: str, feed: Feed, reporter: Reporter) -> Broken | None:

@@ -45,7 +45,19 @@ def picture_input(port: Port, how: Preprocessing, *, where: str) -> PictureInput
             where=where,
             do="give an .npz or .npy instead",
         )
+    check_values(port.name, how, 1 if grey else 3, where=where)
     return PictureInput(_pixels(height), _pixels(width), grey, last)
+
+
+def check_values(name: str, how: Preprocessing, channels: int, *, where: str) -> None:
+    """Raise DataError when the means or deviations are for another number of channels than the input has."""
+    for what, values in (("mean", how.mean), ("deviation", how.std)):
+        if len(values) not in (1, channels):
+            has = f"{channels} channel{'' if channels == 1 else 's'}"
+            raise DataError(
+                f"input {name!r} has {has}, and the {what} has {len(values)} values", where=where,
+                do=f"give one value{'' if channels == 1 else f' or {channels}'}",
+            )  # fmt: skip
 
 
 def _pixels(size: int | str | None) -> int | None:

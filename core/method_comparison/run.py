@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 from core.errors import Cancelled, FeatherweightError, TargetError
 from core.method_comparison.cache import RowCache
 from core.method_comparison.measuring import Meter
-from core.method_comparison.rows import Baseline, Extent, Row, Status, Study
+from core.method_comparison.rows import Baseline, Extent, Row, Status, Study, Times
 from core.method_comparison.trials import most_common, recipe_key, trials
 from core.methods import registry
 from core.methods.base import Stage
@@ -73,7 +75,7 @@ class MethodComparison:
         """What was found until now."""
         model, source = self._model, Path(self._samples.source).name if self._samples is not None else ""
         return Study(
-            model.name, model.sha256, model.file_bytes, tuple(self._rows), self._measured_on, source,
+            model.name, model.sha256, model.file_bytes, _with_common_original(self._rows), self._measured_on, source,
             time.monotonic() - self._begun, self._complete, tuple(dict.fromkeys(self._notes)),
         )  # fmt: skip
 
@@ -84,7 +86,7 @@ class MethodComparison:
         """
         self._begun = time.monotonic()
         meter = Meter(self._model, self._samples, reporter.part(0.0, 0.05))
-        self._notes += meter.notes
+        self._notes += [*(self._samples.notes if self._samples is not None else ()), *meter.notes]
         self._measured_on = meter.n
         cache = RowCache(self._model, meter.samples, self._calibration, [self._asked.seed, meter.question],
                          self._folder)  # fmt: skip
@@ -220,3 +222,16 @@ def _limited(reporter: Reporter, seconds: float) -> Reporter:
 
     cancel: CancelSource = _Until(reporter, seconds)
     return Reporter(forward, cancel)
+
+
+def _with_common_original(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows, the original's first, with its time as it was beside the trials: the median of what it took in turn
+    with each of them. Timed alone, before anything else, it would be no figure to compare theirs with."""
+    found = [row.times for row in rows[1:] if row.times is not None]
+    if not found or rows[0].times is None:
+        return tuple(rows)
+    median, low, high = (
+        statistics.median(values)
+        for values in zip(*((t.original_median, t.original_low, t.original_high) for t in found), strict=True)
+    )
+    return replace(rows[0], times=Times(median, low, high, median, low, high, rows[0].times.load)), *rows[1:]

@@ -211,6 +211,9 @@ class Metric(ABC):
     higher_is_better: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = False
 
+    note: str = ""
+    """Why it was chosen and no other, one sentence that a person should know, or ""."""
+
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
 
@@ -234,7 +237,8 @@ class Metric(ABC):
 
     def score(self) -> Score:
         """The result over all samples that were added."""
-        return Score(self.name, self.words, self.unit, *self.values(), self.assumed)
+        told = " ".join(filter(None, (self.note, self.assumed)))
+        return Score(self.name, self.words, self.unit, *self.values(), told)
 
     def _answers(self, before: Sequence[Array], after: Sequence[Array]) -> tuple[Array, Array]:
         """The main output of both models."""

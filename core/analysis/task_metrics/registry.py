@@ -58,6 +58,7 @@ class Choice:
     kind: type[Metric]
     facts: Facts
     own: OwnCallable | None = None
+    note: str = ""
 
     def start(self) -> Metric:
         """A fresh count."""
@@ -65,7 +66,9 @@ class Choice:
             from core.analysis.task_metrics.own import OwnMetric
 
             return OwnMetric(self.facts, self.own)
-        return self.kind(self.facts)
+        metric = self.kind(self.facts)
+        metric.note = self.note
+        return metric
 
 
 def choose(facts: Facts, options: DataOptions, *, where: str) -> Choice | None:
@@ -80,7 +83,7 @@ def choose(facts: Facts, options: DataOptions, *, where: str) -> Choice | None:
         return Choice(OwnMetric, facts, OwnCallable(options))
     if options.metric == AUTO:
         kind = fitting(facts)
-        return None if kind is None else Choice(kind, facts)
+        return None if kind is None else Choice(kind, facts, note=unused_labels(kind, facts))
     asked = find_metric(options.metric)
     reason = asked.why_not(facts)
     if reason:
@@ -90,6 +93,13 @@ def choose(facts: Facts, options: DataOptions, *, where: str) -> Choice | None:
             do=f"choose {' or '.join(filter(None, (AUTO, possible)))}",
         )  # fmt: skip
     return Choice(asked, facts)
+
+
+def unused_labels(kind: type[Metric], facts: Facts) -> str:
+    """Why the labels that there are say nothing to this metric, one sentence; "" when they do, or there are none."""
+    if facts.labels is None or kind.needs_labels:
+        return ""
+    return f"The labels are not used: {facts.no_accuracy}." if facts.no_accuracy else ""
 
 
 def fitting(facts: Facts) -> type[Metric] | None:

@@ -158,6 +158,16 @@ def test_what_a_drop_is(unit: Unit, reference: float, value: float, lost: float,
     assert value_text(unit, math.nan) == "undefined"
 
 
+def test_labels_that_do_not_fit_are_told_where_the_metric_is_chosen() -> None:
+    choice = choose(facts(LABELS + 500), DataOptions(), where="d.npz")
+    assert choice is not None
+    metric = choice.start()
+    metric.add(0, [BEFORE[0]], [AFTER[0]])
+    assert metric.score().assumed.startswith("The labels are not used: the labels go up to class 5")
+    fitting = choose(facts(LABELS), DataOptions(), where="d.npz")
+    assert fitting is not None and not fitting.note
+
+
 # ---- a person's own
 
 CODE = """

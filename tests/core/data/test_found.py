@@ -76,14 +76,14 @@ def test_pictures_are_counted_by_class(tmp_path: Path) -> None:
     samples = load_samples(tmp_path, PICTURE)
     assert class_counts(samples) == (("cat", 3), ("dog", 1))
     assert samples.feed(2)["x"].shape == (1, 3, 8, 12)
-    assert samples.notes == ("1 of 5 pictures was skipped as unreadable: dog/1.png.",)
+    assert samples.notes[0] == "1 of 5 pictures could not be read: dog/1.png."
 
 
 def test_a_huge_picture_is_skipped_undecoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture(tmp_path / "a.png")
     picture(tmp_path / "huge.png", (400, 300))
     monkeypatch.setattr("core.data.images.LARGEST_PICTURE", 10_000)
-    assert load_samples(tmp_path, PICTURE).notes[0] == "1 of 2 pictures was skipped as unreadable: huge.png."
+    assert load_samples(tmp_path, PICTURE).notes[0] == "1 of 2 pictures could not be read: huge.png."
 
 
 def test_other_means_need_no_file_again(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from core.data import DataOptions, Preprocessing, load_samples
 from core.data.images import list_pictures, load_images
+from core.data.preprocessing import picture_input
 from core.errors import DataError
 from core.model.layer import Port
 from core.progress import SILENT
