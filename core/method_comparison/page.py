@@ -9,7 +9,7 @@ from pathlib import Path
 from core.exporting.staging import check_target, write_atomic
 from core.method_comparison.recommend import Recommendation
 from core.method_comparison.rows import Baseline, Row, Status, Study
-from core.method_comparison.tables import cells
+from core.method_comparison.tables import cells, family_text
 from core.reporting.markup import bullets, paragraph
 from core.reporting.page import Section
 from core.reporting.page import page as whole_page
@@ -37,7 +37,15 @@ def page(study: Study, advice: Recommendation) -> str:
         Section("Trials", paragraph(" ".join(filter(None, (on, _HOW))), "note") + _rows(study, advice)),
         Section("Without figures", _without(study)),
     ]
-    return whole_page(title, sections, lead=advice.headline)
+    return whole_page(title, sections, lead=" ".join(filter(None, (_unfinished(study), advice.headline))))
+
+
+def _unfinished(study: Study) -> str:
+    """That not everything was tried, or ""."""
+    if study.complete:
+        return ""
+    done = sum(row.is_trial for row in study.rows)
+    return f"This comparison is not complete: it was stopped after {done:,} settings; a better one may be missing."
 
 
 def save_html(study: Study, advice: Recommendation, path: Path) -> None:
@@ -61,7 +69,7 @@ def _cells(row: Row, study: Study, advice: Recommendation) -> tuple[str, ...]:
     known = cells(row, study)
     mark = "\N{BLACK STAR}" if row.key == advice.key else "\N{BULLET}" if row.key in advice.pareto else ""
     setting = f"{row.setting} ({row.baseline})" if row.baseline is Baseline.INT8 else row.setting
-    return (mark, row.family, row.method, setting, *(known[name] for name in _FIGURES))
+    return (mark, family_text(row), row.method, setting, *(known[name] for name in _FIGURES))
 
 
 def _without(study: Study) -> str:

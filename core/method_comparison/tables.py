@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 from core.exporting.staging import check_target, write_atomic
 from core.figures import count_text, db_text, size_text
 from core.method_comparison.recommend import Recommendation
-from core.method_comparison.rows import Row, Status, Study
+from core.method_comparison.rows import Baseline, Row, Status, Study
 
 COLUMNS = (
     "family", "method", "setting", "status", "reason", "baseline", "recommended", "pareto", "bytes", "share_of_file",
@@ -20,6 +21,9 @@ COLUMNS = (
     "seconds", "layers_changed", "layers", "key",
 )  # fmt: skip
 """Columns of the CSV file; sizes in bytes, shares from 0 to 1, times in ms (median, 10 %, 90 %) and s."""
+
+_FIGURE = re.compile(r"[-+][\d.,]+(e[-+]?\d+)?( %)?( [a-z]+)*")
+"""A number with its unit: nothing in it can be a formula."""
 
 
 def cells(row: Row, study: Study) -> dict[str, str]:
@@ -40,6 +44,11 @@ def cells(row: Row, study: Study) -> dict[str, str]:
     }
 
 
+def family_text(row: Row) -> str:
+    """The family for a person; a plan, which may have steps of several, is one of its own."""
+    return "Plan" if row.baseline is Baseline.PLAN else row.family
+
+
 def csv_text(study: Study, advice: Recommendation) -> str:
     """All rows as CSV (RFC 4180), one line each, with a head; infinite decibels are "inf"."""
     text = io.StringIO()
@@ -50,8 +59,8 @@ def csv_text(study: Study, advice: Recommendation) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """What a spreadsheet takes for a value: text that begins like a formula is marked as text."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@")):
+    """What a spreadsheet takes for a value: text that begins like a formula is marked as text, a figure is not."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and not _FIGURE.fullmatch(value):
         return f"'{value}"
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
@@ -61,7 +70,7 @@ def _cell(value: Any) -> Any:
 def _values(row: Row, study: Study, advice: Recommendation) -> dict[str, Any]:
     times, quality = row.times, row.quality
     return {
-        "family": row.family, "method": row.method, "setting": row.setting, "status": row.status.value,
+        "family": family_text(row), "method": row.method, "setting": row.setting, "status": row.status.value,
         "reason": row.reason, "baseline": row.baseline.value, "recommended": int(row.key == advice.key),
         "pareto": int(row.key in advice.pareto), "bytes": row.nbytes,
         "share_of_file": None if row.nbytes is None else round(row.nbytes / max(study.bytes_before, 1), 6),

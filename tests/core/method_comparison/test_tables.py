@@ -17,9 +17,11 @@ from onnx import TensorProto, helper
 from core import cli
 from core.errors import Cancelled, ModelFileError, ParameterError
 from core.method_comparison.job import MethodsSpec, compare_methods
+from core.method_comparison.page import page
 from core.method_comparison.recommend import recommend
-from core.method_comparison.rows import Baseline, Row, Status, Study
-from core.method_comparison.tables import COLUMNS, csv_text, save_csv, study_data, terminal_text
+from core.method_comparison.rows import Baseline, Row, Status, Study, Times
+from core.method_comparison.run import _with_common_original
+from core.method_comparison.tables import COLUMNS, _cell, csv_text, family_text, save_csv, study_data, terminal_text
 from core.progress import Progress, Reporter
 
 
@@ -93,6 +95,36 @@ def test_a_cancel_writes_what_was_found(small_path: Path, data_path: Path, tmp_p
     with pytest.raises(Cancelled, match="what was found until then is kept"):
         compare_methods(spec, Reporter(hear, cancel))
     assert target.read_text(encoding="utf-8-sig").count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [("-0.23 points", "-0.23 points"), ("+1.20 %", "+1.20 %"), ("-1e-05 nats", "-1e-05 nats"), ("=1+1", "'=1+1"),
+     ("-1+cmd|' /C calc'!A0", "'-1+cmd|' /C calc'!A0"), ("@x", "'@x")],
+)  # fmt: skip
+def test_figures_are_no_formulas(value: str, cell: str) -> None:
+    assert _cell(value) == cell
+
+
+def test_a_comparison_that_was_stopped_says_so() -> None:
+    study = Study("m", "", 1000, (Row("original", "", "Original", "", baseline=Baseline.ORIGINAL, nbytes=1000),),
+                  complete=False)  # fmt: skip
+    assert "This comparison is not complete" in page(study, recommend(study))
+    assert "This comparison is not complete" not in page(replace(study, complete=True), recommend(study))
+
+
+def test_the_original_is_once_as_fast_as_itself_and_timed_with_the_others() -> None:
+    rows = [
+        Row(str(i), "", "", "", times=Times(1.0, 1.0, 1.0, median, median, median))
+        for i, median in enumerate((0.01, 4.0, 6.0, 5.0))
+    ]
+    times = _with_common_original(rows)[0].times
+    assert times is not None and (times.median, times.ratio) == (5.0, 1.0)
+    assert _with_common_original(rows[:1]) == tuple(rows[:1])
+
+
+def test_a_plan_has_a_family() -> None:
+    assert family_text(Row("p", "", "The plan", "", baseline=Baseline.PLAN)) == "Plan"
 
 
 def test_a_model_without_layers_says_so(tmp_path: Path) -> None:
