@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analysis.sensitivity.cells import Cell, Sensitivity, Setting, Skip, steps_data
+from core.analysis.sensitivity.cells import Cell, Measure, Sensitivity, Setting, Skip, Tier, steps_data
 from core.errors import FeatherweightError, TargetError
 from core.kernels import user_cache
 
@@ -195,7 +195,7 @@ def _decode(data: dict[str, Any], key: str, settings: Sequence[Setting]) -> Sens
     if data["version"] != VERSION or data["key"] != key:
         raise ValueError("another version, or a renamed file")
     steps = dict(enumerate(settings)) | {-1: ()}
-    return Sensitivity(
+    found = Sensitivity(
         str(data["model"]), int(data["samples"]), str(data["measure"]),
         tuple(
             Cell(str(layer), steps[number], int(nbytes), float(error), int(tier), count, milliseconds)
@@ -206,3 +206,12 @@ def _decode(data: dict[str, Any], key: str, settings: Sequence[Setting]) -> Sens
         tuple(str(note) for note in data["notes"]),
         float(data["seconds"]),
     )  # fmt: skip
+    if found.samples < 0 or found.measure not in set(Measure) or not all(map(_possible, found.cells)):
+        raise ValueError("figures that no table has")
+    return found
+
+
+def _possible(cell: Cell) -> bool:
+    """Whether a cell's figures can have been found: an error may be infinite, never NaN or below 0."""
+    figures = [cell.bytes, cell.multiply_adds or 0, cell.milliseconds or 0.0]
+    return cell.error >= 0.0 and cell.tier in set(Tier) and all(0 <= figure < float("inf") for figure in figures)

@@ -72,7 +72,8 @@ def sensitivity(
     """
     asked = replace(asked, settings=asked.settings or default_settings())
     if asked.tier is not Tier.FREE and (samples is None or not samples.n):
-        raise DataError("there are no samples to measure with", where=model.name, do="load data, or ask for tier free")
+        do = "load data (--data), or ask for what needs none (--level free)"
+        raise DataError("there are no samples to measure with", where=model.name, do=do)
     picked = None if samples is None or asked.tier is Tier.FREE else samples
     key = in_background(lambda _: _question(model, picked, asked).key, reporter)
     folder = cache or cache_folder()

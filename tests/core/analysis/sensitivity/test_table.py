@@ -152,6 +152,16 @@ def test_a_damaged_table_is_computed_again(
     assert json.loads(path.read_bytes())["cells"] == json.loads(whole)["cells"]
 
 
+@pytest.mark.parametrize("error", [-9e999, -1.0, float("nan")])
+def test_absurd_figures_are_computed_again(mlp: tuple[Model, Samples], own_cache: Path, error: float) -> None:
+    first = sensitivity(*mlp, Asked(Tier.FAST, SETTINGS))
+    (path,) = own_cache.glob("*.json")
+    kept = json.loads(path.read_bytes())
+    kept["cells"][0][3] = error
+    path.write_text(json.dumps(kept))
+    assert sensitivity(*mlp, Asked(Tier.FAST, SETTINGS)) == first
+
+
 def test_a_cache_that_cannot_be_written_is_a_note(mlp: tuple[Model, Samples], tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     found = sensitivity(*mlp, Asked(Tier.FREE, SETTINGS), cache=tmp_path / "file" / "folder")
