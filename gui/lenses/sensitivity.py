@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
+from gui.charts.card import with_role
 from gui.charts.empty import EmptyState
 from gui.layers.rows import short_name
 from gui.lenses.base import Lens
 from gui.sensitivity.caption import answer_words, caption_words, title_words, why_empty
-from gui.sensitivity.cards import BY_MODEL, BY_SIZE, CurveCard, HeatCard
+from gui.sensitivity.cards import BY_MODEL, BY_SIZE, CURVES_LEAST, CurveCard, HeatCard
 from gui.sensitivity.curve_chart import Spot
-from gui.sensitivity.heat_map import HeatView, Marks
+from gui.sensitivity.heat_view import HeatView, Marks
+from gui.sensitivity.planned import OWN, other_mark, planned_cell
 from gui.sensitivity.state import MEASURE, Phase, SensitivityState
 from gui.sensitivity.words import FREE, MEASURED, cell_words, column_names, family_of, in_nats, shares
 from gui.session import Session
@@ -51,16 +53,22 @@ class SensitivityLens(Lens):
         self.empty = EmptyState("layers")
         self.heat = HeatCard(self)
         self.curves = CurveCard(self)
-        page = QWidget(self)
+        page = with_role(QWidget(), "plain")
         column = QVBoxLayout(page)
         column.setContentsMargins(12, 12, 12, 12)
         column.setSpacing(12)
         column.addWidget(self.heat, 62)
         column.addWidget(self.curves, 38)
-        self.curves.setMinimumHeight(170)
+        self.curves.setMinimumHeight(CURVES_LEAST)
+        area = QScrollArea(self)  # a small window scrolls instead of cutting the table
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setWidget(page)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self.empty)
-        self._stack.addWidget(page)
+        self._stack.addWidget(area)
         self._redraw = QTimer(self, singleShot=True, interval=_REDRAW_MS)
         self._redraw.timeout.connect(self._show_figures)
         self.heat.map.tips = self._tip
@@ -182,7 +190,9 @@ class SensitivityLens(Lens):
             if (steps := session.steps(name)) and steps in column
         }
         selected = frozenset(state.grid.row(name) for name in session.selection)
-        self.heat.map.set_marks(Marks(chosen, selected))
+        others = {row: other_mark(session, name, self._titles[row], state.grid.measure)
+                  for row, name in enumerate(state.grid.names) if session.steps(name) and row not in chosen}
+        self.heat.map.set_marks(Marks(chosen, selected, others))
         self._show_curves()
 
     def _show_words(self) -> None:
@@ -227,6 +237,12 @@ class SensitivityLens(Lens):
             if self.heat.families.shows(self._families[column])
         ]
         chosen = self.heat.map.chosen(row)
+        own = planned_cell(session, state.grid.names[row]) if chosen < 0 else None
+        if own is not None and (own.tier > FREE) == (best > FREE):
+            share = 100 * own.bytes / (4 * max(layer.n_weights, 1))
+            words = self.heat.map.words_of_other(row)
+            spots.append(Spot(OWN, family_of(own.steps), share, own.error, own.tier == MEASURED, words))
+            chosen = OWN
         families = tuple(dict.fromkeys(self._families))
         self.curves.show_spots(self._titles[row], spots, families, chosen, nats=in_nats(best, grid.measure))
 
@@ -276,7 +292,7 @@ class SensitivityLens(Lens):
 
     def _use_column(self, column: int) -> None:
         session, state = self._session, self._state
-        if session is not None and state is not None and state.grid is not None and session.selection:
+        if session is not None and state is not None and state.grid is not None and session.selection and column >= 0:
             self._use(state.grid.row(session.selection[0]), column)
 
     def _select_row(self, row: int) -> None:

@@ -17,6 +17,8 @@ from gui.sensitivity.heat_paint import HEADER, ROW
 
 BY_MODEL, BY_SIZE, BY_WORST = "model", "size", "worst"
 ORDERS = {BY_MODEL: "Model order", BY_SIZE: "Largest first", BY_WORST: "Worst first"}
+CURVES_LEAST, _HEAT_LEAST = 180, 340
+"""Heights in pixels below which the cards cannot be read; the page scrolls instead."""
 _FEWEST_ROWS = 5
 """Room for so many rows is always kept."""
 
@@ -155,7 +157,9 @@ class HeatCard(Card):
         wanted = HEADER + max(count, _FEWEST_ROWS) * ROW + 2
         bar = self.map.horizontalScrollBar()
         self.map.setMaximumHeight(wanted + (bar.sizeHint().height() if bar.maximum() else 0))
-        self.setMaximumHeight(self.map.maximumHeight() + self._height_without_map())
+        whole = self.map.maximumHeight() + self._height_without_map()
+        self.setMaximumHeight(whole)
+        self.setMinimumHeight(min(whole, _HEAT_LEAST))
 
     def _height_without_map(self) -> int:
         """Of title, caption, controls, key and margins, at the width that the card has."""

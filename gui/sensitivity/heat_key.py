@@ -37,6 +37,7 @@ class HeatKey(QWidget):
         """What the errors are, and how many cells there are of each tier."""
         self._measure, self._tiers = measure, tiers
         self.setAccessibleName("; ".join(text for _, _, text, _ in self._items() if text))
+        self.setToolTip(self.accessibleName())  # a narrow window has no room for all of it
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:

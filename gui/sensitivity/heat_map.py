@@ -5,8 +5,7 @@ Only what is in sight is painted, so thousands of layers scroll like ten.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPoint, QRect, Qt, Signal
@@ -24,48 +23,17 @@ from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QToolTip, QWidget
 
 from gui.charts.card import with_role
 from gui.layers.elision import Elision
-from gui.sensitivity.figures import Array, Grid
+from gui.sensitivity.figures import Array
 from gui.sensitivity.heat_paint import HEADER, ROW, HeatPaint
+from gui.sensitivity.heat_view import HeatView, Marks
 from gui.sensitivity.words import shares
 from gui.theme import HEAT_LEVELS, theme
 
 _NARROWEST, _WIDEST = 31, 74
 """Width of a cell in pixels: of four figures, and beyond which the eye must travel."""
+_PLAN_CELLS = 2
+"""Widths of a cell that the plan's own settings take behind the last column, where no column fits them."""
 _LABEL_SHARE, _LABEL_WIDEST, _LABEL_PAD = 0.34, 210, 8
-
-
-@dataclass(frozen=True, eq=False)
-class HeatView:
-    """What is shown.
-
-    grid      the figures
-    rows      grid rows from top to bottom
-    columns   grid columns from left to right
-    titles    names of all grid rows
-    heads, names      of all grid columns; equal heads side by side are one
-    sorted_by grid column that rows are sorted by, -1 when by something else; `falling`: the worst first
-    """
-
-    grid: Grid
-    rows: Array
-    columns: Array
-    titles: Sequence[str]
-    heads: Sequence[str]
-    names: Sequence[str]
-    sorted_by: int = -1
-    falling: bool = True
-
-
-@dataclass
-class Marks:
-    """What is marked in the map, by grid row.
-
-    chosen    column of the plan's setting
-    selected  rows of selected layers
-    """
-
-    chosen: Mapping[int, int] = field(default_factory=dict)
-    selected: frozenset[int] = frozenset()
 
 
 class HeatMap(QAbstractScrollArea):
@@ -130,12 +98,19 @@ class HeatMap(QAbstractScrollArea):
         self.viewport().update()
 
     def set_marks(self, marks: Marks) -> None:
+        wider = bool(marks.others) != bool(self._marks.others)
         self._marks = marks
+        if wider:
+            self._measure()
         self.viewport().update()
 
     def chosen(self, row: int) -> int:
         """Column of the plan's setting for a grid row, -1 when it is none of these."""
         return self._marks.chosen.get(row, -1)
+
+    def words_of_other(self, row: int) -> str:
+        """Words for the plan's setting of a grid row that no column is for; "" where there is none."""
+        return self._marks.others.get(row, ("", "", -1))[1]
 
     def show_row(self, row: int) -> None:
         """Go to a grid row and bring it into sight, when it is among those shown."""
@@ -176,7 +151,7 @@ class HeatMap(QAbstractScrollArea):
         if width != self._label_width:
             self._label_width = width
             self._labels.clear()
-        columns = max(len(view.columns), 1)
+        columns = max(len(view.columns), 1) + (_PLAN_CELLS if self._marks.others else 0)
         self._cell_width = min(max((size.width() - width) // columns, _NARROWEST), _WIDEST)
         across = width + columns * self._cell_width - size.width()
         down = HEADER + len(view.rows) * ROW + 1 - size.height()
@@ -227,6 +202,7 @@ class HeatMap(QAbstractScrollArea):
             self.paint.labels(painter, labels, self._label_width, self.cell_rect(hovered[0], 0).y())
             self.paint.header(painter, view, columns, self._label_width, self.cell_rect(0, 0).x(), self._cell_width,
                               hovered[1])
+            self._paint_others(painter, view, rows)
         painter.end()
 
     def _paint_cells(self, painter: QPainter, view: HeatView, rows: range, columns: range) -> None:
@@ -248,6 +224,32 @@ class HeatMap(QAbstractScrollArea):
         if self._keyboard and self.hasFocus():
             self.paint.focus(painter, self.cell_rect(*self._within(*self._current)))
         painter.setClipping(False)
+
+    def _other_rect(self, row: int) -> QRect:
+        """Where the plan's own setting of this row of the view stands."""
+        first = self.cell_rect(row, len(self._view.columns) if self._view is not None else 0)
+        return QRect(first.x(), first.y(), _PLAN_CELLS * self._cell_width, ROW)
+
+    def _paint_others(self, painter: QPainter, view: HeatView, rows: range) -> None:
+        """The plan's settings that no column is for, behind the last column."""
+        if not self._marks.others:
+            return
+        painter.setClipRect(self._label_width, 0, self.viewport().width(), self.viewport().height())
+        self.paint.plan_heading(painter, self._other_rect(0))
+        painter.setClipRect(self._label_width, HEADER, self.viewport().width(), self.viewport().height())
+        for row in rows:
+            found = self._marks.others.get(int(view.rows[row]))
+            if found is not None:
+                self.paint.other(painter, self._other_rect(row), found[0], found[2])
+        painter.setClipping(False)
+
+    def _other_at(self, point: QPoint) -> str:
+        """Words for the plan's own setting below a point, "" where none is."""
+        view = self._view
+        row = (point.y() - HEADER + self.verticalScrollBar().value()) // ROW
+        if view is None or point.y() < HEADER or row >= len(view.rows) or not self._other_rect(row).contains(point):
+            return ""
+        return self._marks.others.get(int(view.rows[row]), ("", "", -1))[1]
 
     def _retheme(self) -> None:
         self.paint.retheme()
@@ -298,7 +300,7 @@ class HeatMap(QAbstractScrollArea):
 
     def viewportEvent(self, event: QEvent) -> bool:
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
-            text = self._tip(self._place_at(event.pos()))
+            text = self._tip(self._place_at(event.pos())) or self._other_at(event.pos())
             if text:
                 QToolTip.showText(event.globalPos(), text, self.viewport())
             else:

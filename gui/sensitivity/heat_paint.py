@@ -12,7 +12,7 @@ from gui.sensitivity.words import FREE, MEASURED, figure
 from gui.theme import theme
 
 if TYPE_CHECKING:
-    from gui.sensitivity.heat_map import HeatView
+    from gui.sensitivity.heat_view import HeatView
 
 ROW, HEADER = 22, 38
 """Height of a row and of the headings, in pixels."""
@@ -102,6 +102,25 @@ class HeatPaint:
         painter.setPen(QPen(self._colors["text"], 2))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(cell.adjusted(1, 1, -2, -2))
+
+    def other(self, painter: QPainter, cell: QRect, text: str, level: int) -> None:
+        """What the plan does where no column fits: its words in a ring, coloured by its error when that is known."""
+        inner = cell.adjusted(0, 0, -1, -1)
+        if level >= 0:
+            painter.fillRect(inner, self._heat[level])
+        painter.setFont(self._small)
+        painter.setPen(self._colors["text"])
+        fitting = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, inner.width() - 6)
+        painter.drawText(inner, _CENTRE, fitting)
+        self.ring(painter, cell)
+
+    def plan_heading(self, painter: QPainter, cell: QRect) -> None:
+        """Above the plan's own settings."""
+        band = QRect(cell.x(), 0, cell.width() - 1, _FAMILY_LINE)
+        painter.setFont(self._small)
+        painter.setPen(self._colors["muted"])
+        painter.drawText(band, _CENTRE, "Plan")
+        painter.fillRect(QRect(band.x() + 3, _FAMILY_LINE, band.width() - 6, 1), self._colors["border"])
 
     def hover(self, painter: QPainter, cell: QRect) -> None:
         painter.setPen(QPen(self._colors["muted"], 1))

@@ -208,3 +208,16 @@ def test_the_table_of_layers_has_a_bar_of_the_same_figure(known: Session, qtbot:
     panel.resize(330, 400)
     assert panel.table.columnWidth(Column.LAYER) >= 110
     assert not panel.grab().isNull()
+
+
+def test_a_setting_that_no_column_is_for_is_marked(lens: SensitivityLens, known: Session) -> None:
+    grid, heat = known.sensitivity.grid, lens.heat.map
+    assert grid is not None
+    narrow = heat.cell_rect(0, 1).x() - heat.cell_rect(0, 0).x()
+    known.set_steps((grid.names[1],), (Step.make("quantize", bits=7),), text="seven bits")
+    assert heat.chosen(1) == -1 and "int7" in heat.words_of_other(1) and "not known" in heat.words_of_other(1)
+    assert heat.words_of_other(0) == ""
+    assert heat.cell_rect(0, 1).x() - heat.cell_rect(0, 0).x() <= narrow  # it has a place behind the last column
+    assert not heat.grab().isNull()
+    known.undo_stack.undo()
+    assert heat.words_of_other(1) == ""

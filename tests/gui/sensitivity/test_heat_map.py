@@ -11,8 +11,9 @@ from PySide6.QtCore import QPoint, Qt
 from pytestqt.qtbot import QtBot
 
 from gui.sensitivity.figures import Figures, Grid
-from gui.sensitivity.heat_map import HeatMap, HeatView, Marks
+from gui.sensitivity.heat_map import HeatMap
 from gui.sensitivity.heat_paint import HEADER, ROW
+from gui.sensitivity.heat_view import HeatView, Marks
 
 LEFT = Qt.MouseButton.LeftButton
 Shown = Callable[..., HeatMap]
