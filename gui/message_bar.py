@@ -7,6 +7,7 @@ from typing import Literal
 
 from PySide6.QtCore import QEvent, QObject, QPoint, QRect, QSize, Qt, QTimer
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -23,7 +24,7 @@ from gui.charts.card import restyle, with_role
 Tone = Literal["info", "warn", "bad"]
 Action = tuple[str, Callable[[], None]]
 _INFO_MS = 8000
-_MARGIN, _WIDEST, _SHORT = 12, 860, 60
+_MARGIN, _WIDEST, _NARROW, _SHORT = 12, 860, 520, 60
 
 
 class MessageBar(QFrame):
@@ -50,12 +51,15 @@ class MessageBar(QFrame):
         self._details.setReadOnly(True)
         self._details.setMaximumHeight(140)
         self._details.hide()
-        line = QHBoxLayout()
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        buttons.addLayout(self._actions)
+        buttons.addWidget(self._details_button)
+        buttons.addWidget(self._dismiss)
+        line = self._line = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         line.setSpacing(8)
         line.addWidget(self._text, 1)
-        line.addLayout(self._actions)
-        line.addWidget(self._details_button)
-        line.addWidget(self._dismiss)
+        line.addLayout(buttons)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(14, 7, 10, 7)
         layout.addLayout(line)
@@ -154,8 +158,10 @@ class MessageBar(QFrame):
         parent, layout = self.parentWidget(), self.layout()
         if self._host is None or parent is None or layout is None or self.isHidden():
             return
-        layout.activate()  # buttons and details have just come or gone
         width = min(self._host.width() - 2 * _MARGIN, _WIDEST)
+        below = width < _NARROW and bool(self._action_buttons)  # buttons beside it would leave the text no room
+        self._line.setDirection(QBoxLayout.Direction.TopToBottom if below else QBoxLayout.Direction.LeftToRight)
+        layout.activate()  # buttons and details have just come or gone
         height = layout.totalHeightForWidth(width) if layout.hasHeightForWidth() else layout.totalSizeHint().height()
         corner = self._host.mapTo(parent, QPoint((self._host.width() - width) // 2,
                                                  self._host.height() - height - _MARGIN))
