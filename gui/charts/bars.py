@@ -160,7 +160,7 @@ class ErrorBars(Plot):
         self._line_text.setVisible(shown)
         if self._budget is not None and shown:
             self._line.setValue(self._budget)
-            self._line_text.setText(f"below {plain(self._budget)} dB")
+            self._line_text.setText(f"{plain(self._budget)} dB")
             self._line_text.setPos(count + 0.5, self._budget)
 
     def stops(self) -> tuple[float, ...]:

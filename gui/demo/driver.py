@@ -140,7 +140,7 @@ class Demo:
         session.export(target)
         self._wait(lambda: target.is_file() and not session.running("export"), f"exporting {target.name}")
         session.save_recipe(self._folder / "recipe.yaml")
-        say(f"Exported {target.name}, {file_size(target.stat().st_size)}; it passed the gate")
+        say(f"Exported {target.name}, {file_size(target.stat().st_size)}; it was checked")
         return target
 
     def _write_report(self, outcome: CompressOutcome) -> None:

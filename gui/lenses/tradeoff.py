@@ -153,7 +153,8 @@ class TradeoffLens(Lens):
                                       smallest=plans.smallest is not None)
         else:
             self.plan_card.show_empty(
-                "There is no plan yet.",
+                "Steps are set, but there are no other plans to compare them with." if session.has_steps
+                else "There is no plan yet.",
                 "Give a budget, and the best plan over all methods is looked for; every point of the chart will be a "
                 "whole plan to choose from.", plan=True,
             )
