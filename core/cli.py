@@ -14,6 +14,7 @@ import math
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from typing import Any
 from core import __version__
 from core.errors import Cancelled, FeatherweightError
 from core.progress import Progress, Reporter
+from core.scratch import is_full
 
 Answer = tuple[dict[str, Any], str]
 """What a command found, as data and as text for a person."""
@@ -58,6 +60,9 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> int:
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
         do = "check that the place is there, can be written and has room."
+        if is_full(error) and not error.filename:  # files with names are told where they are written
+            what = f"{tempfile.gettempdir()}: the disk with the folder for temporary files is full"
+            do = "free some space, or set TMPDIR to a folder with more."
         return _fail(f"featherweight-cli: {what}; {do}", 2, arguments.quiet)
     except Exception as error:  # the last line of defence: our fault, said in one line
         if arguments.debug:

@@ -123,6 +123,9 @@ class Samples:
             return replace(self, options=options)
         if not same_pixels(options.preprocessing, self.options.preprocessing):
             return None
+        values = {len(options.preprocessing.mean), len(options.preprocessing.std)}
+        if any(isinstance(c, PictureColumn) and not values <= {1, c.pixels.shape[-1]} for c in self.columns):
+            return None  # reading says what does not fit
         columns = tuple(
             replace(column, how=options.preprocessing) if isinstance(column, PictureColumn) else column
             for column in self.columns

@@ -267,3 +267,14 @@ def test_a_standard_output_that_takes_nothing(redirect: str, code: int, said: st
     done = subprocess.run(["sh", "-c", command], cwd=Path(cli.__file__).parents[1], capture_output=True, text=True)
     assert done.returncode == code and done.stderr.count("\n") == bool(said)
     assert said in done.stderr
+
+
+def test_a_file_larger_than_predicted_is_told(sample: SamplePaths, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from core.commands.compress import _text
+
+    outcome = compress_file(CompressSpec(str(sample.model), INT8, str(tmp_path / "o.onnx"), live=False))
+    assert "larger than predicted" not in _text(outcome)
+    report = replace(outcome.report, bytes_predicted=int(outcome.report.bytes_after / 1.02))
+    assert "the file is 2.0% larger than predicted" in _text(replace(outcome, report=report))

@@ -130,3 +130,7 @@ def test_means_for_colours_do_not_fit_grey(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="input 'x' has 1 channel, and the mean has 3 values; give one value"):
         picture_input(Port("x", "float32", (1, 1, 8, 8)), how, where="pictures")
     assert not picture_input(Port("x", "float32", (1, 3, 8, 8)), how, where="pictures").grey
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    grey = load_samples(tmp_path, (Port("x", "float32", (1, 1, 8, 8)),))
+    assert grey.with_options(DataOptions(how)) is None
+    assert grey.with_options(DataOptions(Preprocessing(mean=(0.5,)))) is not None
