@@ -39,9 +39,15 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--size", action=_Once, metavar="25%", help="largest file: a share of the original, 4x, 2MB, 300kB"
     )
     budget.add_argument("--latency", action=_Once, metavar="2x", help="longest run: 2x faster, 50%% of the time, 4.9ms")
-    budget.add_argument("--multiply-adds", action=_Once, metavar="60%", help="most multiply-adds of a run: a share, 2x fewer, 1.2G")
-    budget.add_argument("--sqnr", action=_Once, metavar="DB", help="smallest output SQNR in dB; the smallest file is looked for")
-    budget.add_argument("--drop", action=_Once, metavar="POINTS", help="points of the metric that may be lost, likewise")
+    budget.add_argument(
+        "--multiply-adds", action=_Once, metavar="60%", help="most multiply-adds of a run: a share, 2x fewer, 1.2G"
+    )
+    budget.add_argument(
+        "--sqnr", action=_Once, metavar="DB", help="smallest output SQNR in dB; the smallest file is looked for"
+    )
+    budget.add_argument(
+        "--drop", action=_Once, metavar="POINTS", help="points of the metric that may be lost, likewise"
+    )
     parser.add_argument("--families", metavar="A,B", help="families of methods (default: all)")
     parser.add_argument("--minutes", type=float, metavar="N", help="measure no further plan after so long")
     parser.add_argument("--recipe", metavar="P.yaml", help="plan to start from, with the steps of pinned layers")

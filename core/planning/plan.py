@@ -152,7 +152,8 @@ class Plan:
     bytes_before     of the original file
     bytes_predicted  of the compressed file, within 1 %
     measure          what errors are: "kl" (nats), "squared" (relative) or "weight" (relative, without samples)
-    error_predicted  as corrected by the plans that were measured, this one not among them
+    error_predicted  from another measured plan, and how the two compare on the samples that plans were compared on;
+                     where there are no other samples, from the other plans alone
     sqnr_predicted_db  output SQNR, predicted likewise; None without samples
     measured         on samples that nothing was calibrated on; None without samples
     front            plans from the smallest to the most accurate, predicted and (some) measured

@@ -118,6 +118,7 @@ class _Planning:
         self.model, self.found, self.budget, self.also, self.ground = model, found, wish.budget, wish.also, ground
         self.budgets = (wish.budget,) if wish.also is None else (wish.budget, wish.also)
         self.checked, self.test = apart(test, ground.original)
+        self.shared = test is not None and calibration is test  # one sample alone serves for both
         self.reporter, self.tell, self.started = reporter, on_best, time.monotonic()
         self.measure = table.measure
         self.notes: list[str] = list(table.notes)
@@ -257,8 +258,11 @@ class _Planning:
         if other is None or self.test is self.checked:
             return
         found = whole.measure(self.search.workshop.encodings(other.steps), reporter)
-        expected = self.search.sum_of(best.options) / max(self.search.sum_of(other.options), 1e-300)
-        self.predicted = expected * found.error(self.measure), expected * found.error(Measure.SQUARED)
+        expected = noise = self.search.sum_of(best.options) / max(self.search.sum_of(other.options), 1e-300)
+        if best.measured is not None and other.measured is not None and 0.0 < best.error < math.inf:
+            expected = best.error / max(other.error, 1e-300)  # as they compare where plans were compared
+            noise = best.measured.error(Measure.SQUARED) / max(other.measured.error(Measure.SQUARED), 1e-300)
+        self.predicted = expected * found.error(self.measure), noise * found.error(Measure.SQUARED)
 
     # ---- results
 
@@ -273,14 +277,13 @@ class _Planning:
         run = self._run_figures(best, final)
         notes = list(self.notes)
         if measured is not None:
-            apart = "plans were compared on" if self.test is not self.checked and final else "steps learned from"
-            notes.append(f"Measured on {measured.samples:,} samples, none of those that {apart}.")
+            notes.append(self._measured_on(measured.samples, final))
         else:
             notes.append("Nothing was measured: errors are predicted.")
         if best.learned:
             notes.append("Rounding learned from samples (error feedback), at the same bytes.")
         base = SizeModel(self.model, list_savings=False).base if final else search.workshop.file_bytes({})
-        if final and base < self.model.file_bytes:
+        if final and base < self.model.file_bytes and self.model is self.ground.original:  # no channels were cut
             notes.append(f"Cleaning up alone takes {size_text(self.model.file_bytes - base)} off the file.")
         error = search.predicted_error(best) if best.measured else best.predicted
         sqnr = search.predicted_sqnr(search.sum_of(best.options), best)
@@ -289,7 +292,7 @@ class _Planning:
             sqnr = -10.0 * math.log10(noise) if 0.0 < noise < math.inf else sqnr
         return Plan(
             recipe=self.found.recipe(best.steps), budget=self.budget, met=self._met(best, measured),
-            bytes_before=self.model.file_bytes, bytes_predicted=best.nbytes, measure=self.measure,
+            bytes_before=self.ground.original.file_bytes, bytes_predicted=best.nbytes, measure=self.measure,
             error_predicted=error, sqnr_predicted_db=sqnr, measured=measured,
             layers=planned_layers(self.found, best.options, errors), front=self.costs.points.front(),
             uniform=self.costs.points.uniform(),
@@ -297,6 +300,14 @@ class _Planning:
             evaluations=search.measurements, seconds=time.monotonic() - self.started, candidates=self.found,
             options=tuple(int(option) for option in best.options), **run,
         )  # fmt: skip
+
+    def _measured_on(self, count: int, final: bool) -> str:
+        """On how many samples, and what else was done with them."""
+        told = f"Measured on {count:,} sample{'' if count == 1 else 's'}"
+        if self.shared:
+            return f"{told}, which steps may have learned from as well: there is no other."
+        apart = "plans were compared on" if self.test is not self.checked and final else "steps learned from"
+        return f"{told}, none of those that {apart}."
 
     def _run_figures(self, best: Trial, final: bool) -> dict[str, Any]:
         """What a run of the plan takes, predicted, and of the finished one measured."""

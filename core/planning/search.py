@@ -297,12 +297,15 @@ class Search:
         return total * (self._ratio(total, plan, "error") or 1.0)
 
     def alike(self, plan: Trial) -> Trial | None:
-        """The other measured plan whose predicted error is nearest to this one's."""
+        """The other measured plan that shares most layers' settings with this one, then nearest in predicted error."""
         total = max(self.sum_of(plan.options), 1e-300)
         known = [t for t in self.trials.values() if t.measured is not None and t.error < math.inf]
         others = [t for t in known if t.key != plan.key]
         away = {t.key: abs(math.log(max(self.sum_of(t.options), 1e-300) / total)) for t in others}
-        return min(others, key=lambda t: (t.learned != plan.learned, away[t.key]), default=None)
+        differing = {t.key: int(np.count_nonzero(t.options != plan.options)) for t in others}
+        return min(
+            others, key=lambda t: (t.learned != plan.learned, differing[t.key], away[t.key]), default=None
+        )  # fmt: skip
 
     def predicted_sqnr(self, total: float, apart: Trial | None = None) -> float | None:
         """Output SQNR in dB of a plan with this sum of errors; None when nothing says it yet."""

@@ -19,6 +19,8 @@ HALVINGS = 8
 NEAR = 1.02
 """A smallest file is looked for until the next smaller one that fails is within this ratio."""
 SHRINK = (0.96, 0.92, 0.88, 0.84)
+SHOWN = 0.05
+"""Points of a margin that are worth a word."""
 MARGIN = 0.5
 """Standard errors that a drop stays below its limit while plans are compared: the smallest of many that just pass has
 been lucky, and loses more on other samples."""
@@ -82,7 +84,22 @@ class Smallest:
                 self.tell(best)
             else:
                 low = size
-        return self._small_enough(self._shrunk(best))
+        best = self._shrunk(best)
+        self._tell_margin(best)
+        return self._small_enough(best)
+
+    def _tell_margin(self, best: Trial) -> None:
+        """Say how far below a limited drop plans were kept, as a smaller plan would just have passed."""
+        for budget in self.budgets:
+            if budget.goal is not Goal.DROP or best.measured is None:
+                continue
+            points = spare(budget, best.measured)
+            if points >= SHOWN:
+                self.notes.append(
+                    f"Plans were kept {points:.1f} points below the limit: {best.measured.samples:,} samples do not "
+                    "tell smaller differences from luck."
+                )
+
 
     def _within_limits(self) -> Trial:
         """The most accurate plan within the limits, if it keeps the quality. Raises Unreachable."""
