@@ -161,6 +161,7 @@ class MessageBar(QFrame):
         width = min(self._host.width() - 2 * _MARGIN, _WIDEST)
         below = width < _NARROW and bool(self._action_buttons)  # buttons beside it would leave the text no room
         self._line.setDirection(QBoxLayout.Direction.TopToBottom if below else QBoxLayout.Direction.LeftToRight)
+        layout.invalidate()
         layout.activate()  # buttons and details have just come or gone
         height = layout.totalHeightForWidth(width) if layout.hasHeightForWidth() else layout.totalSizeHint().height()
         corner = self._host.mapTo(parent, QPoint((self._host.width() - width) // 2,

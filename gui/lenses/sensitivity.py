@@ -160,7 +160,6 @@ class SensitivityLens(Lens):
         view = HeatView(state.grid, rows, columns, self._titles, self._heads, self._names, sorted_by, self._falling)
         self._filled = int(state.grid.filled.sum())
         self.heat.map.set_view(view)
-        self.heat.fit_rows(len(rows))
         self._show_marks()
         self._show_words()
 
@@ -193,6 +192,7 @@ class SensitivityLens(Lens):
         others = {row: other_mark(session, name, self._titles[row], state.grid.measure)
                   for row, name in enumerate(state.grid.names) if session.steps(name) and row not in chosen}
         self.heat.map.set_marks(Marks(chosen, selected, others))
+        self.heat.fit_rows(len(self._rows_shown()))
         self._show_curves()
 
     def _show_words(self) -> None:

@@ -19,7 +19,7 @@ ROW, HEADER = 22, 38
 _FAMILY_LINE = 17
 _CORNER = 5
 _PAD = 8
-_OVER = 10
+_OVER = 6
 _CENTRE = Qt.AlignmentFlag.AlignCenter
 _MIDDLE = Qt.AlignmentFlag.AlignVCenter
 
@@ -172,12 +172,11 @@ class HeatPaint:
 
     def _family(self, painter: QPainter, name: str, band: QRect) -> None:
         """The name of a family above its columns; over a single one it may be a little wider than the column."""
-        side = _CENTRE
         if QFontMetrics(self._small).horizontalAdvance(name) > band.width():
             painter.setFont(self._tiny)
-            band, side = band.adjusted(-_OVER, 0, 0, 0), Qt.AlignmentFlag.AlignRight | _MIDDLE
+            band = band.adjusted(-_OVER, 0, _OVER, 0)
         text = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, band.width())
-        painter.drawText(band, side, text)
+        painter.drawText(band, _CENTRE, text)
 
     def _arrow(self, painter: QPainter, at: QPoint, down: bool) -> None:
         tip = 3 if down else -3

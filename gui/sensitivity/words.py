@@ -102,7 +102,8 @@ def cell_words(grid: Grid, row: int, column: int, title: str, samples: int, floa
     what = "SQNR of the weight" if tier == FREE else "KL divergence" if grid.measure == KL else "SQNR of the outputs"
     lines = [head, f"{what} {full_figure(error, tier, grid.measure)}, {tier_words(tier, samples)}"]
     share = f", {100 * nbytes / float_bytes:.3g} % of float32" if float_bytes else ""
-    lines.append(f"{file_size(nbytes)} ({nbytes:,.0f} B){share}")
+    exact = f" ({nbytes:,.0f} B)" if nbytes >= 1000 else ""
+    lines.append(f"{file_size(nbytes)}{exact}{share}")
     counted = float(grid.multiply_adds[row, column])
     if not math.isnan(counted):
         lines.append(f"{count(counted)} multiply-adds a run")
