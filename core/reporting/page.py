@@ -21,7 +21,7 @@ p{margin:.4rem 0}.lead{font-size:1.1rem}.note,figcaption{color:var(--soft)}.warn
 caption{text-align:left;color:var(--soft);padding:.2rem 0}
 th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
 th{color:var(--soft);font-weight:500}td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-td{overflow-wrap:anywhere}td:first-child,td:last-child:not(.n):not(:empty){min-width:9rem}
+td{overflow-wrap:anywhere}td:first-child{min-width:8rem}td:last-child:not(.n):not(:empty){min-width:7rem}
 pre{background:var(--panel);padding:1rem;overflow:auto;font:13px/1.45 ui-monospace,Consolas,monospace}
 figure{margin:1rem 0}figcaption{font-size:.9rem}svg{max-width:100%;height:auto;display:block}
 svg text{fill:var(--ink);font-size:12px}svg .tick{fill:var(--soft);font-size:11px}

@@ -172,7 +172,7 @@ def predictions(subject: Subject) -> str:
         if plan.sqnr_predicted_db is not None and found is not None:
             rows.append(
                 ("output SQNR of the plan", db_text(plan.sqnr_predicted_db), db_text(found),
-                 f"{found - plan.sqnr_predicted_db:+.1f} dB")
+                 _decibels_off(found - plan.sqnr_predicted_db))
             )  # fmt: skip
         if plan.latency_predicted_ms is not None and plan.latency is not None:
             got_ms = plan.latency.after.median_ms
@@ -188,11 +188,15 @@ def predictions(subject: Subject) -> str:
     return table(("", "predicted", "measured", "difference"), rows, (1, 2, 3))
 
 
+def _decibels_off(difference: float) -> str:
+    return "none" if abs(difference) < 0.05 else f"{difference:+.1f} dB".replace("-", MINUS)
+
+
 def _chosen_rows(chosen: PlanPoint, c: Comparison | None) -> list[tuple[str, str, str, str]]:
     if chosen.sqnr_db is None or c is None:
         return []
     told, got = chosen.sqnr_db, c.output_sqnr_db
-    return [("output SQNR", db_text(told), db_text(got), f"{got - told:+.1f} dB".replace("-", MINUS))]
+    return [("output SQNR", db_text(told), db_text(got), _decibels_off(got - told))]
 
 
 def warnings(subject: Subject) -> str:

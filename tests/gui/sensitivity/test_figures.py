@@ -95,7 +95,7 @@ def test_a_cell_says_all_that_is_known() -> None:
     assert cell_words(grid, 0, 0, "first", 64, 400).splitlines() == [
         "first: int8",
         "SQNR of the outputs 40.0 dB, measured on 64 samples with this layer alone compressed",
-        "100 B (100 B), 25 % of float32",
+        "100 B, 25 % of float32",
         "7 multiply-adds a run",
     ]
     assert cell_words(grid, 0, 2, "first", 64, 400).endswith("cannot be had: too small")
