@@ -17,7 +17,7 @@ from gui.sensitivity.heat_paint import HEADER, ROW
 
 BY_MODEL, BY_SIZE, BY_WORST = "model", "size", "worst"
 ORDERS = {BY_MODEL: "Model order", BY_SIZE: "Largest first", BY_WORST: "Worst first"}
-CURVES_LEAST, _HEAT_LEAST = 180, 340
+CURVES_LEAST, _HEAT_LEAST = 180, 356
 """Heights in pixels below which the cards cannot be read; the page scrolls instead."""
 _FEWEST_ROWS = 5
 """Room for so many rows is always kept."""
@@ -156,10 +156,10 @@ class HeatCard(Card):
         """Take no more height than this many rows need: the curves below have use for it."""
         wanted = HEADER + max(count, _FEWEST_ROWS) * ROW + 2
         bar = self.map.horizontalScrollBar()
-        self.map.setMaximumHeight(wanted + (bar.sizeHint().height() if bar.maximum() else 0))
+        self.map.setMaximumHeight(wanted + (bar.sizeHint().height() if bar.maximum() or self.map.has_others else 0))
         whole = self.map.maximumHeight() + self._height_without_map()
-        self.setMaximumHeight(whole)
-        self.setMinimumHeight(min(whole, _HEAT_LEAST))
+        self.setMaximumHeight(max(whole, _HEAT_LEAST))
+        self.setMinimumHeight(_HEAT_LEAST)
 
     def _height_without_map(self) -> int:
         """Of title, caption, controls, key and margins, at the width that the card has."""

@@ -108,6 +108,11 @@ class HeatMap(QAbstractScrollArea):
         """Column of the plan's setting for a grid row, -1 when it is none of these."""
         return self._marks.chosen.get(row, -1)
 
+    @property
+    def has_others(self) -> bool:
+        """Whether settings stand behind the last column."""
+        return bool(self._marks.others)
+
     def words_of_other(self, row: int) -> str:
         """Words for the plan's setting of a grid row that no column is for; "" where there is none."""
         return self._marks.others.get(row, ("", "", -1))[1]
