@@ -27,7 +27,7 @@ class PlanSpec:
     limit        as a person writes it: "25%", "2MB"; "2x", "4.9ms"; "60%", "1.2G"; "30"; "0.5"
     data_path    samples, of which some are set apart to learn from and the others measured on; None: only predictions
     families     names of families of methods; () for all
-    minutes      after which no further plan is measured; None: the planner's own limit
+    minutes      for all of it: after which no further plan is measured; None: the planner's own limit
     recipe_text  recipe to start from, with its graph steps and the steps of pinned layers; "" for none
     pinned       names of layers that keep the steps that the recipe gives them
     target       recipe file to write, or None. After a cancel the best plan so far is written

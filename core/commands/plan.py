@@ -49,7 +49,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--drop", action=_Once, metavar="POINTS", help="points of the metric that may be lost, likewise"
     )
     parser.add_argument("--families", metavar="A,B", help="families of methods (default: all)")
-    parser.add_argument("--minutes", type=float, metavar="N", help="measure no further plan after so long")
+    parser.add_argument("--minutes", type=float, metavar="N", help="stop looking for better plans after so long")
     parser.add_argument("--recipe", metavar="P.yaml", help="plan to start from, with the steps of pinned layers")
     parser.add_argument("--pin", action="append", default=[], metavar="LAYER", help="keep this layer as in --recipe")
     parser.add_argument("-o", "--output", required=True, metavar="R.yaml", help="the recipe to write")

@@ -38,6 +38,8 @@ CHECKED = 64
 """Samples that a structure is measured on before any weight is planned for it."""
 ALONE = 16
 """Samples for layers that round what enters them, each measured alone."""
+SHORT = 0.25
+"""Minutes below which layers are told apart by their weights alone."""
 PLANNED = 2
 """Structures that weights are planned for, beside the model as it is."""
 
@@ -94,7 +96,8 @@ class _Whole:
         self.task, self.reporter, self.on_best = task, reporter, on_best
         self.best: Plan | None = None
         self.measure = ""
-        self.until = math.inf  # for all structures together, counted from when the first plans can be made
+        minutes = task.wish.minutes  # a person's limit is for all of it; else counted from when plans can be made
+        self.until = math.inf if minutes is None else time.monotonic() + 60.0 * minutes
         self._calibration: Calibration | None = None
 
     def plan(self) -> Plan:
@@ -135,6 +138,11 @@ class _Whole:
         """Whether the time is over; while nothing keeps the budget, structures are the last resort."""
         return self.best is not None and time.monotonic() > self.until
 
+    @property
+    def _short(self) -> bool:
+        """Whether the time that a person gave leaves none for running the model once for each setting."""
+        return self.task.wish.minutes is not None and self.task.wish.minutes < SHORT
+
     # ---- weights
 
     def _try(self, built: Built, shared: float, reporter: Reporter, figures: VariantFigures | None = None) -> None:
@@ -156,8 +164,8 @@ class _Whole:
                 self.on_best(self._with_structure(plan, built))
 
         if self.until == math.inf:
-            self.until = time.monotonic() + 60.0 * (MINUTES if task.wish.minutes is None else task.wish.minutes)
-        wish = replace(task.wish, minutes=max(0.1, (self.until - time.monotonic()) / 60.0))
+            self.until = time.monotonic() + 60.0 * MINUTES
+        wish = replace(task.wish, minutes=max(0.0, (self.until - time.monotonic()) / 60.0))
         plan = make_plan(
             built.model, table, found, wish, calibration=task.calibration, test=task.test,
             reporter=reporter.part(0.6, 1.0), on_best=better, seed=task.seed, ground=task.ground,
@@ -177,7 +185,7 @@ class _Whole:
         runs = task.goals & {Goal.LATENCY, Goal.MULTIPLY_ADDS}
         file = task.goals - {Goal.LATENCY, Goal.MULTIPLY_ADDS}
         settings: tuple[Setting, ...] = plan_settings(task.families) if file or not runs else ()
-        if settings and task.calibration is not None:
+        if settings and task.calibration is not None and not self._short:
             settings += learned_settings(settings, sum(layer.n_weights for layer in task.model.layers))
         if runs:
             settings += run_settings(task.families, [SAVED_BY[goal] for goal in runs], also_small=bool(file))
@@ -192,7 +200,8 @@ class _Whole:
 
         task, model = self.task, built.model
         runs = task.goals & {Goal.LATENCY, Goal.MULTIPLY_ADDS}  # what factors lose is too much for a gradient to tell
-        tier = Tier.FREE if task.calibration is None else Tier.MEASURED if runs else Tier.FAST
+        tier = Tier.MEASURED if runs else Tier.FREE if self._short else Tier.FAST
+        tier = Tier.FREE if task.calibration is None else tier
         settings = settings or ((Step.make("float16"),),)  # of which no cell is taken: a table has one column at least
         asked = Asked(tier, settings, everything=bool(runs), seed=task.seed)
         table = sensitivity(model, task.calibration, asked, reporter=reporter, cache=_cache(built))
@@ -259,6 +268,8 @@ class _Whole:
             return []
         evaluator = Evaluator(task.ground.original, task.model, test, limit=CHECKED)
         for number, structure in enumerate(others):
+            if self._over:
+                break
             reporter.report(number / len(others), f"Looking at {structure.label}")
             found += self._looked(structure, evaluator, reporter.part(number / len(others), (number + 1) / len(others)))
         survivors = [one for one in found if not one.figures.left_out]

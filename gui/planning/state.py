@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from core.errors import FeatherweightError
+from gui.planning.runs import LONGEST, Run, of_use, own_point
 from gui.planning.wish import Wish
 from gui.planning.words import finished_words, kept_words
 
@@ -26,19 +27,6 @@ if TYPE_CHECKING:
 PLAN = "plan"
 """Key of the task."""
 Action = tuple[str, Callable[[], None]]
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """One call of the planner: what it started from, to tell whether its result still fits."""
-
-    wish: Wish
-    model: object
-    recipe: Recipe
-
-
-LONGEST = 24 * 60.0
-"""Minutes of a plan that is made until it is stopped."""
 
 
 class PlanState(QObject):
@@ -64,7 +52,7 @@ class PlanState(QObject):
         session.recipeChanged.connect(self._recipe_changed)
 
     def _clear(self) -> None:
-        self._run: _Run | None = None
+        self._run: Run | None = None
         self._plan: Plan | None = None
         self._points: tuple[PlanPoint, ...] = ()
         self._recipes: dict[int, Recipe] = {}  # of points, as far as they were in force
@@ -157,7 +145,7 @@ class PlanState(QObject):
             self._session.failed.emit(error)
             return
         self._drop_task()
-        run = _Run(wish, model, recipe)
+        run = Run(wish, model, recipe)
         if self._before is None and self._plan is not None:  # until then what was there is shown, as it was
             self._before = (self._plan, self._final, self._outdated)
         self._run, self._trouble, self._final, self._heard = run, None, False, False
@@ -191,14 +179,15 @@ class PlanState(QObject):
             self._run = replace(self._run)  # another run: answers of the old one no longer fit
         self._session.tasks.cancel(PLAN)
 
-    def _fits(self, run: _Run) -> bool:
+    def _fits(self, run: Run) -> bool:
         """Whether answers of this run are still of use."""
         return self._run is run and self._session.model is run.model
 
-    def _hear(self, run: _Run, progress: Progress) -> None:
-        if self._fits(run) and hasattr(progress.part, "front"):  # cells of the sensitivity are told as well
-            if self._before is None or _of_use(progress.part):
-                self._put(progress.part)
+    def _hear(self, run: Run, progress: Progress) -> None:
+        if not self._fits(run) or not hasattr(progress.part, "front"):  # cells of the sensitivity are told as well
+            return
+        if self._before is None or of_use(progress.part):
+            self._put(progress.part)
 
     def _restore(self) -> None:
         """Show the plan of the budget before again, when this one's gave nothing that could take its place."""
@@ -216,7 +205,7 @@ class PlanState(QObject):
         known = {self._points[i].options + self._points[i].learned: recipe for i, recipe in self._recipes.items()}
         self._plan, self._outdated, self._chosen = plan, "", None
         own = self._place_of(plan)
-        extra = () if own is not None else (_own_point(plan),)  # on no front, such as a plan that was never measured
+        extra = () if own is not None else (own_point(plan),)  # on no front, such as a plan that was never measured
         self._points = (*plan.front, *extra, *plan.uniform)
         keys = ((i, point.options + point.learned) for i, point in enumerate(self._points))
         self._recipes = {i: known[key] for i, key in keys if key in known}
@@ -230,7 +219,7 @@ class PlanState(QObject):
         same = (i for i, point in enumerate(plan.front) if point.options == plan.options)
         return next((i for i in same if plan.recipe_of(plan.front[i]) == plan.recipe), None)
 
-    def _finish(self, run: _Run, plan: Plan) -> None:
+    def _finish(self, run: Run, plan: Plan) -> None:
         if not self._fits(run):
             return
         self._final, self._before = True, None
@@ -244,12 +233,12 @@ class PlanState(QObject):
             self.advised.emit(words, (("Use the plan", lambda: self._use(run, plan)),))
         self._session.stateChanged.emit()
 
-    def _use(self, run: _Run, plan: Plan) -> None:
+    def _use(self, run: Run, plan: Plan) -> None:
         """Put the plan's recipe into the session."""
         if self._fits(run) and self._plan is plan:
             self.choose(self._own)
 
-    def _fail(self, run: _Run, error: FeatherweightError) -> None:
+    def _fail(self, run: Run, error: FeatherweightError) -> None:
         self._session.stateChanged.emit()
         if not self._fits(run):
             return
@@ -278,12 +267,12 @@ class PlanState(QObject):
         if self.smallest is not None and self._run is not None:
             self.start(replace(self._run.wish, limit=f"{self.smallest} B"))
 
-    def _stopped(self, run: _Run) -> None:
+    def _stopped(self, run: Run) -> None:
         """Cancelled: a moment later, when it is clear whether it was for another plan or with the model."""
         self._session.stateChanged.emit()
         QTimer.singleShot(0, self, lambda: self._keep_best(run))
 
-    def _keep_best(self, run: _Run) -> None:
+    def _keep_best(self, run: Run) -> None:
         if not self._fits(run) or self.running:
             return
         if not self._heard:
@@ -399,16 +388,3 @@ class PlanState(QObject):
         if self._chosen is not None and known.get(self._chosen) is recipe:
             return
         self._chosen = next((i for i, found in known.items() if found is recipe or found == recipe), None)
-
-
-def _of_use(plan: Plan) -> bool:
-    """Whether a plan that is still being made may take the place of a finished one of another budget."""
-    return plan.met and plan.measured is not None
-
-
-def _own_point(plan: Plan) -> PlanPoint:
-    from core.planning.plan import PlanPoint
-
-    return PlanPoint(
-        plan.bytes_predicted, plan.error_predicted, plan.sqnr_predicted_db, plan.measured, "", plan.options
-    )
