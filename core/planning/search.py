@@ -335,7 +335,8 @@ class Search:
 
 def _moves(points: Sequence[Points], options: Array, room: float) -> list[tuple[int, int]]:
     """Moves of single layers (layer, option) that gain most for each byte, one after the other, while they fit."""
-    chosen, moves = options.copy(), []
+    chosen = options.copy()
+    moves: list[tuple[int, int]] = []
     while True:
         best, where, to = 0.0, -1, -1
         for layer, p in enumerate(points):

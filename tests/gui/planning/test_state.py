@@ -147,6 +147,19 @@ def test_a_size_that_cannot_be_reached_offers_the_smallest(ready: Session, plann
     assert planner.specs[-1].limit == "3101 B"
 
 
+def test_a_failure_leaves_the_plan_of_the_budget_before(ready: Session, planner: Any, planned: Planned) -> None:
+    plan, plans = planned[2], ready.plans
+    plans.start(Wish("size", "20%"))
+    planner.end("done", plan)
+    plans.start(Wish("size", "1%"))
+    planner.tell(replace(plan, measured=None))  # predictions of another budget do not take its place
+    planner.tell(replace(plan, met=False))
+    assert plans.plan is plan
+    planner.end("failed", Unreachable("no plan has at most 0.6 kB", 3100.4, 0.5))
+    assert plans.plan is plan and plans.final and plans.trouble is not None
+    assert plans.measured is plan.measured and plans.chosen == plans.own
+
+
 def test_other_errors_go_to_the_message_bar(ready: Session, planner: Any) -> None:
     failed = heard(ready.failed)
     ready.plans.start(Wish("sqnr", "30"))
