@@ -66,7 +66,7 @@ class Runs:
             return
 
         def copied(_nothing: None) -> None:
-            self._exported(replace(result, exported=target), target, "it is the very file that was measured")
+            self._exported(replace(result, exported=target), target, "it is the same file that was compressed before")
 
         session.tasks.thread(EXPORT, _copy, Path(result.outcome.path), target, title=title, done=copied,
                              failed=self._failed, cancelled=session.stateChanged.emit)
