@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -152,6 +152,10 @@ class Samples:
     def part(self, start: int, stop: int) -> Samples:
         """Samples `start` to `stop` - 1, as neighbours as they are: for data that is a sequence."""
         return self._rows(np.arange(self.n)[start:stop])
+
+    def picked(self, places: Sequence[int]) -> Samples:
+        """The samples at these places, in this order."""
+        return self._rows(np.asarray(places, np.int64))
 
     def _rows(self, picked: Array) -> Samples:
         return replace(

@@ -128,9 +128,17 @@ class Evaluator:
         facts = facts_of(self._names, first, self._samples, count, metadata(original_session))
         self._choice = choose(facts, samples.options, where=samples.source)
         self._outputs: list[list[Array]] = []
+        kept: list[int] = []
         for index in range(count):
             reporter.report(index / count, f"Running the original, sample {index + 1} of {count}")
-            self._outputs.append(run(original_session, self._samples.feed(index), where=original.name))
+            outputs = run(original_session, self._samples.feed(index), where=original.name)
+            if stateful or index == 0 or _finite(outputs):  # of a sequence none can be left out
+                kept.append(index)
+                self._outputs.append(outputs)
+        self.skipped = count - len(kept)
+        """Samples that are left out, as the original's own outputs are not finite on them."""
+        if self.skipped:
+            self._samples = self._samples.picked(kept)
         self._sequences = find_sequences(self._samples, self._outputs) if stateful else None
 
     def of(self, model: Model) -> Evaluator:
@@ -185,13 +193,17 @@ class Evaluator:
         floats = [o for o in outputs if isinstance(o, np.ndarray) and o.dtype.kind == "f"]
         if not floats:
             raise DataError("none of its outputs holds floats, so no error can be measured", where=where)
-        if not all(np.isfinite(o).all() for o in floats):
+        if not _finite(floats):
             found = first_broken(original, samples.feed(0), threads=self._threads)
             place = f": {found.text}" if found is not None else ""
             raise DataError(
                 f"the original gives NaN or infinity on the first sample{place}", where=where,
                 do="check the data's scale",
             )  # fmt: skip
+
+
+def _finite(outputs: list[Any]) -> bool:
+    return all(np.isfinite(o).all() for o in outputs if isinstance(o, np.ndarray) and o.dtype.kind == "f")
 
 
 def with_state(original: Model, samples: Samples) -> bool:

@@ -207,7 +207,17 @@ class _Planning:
         wanted = CHECK_SECONDS * (2.0 if drop else 1.0) / max(each, 1e-6)
         fewest = max(FEWEST, samples_wanted(self.budgets))
         limit = int(min(max(wanted, fewest), MOST_MEASURED if drop else MOST_CHECKED))
-        return Evaluator(original, self.model, self.checked, limit=limit, reporter=reporter)
+        evaluator = Evaluator(original, self.model, self.checked, limit=limit, reporter=reporter)
+        self._tell_skipped(evaluator)
+        return evaluator
+
+    def _tell_skipped(self, evaluator: Evaluator) -> None:
+        """Say how many samples could not be measured on."""
+        if n := evaluator.skipped:
+            self.notes.append(
+                f"{n:,} sample{'' if n == 1 else 's'} left out: the original itself gives NaN or infinity on "
+                f"{'it' if n == 1 else 'them'}."
+            )
 
     def _confirmed(self, best: Trial) -> tuple[Trial, Measured | None]:
         """The finished plan on the samples that no plan was compared on.
@@ -220,6 +230,7 @@ class _Planning:
         rest.report(0.0, "Measuring the finished plan")
         original, part = self.ground.original, rest.part(0.0, 0.3)
         whole = Evaluator(original, self.model, self.test, limit=MOST_MEASURED, reporter=part)
+        self._tell_skipped(whole)
         found = whole.measure(self.search.workshop.encodings(best.steps), rest)
         first = best.nbytes
         for factor in () if self._met(best, found) else CONFIRMED:

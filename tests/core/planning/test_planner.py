@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core.analysis.sensitivity.cells import Cell, Sensitivity, Setting
-from core.data import Samples
+from core.data import Samples, load_samples
 from core.errors import Cancelled, FeatherweightError, ParameterError
 from core.exporting.export import export
 from core.model.model import Model
@@ -197,6 +197,17 @@ def test_an_evaluator_measures_nothing_where_nothing_changed(model: Model, sampl
     assert found.sqnr_db == np.inf
     assert found.value == 1.0
     assert found.error("squared") == 0.0
+
+
+def test_samples_on_which_the_original_breaks_are_left_out(model: Model, tmp_path: Path) -> None:
+    values = np.random.default_rng(1).normal(0, 1, (12, 48)).astype(np.float32)
+    values[5, 3] = np.nan
+    np.savez(tmp_path / "x.npz", x=values)
+    evaluator = Evaluator(model, model, load_samples(tmp_path / "x.npz", model.inputs).part(0, 12), limit=12)
+    assert evaluator.skipped == 1
+    found = evaluator.measure({})
+    assert found.samples == 11
+    assert found.sqnr_db == np.inf
 
 
 def test_broken_outputs_are_the_worst_error() -> None:
