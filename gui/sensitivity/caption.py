@@ -19,7 +19,7 @@ _LONGEST_NOTE, _MOST_REASONS = 140, 8
 _FEWEST = 2
 """Layers from which there is a worst one."""
 _TITLES = {
-    "kl": "Output divergence by layer, nats",
+    "kl": "Output divergence by layer, mnat (1/1000 nat)",
     "squared": "Output SQNR by layer, dB",
     "weight": "Weight SQNR by layer, dB",
 }

@@ -79,7 +79,7 @@ class SizeCurves(Plot):
         self._spots, self._chosen, self._nats = tuple(sorted(spots, key=lambda s: (s.share, -s.error))), chosen, nats
         self._held = -1
         self._show(None)
-        self.set_labels(y="\N{LEFTWARDS ARROW} better \N{MIDDLE DOT} nats" if nats
+        self.set_labels(y="\N{LEFTWARDS ARROW} better \N{MIDDLE DOT} mnat" if nats
                         else "dB \N{MIDDLE DOT} better \N{RIGHTWARDS ARROW}")
         for items in self._lines.values():
             for item in items:
@@ -144,7 +144,8 @@ class SizeCurves(Plot):
             return f"{10 * value:.0f} dB".replace("-", MINUS) if abs(value) > 1e-9 else "0 dB"
         if step < 1.0 and abs(value - round(value)) > 1e-6:
             return ""
-        return plain(10.0**value) if value > -4.5 else f"1e{MINUS}{-round(value)}"
+        power = value + 3.0  # thousandths of a nat
+        return plain(10.0**power) if power > -4.5 else f"1e{MINUS}{-round(power)}"
 
     # -- pointer and keyboard -----------------------------------------------------------------------------------------
 

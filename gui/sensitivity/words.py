@@ -29,40 +29,36 @@ def in_nats(tier: int, measure: str) -> bool:
 
 
 def figure(error: float, tier: int, measure: str) -> str:
-    """A cell's error in at most four characters: whole dB ("36"), or nats ("2.1", ".34", ".021", "3e−4")."""
+    """A cell's error in at most four characters: whole dB ("36"), or millinats ("21", "3.4", ".26")."""
     if math.isnan(error):
         return ""
     if math.isinf(error):
         return TIMES
     if in_nats(tier, measure):
-        return _nats(error)
+        return _millinats(error)
     return "\N{INFINITY}" if error <= 0.0 else f"{-10 * math.log10(error):.0f}".replace("-", MINUS)
 
 
-def _nats(error: float) -> str:
-    """Nats with what there is room for; an exponent below a thousandth, where next to nothing is lost."""
-    if error >= 9.95:
-        return f"{min(error, 9999.0):.0f}"
-    if error >= 0.995:
-        return f"{error:.1f}"
-    if error >= 0.0995:
-        return f"{error:.2f}".removeprefix("0")
-    if error >= 0.00095:
-        return f"{error:.3f}".removeprefix("0")
-    if error < 1e-7:
-        return "0"
-    digits, power = f"{error:.0e}".split("e")
-    return f"{digits}e{MINUS}{-int(power)}"
+def _millinats(error: float) -> str:
+    """Thousandths of a nat: the range that matters, 0.0001 to 1 nat, then reads without exponents."""
+    small = 1e3 * error
+    if small >= 9_999.5:
+        return "9999"
+    if small >= 9.95:
+        return f"{small:.0f}"
+    if small >= 0.0995:
+        return f"{small:.1f}".removeprefix("0")
+    return f"{small:.2f}".removeprefix("0") if small >= 0.005 else "0"
 
 
 def full_figure(error: float, tier: int, measure: str) -> str:
-    """The error with its unit: "36.2 dB", "0.021 nats"."""
+    """The error with its unit: "36.2 dB", "21 mnat"."""
     if math.isinf(error):
         return "the output is no longer finite"
     if in_nats(tier, measure):
-        if error < 1e-7:
-            return f"below 1e{MINUS}7 nats"
-        return f"{np.format_float_positional(error, 2, fractional=False, trim='-')} nats"
+        if error < 1e-6:
+            return "below 0.001 mnat"
+        return f"{np.format_float_positional(1e3 * error, 2, fractional=False, trim='-')} mnat"
     return decibels(math.inf if error <= 0.0 else -10 * math.log10(error))
 
 
@@ -75,7 +71,7 @@ def shares(errors: Array, tiers: Array, measure: str) -> Array:
 
 def scale_ends(measure: str, tier: int) -> tuple[str, str]:
     """The figures at the harmless and the ruinous end of the colours."""
-    return ("0.0001", "1 nat") if in_nats(tier, measure) else ("45 dB", "5 dB")
+    return ("0.1", "1,000 mnat") if in_nats(tier, measure) else ("45 dB", "5 dB")
 
 
 def tier_words(tier: int, samples: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def test_free_cells_of_every_model(model: Model, tmp_path: Path) -> None:
     for cells in found.by_layer.values():
         by_label = {cell.label: cell.error for cell in cells}
         bits = [by_label[label] for label in ("int8", "int4", "int3") if label in by_label]
-        assert bits == sorted(bits)
+        assert all(b >= a * (1 - 1e-6) for a, b in pairwise(bits))  # a norm of few values may lose the same
 
 
 def test_predicted_ranks_as_measured(name: str, model: Model, calib: Samples, tmp_path: Path) -> None:

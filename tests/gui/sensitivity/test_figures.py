@@ -49,13 +49,13 @@ def test_a_reason_for_a_whole_layer_is_one_for_each_of_its_places() -> None:
     (0.0, 1, "squared", "∞", "exact"),
     (math.inf, 2, "squared", "×", "the output is no longer finite"),
     (10**-3.62, 0, "kl", "36", "36.2 dB"),  # in a table of divergences the weight's own stays in dB
-    (0.0213, 1, "kl", ".021", "0.021 nats"),
-    (0.34, 2, "kl", ".34", "0.34 nats"),
-    (2.08, 2, "kl", "2.1", "2.1 nats"),
-    (14.2, 2, "kl", "14", "14 nats"),
-    (2.6e-4, 2, "kl", "3e−4", "0.00026 nats"),
-    (2.6e-5, 2, "kl", "3e−5", "0.000026 nats"),
-    (3e-6, 1, "kl", "3e−6", "0.000003 nats"),
+    (0.0213, 1, "kl", "21", "21 mnat"),
+    (0.34, 2, "kl", "340", "340 mnat"),
+    (2.08, 2, "kl", "2080", "2100 mnat"),
+    (14.2, 2, "kl", "9999", "14000 mnat"),
+    (2.6e-4, 2, "kl", ".3", "0.26 mnat"),
+    (2.6e-5, 2, "kl", ".03", "0.026 mnat"),
+    (3e-6, 1, "kl", "0", "0.003 mnat"),
     (math.nan, -1, "kl", "", None),
 ])
 def test_figures_are_short_and_have_their_unit_in_full(
@@ -73,7 +73,7 @@ def test_shares_follow_the_unit_of_each_cell() -> None:
     found = shares(errors, tiers, "kl")
     assert found[:5].tolist() == pytest.approx([0.0, 1.0, 0.5, 0.0, 1.0])
     assert np.isnan(found[5]) and found[6] == 0.0 and found[7] == 1.0
-    assert scale_ends("kl", 0) == ("45 dB", "5 dB") and scale_ends("kl", 1) == ("0.0001", "1 nat")
+    assert scale_ends("kl", 0) == ("45 dB", "5 dB") and scale_ends("kl", 1) == ("0.1", "1,000 mnat")
 
 
 def test_headings_say_once_what_settings_share() -> None:
