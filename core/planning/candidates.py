@@ -53,7 +53,7 @@ def plan_settings(chosen: Collection[str] = ()) -> tuple[Setting, ...]:
     families needs both: pruned weights are stored with few levels, and factors in few bits.
     """
     quantize = [_setting(("quantize", {"bits": bits})) for bits in (8, 7, 6, 5, 4, 3, 2)]
-    blocks = [_setting(("quantize", {"bits": bits, "granularity": "block", "block": 32})) for bits in (6, 5, 4, 3)]
+    blocks = [_setting(("quantize", {"bits": bits, "granularity": "block", "block": 32})) for bits in (4, 3)]
     codebook = [_setting(("quantize:codebook", {"bits": bits})) for bits in (5, 4, 3, 2)]
     pruned = [
         _setting(("prune", {"ratio": ratio}), ("quantize:codebook", {"bits": bits}))
