@@ -37,7 +37,7 @@ class LayersDelegate(QStyledItemDelegate):
 
     def plan_width(self, plans: Iterable[str]) -> int:
         """Width of the column that shows all of these plans whole."""
-        return max(map(self._body_metrics.horizontalAdvance, plans), default=0) + 2 * _PAD
+        return max(map(self._body_metrics.horizontalAdvance, plans), default=0) + 2 * _PAD + 2  # advances are rounded
 
     def _retheme(self) -> None:
         now = theme()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 METRIC, SQNR, ERROR = "metric", "sqnr", "error"
 """What the chart's y can be."""
-_SPAN = 20.0
+_SPAN = 6.0
 """Points of the metric below the best from which plans are of no use, and are drawn at the lower edge."""
 _USELESS_DB = 0.0
 MOST_BARS = 60
