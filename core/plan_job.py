@@ -56,8 +56,8 @@ def plan_file(spec: PlanSpec, reporter: Reporter = SILENT) -> Plan:
     meets. Cancelled says whether a plan was kept.
     """
     from core.exporting.staging import check_target, files_read
+    from core.methods.registry import check_families
     from core.model.readers import open_model
-    from core.planning.candidates import check_families
     from core.planning.planner import Wish
     from core.planning.whole import Task, grounded, plan_whole
 

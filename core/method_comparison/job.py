@@ -52,7 +52,7 @@ def compare_methods(spec: MethodsSpec, reporter: Reporter = SILENT) -> Study:
     from core.errors import ParameterError
     from core.exporting.staging import check_distinct, check_target, files_read
     from core.method_comparison.run import Asked, MethodComparison
-    from core.method_comparison.trials import check_families
+    from core.methods.registry import check_families
     from core.model.readers import open_model
     from core.recipe import Recipe
 

@@ -14,7 +14,6 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.data.layer_inputs import Need
-from core.errors import ParameterError
 from core.methods import registry
 from core.methods.base import Described, Role, Stage
 from core.methods.order import role, why_not_list
@@ -82,23 +81,6 @@ def recipe_key(recipe: Recipe) -> str:
     return hashlib.sha256(recipe.dump().encode()).hexdigest()[:16]
 
 
-def families() -> tuple[str, ...]:
-    """All families of methods."""
-    return tuple(sorted({method.family for method in registry.all_methods()}))
-
-
-def check_families(names: Iterable[str]) -> frozenset[str]:
-    """The families by their proper names ("low-rank" is "Low rank"); () means all. Raises ParameterError."""
-    known = {family.lower(): family for family in families()}
-    wanted = {name.strip(): name.strip().lower().replace("-", " ").replace("_", " ") for name in names if name.strip()}
-    unknown = [name for name, plain in wanted.items() if plain not in known]
-    if unknown:
-        listed = ", ".join(map(repr, unknown))
-        are = "is no family" if len(unknown) == 1 else "are no families"
-        raise ParameterError(f"there {are} {listed} to compare", do=f"choose from {', '.join(families())}")
-    return frozenset(known[plain] for plain in wanted.values()) or frozenset(families())
-
-
 def trials(model: Model, chosen: Collection[str] = (), *, samples: bool = True) -> tuple[Trial, ...]:
     """What to try on a model, in an order that has seen every method before it goes deeper into one.
 
@@ -111,7 +93,7 @@ def trials(model: Model, chosen: Collection[str] = (), *, samples: bool = True) 
     large = sum(layer.n_weights for layer in model.layers) > LARGE
     methods = [method for method in registry.all_methods() if not chosen or method.family in chosen]
     methods.sort(key=lambda method: not method.default)  # what people mean by a word comes first
-    by_family = [[method for method in methods if method.family == family] for family in families()]
+    by_family = [[method for method in methods if method.family == family] for family in registry.families()]
     queues = [
         [_trial(method, setting, model, samples) for setting in _settings(method, samples, large)]
         for method in _taking_turns(by_family)

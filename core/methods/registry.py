@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -79,3 +80,20 @@ def describe(method: Described) -> dict[str, Any]:
         "kinds": sorted(str(k) for k in method.kinds),
         "parameters": {s.name: s.schema() for s in specs(method.Params)},
     }
+
+
+def families() -> tuple[str, ...]:
+    """The families of all methods, sorted."""
+    return tuple(sorted({method.family for method in all_methods()}))
+
+
+def check_families(names: Iterable[str]) -> frozenset[str]:
+    """The families by their proper names ("low-rank" is "Low rank"); () means all. Raises ParameterError."""
+    known = {family.lower(): family for family in families()}
+    wanted = {name.strip(): name.strip().lower().replace("-", " ").replace("_", " ") for name in names if name.strip()}
+    unknown = [name for name, plain in wanted.items() if plain not in known]
+    if unknown:
+        listed = ", ".join(map(repr, unknown))
+        are = "is no family" if len(unknown) == 1 else "are no families"
+        raise ParameterError(f"there {are} {listed}", do=f"choose from {', '.join(families())}")
+    return frozenset(known[plain] for plain in wanted.values()) or frozenset(families())

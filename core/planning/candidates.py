@@ -11,7 +11,6 @@ import numpy as np
 
 from core.analysis.hulls import Array, Points
 from core.analysis.sensitivity.cells import Cell, Measure, Sensitivity, Setting, Tier
-from core.errors import ParameterError
 from core.methods import registry
 from core.methods.base import Stage
 from core.methods.params import specs
@@ -27,23 +26,6 @@ SHARES = (0.5, 0.25)
 """Of a layer's numbers that factors may take, where a run is to become faster."""
 LEAVE: Setting = ()
 """The setting that leaves a layer as it is."""
-
-
-def families() -> tuple[str, ...]:
-    """The families of all methods, which is what a plan chooses from."""
-    return tuple(sorted({method.family for method in registry.all_methods()}))
-
-
-def check_families(names: Iterable[str]) -> frozenset[str]:
-    """The families by their proper names ("low rank" is "Low rank"); () means all. Raises ParameterError."""
-    known = {family.lower(): family for family in families()}
-    wanted = {name.strip(): name.strip().lower().replace("-", " ").replace("_", " ") for name in names if name.strip()}
-    unknown = [name for name, plain in wanted.items() if plain not in known]
-    if unknown:
-        listed = ", ".join(map(repr, unknown))
-        are = "is no family" if len(unknown) == 1 else "are no families"
-        raise ParameterError(f"there {are} {listed} to plan with", do=f"choose from {', '.join(families())}")
-    return frozenset(known[plain] for plain in wanted.values()) or frozenset(families())
 
 
 def plan_settings(chosen: Collection[str] = ()) -> tuple[Setting, ...]:
@@ -66,7 +48,7 @@ def plan_settings(chosen: Collection[str] = ()) -> tuple[Setting, ...]:
         *(_setting(("filter:dct", {"share": share})) for share in (0.5, 0.25)),
     ]
     every = [_setting(("float16", {})), *quantize, *blocks, *codebook, *pruned, *factors, *alone]
-    wanted = frozenset(chosen) or frozenset(families())
+    wanted = frozenset(chosen) or frozenset(registry.families())
     fitting = [setting for setting in every if _families(setting) <= wanted]
     if "Quantization" in wanted:  # then one step alone is never the best
         fitting = [s for s in fitting if "Quantization" in _families(s)]
@@ -81,7 +63,7 @@ def run_settings(
     Every method of the registry that saves what `saving` names: those with a kept share at two of them, others as they
     are by default. `also_small`: factors also in 8 bits
     """
-    wanted = frozenset(chosen) or frozenset(families())
+    wanted = frozenset(chosen) or frozenset(registry.families())
     found: list[Setting] = []
     for method in registry.all_methods():
         if method.stage is not Stage.WEIGHTS or method.family not in wanted or not {*saving} & {*method.saves}:

@@ -25,6 +25,21 @@ def with_role(widget: QWidget, role: str) -> QWidget:
     return widget
 
 
+def rule(parent: QWidget | None = None) -> QFrame:
+    """A thin line between parts that lie below each other."""
+    line = QFrame(parent)
+    with_role(line, "rule")
+    line.setFixedHeight(1)
+    return line
+
+
+def label(text: str, role: str, parent: QWidget | None = None) -> QLabel:
+    """A label with its role in the style sheet."""
+    made = QLabel(text, parent)
+    with_role(made, role)
+    return made
+
+
 def restyle(widget: QWidget, role: str) -> None:
     """Change the role of a widget that is already on the screen."""
     if widget.property("role") != role:

@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 
 from core.data.options import DataOptions
 from core.errors import FeatherweightError
-from gui.charts.card import restyle, with_role
+from gui.charts.card import label, restyle, rule, with_role
 from gui.charts.empty import EmptyState
 from gui.data.found_view import FoundView
 from gui.data.loader import Loader
@@ -133,12 +133,12 @@ class DataForm(QDialog):
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(10)
         head = QHBoxLayout()
-        head.addWidget(_label("Data to learn from and to measure with", "heading", self), 1)
+        head.addWidget(label("Data to learn from and to measure with", "heading", self), 1)
         head.addWidget(self.file_button)
         head.addWidget(self.folder_button)
         layout.addLayout(head)
         layout.addWidget(self.place)
-        layout.addWidget(_rule(self))
+        layout.addWidget(rule(self))
         chosen = QWidget(self)
         columns = QHBoxLayout(chosen)
         columns.setContentsMargins(0, 0, 0, 0)
@@ -150,7 +150,7 @@ class DataForm(QDialog):
         self._content.addWidget(EmptyState("picture", *_EMPTY, self))
         self._content.addWidget(chosen)
         layout.addWidget(content, 1)
-        layout.addWidget(_rule(self))
+        layout.addWidget(rule(self))
         foot = QHBoxLayout()
         foot.addWidget(self.split, 1)
         foot.addWidget(self.cancel)
@@ -164,12 +164,12 @@ class DataForm(QDialog):
         left = QVBoxLayout(holder)
         left.setContentsMargins(0, 0, 0, 0)
         left.setSpacing(8)
-        self._picture_parts = (_label("Pictures", "title", self), self.fields)
+        self._picture_parts = (label("Pictures", "title", self), self.fields)
         progress = QHBoxLayout()
         progress.addWidget(self.bar, 1)
         progress.addWidget(self.stop)
-        above: tuple[QWidget, ...] = (_label("Found", "title", self), self.found, self.step)
-        below: tuple[QWidget, ...] = (*self._picture_parts, _label("Metric", "title", self), self.metric_box)
+        above: tuple[QWidget, ...] = (label("Found", "title", self), self.found, self.step)
+        below: tuple[QWidget, ...] = (*self._picture_parts, label("Metric", "title", self), self.metric_box)
         for part in above:
             left.addWidget(part)
         left.addLayout(progress)
@@ -376,19 +376,6 @@ def split_words(n: int) -> str:
     learned = max(1, min(CALIBRATION_SAMPLES, n // 2))
     return (f"{learned:,} sample{'' if learned == 1 else 's'} to calibrate, {n - learned:,} to measure, "
             "drawn with a fixed seed and never mixed.")
-
-
-def _label(text: str, role: str, parent: QWidget) -> QLabel:
-    label = QLabel(text, parent)
-    with_role(label, role)
-    return label
-
-
-def _rule(parent: QWidget) -> QFrame:
-    rule = QFrame(parent)
-    with_role(rule, "rule")
-    rule.setFixedHeight(1)
-    return rule
 
 
 def _button(text: str, act: Callable[[], None], parent: QWidget) -> QPushButton:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from PySide6.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt, QTimer
 from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QFrame,
     QHeaderView,
     QLabel,
@@ -16,6 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from gui.charts.card import restyle, with_role
+from gui.charts.row_table import set_up_rows
 from gui.layers.delegate import ROW_HEIGHT, SIZES_WIDTH, LayersDelegate
 from gui.layers.filter import Condition, FilterError, fields, parse
 from gui.layers.rows import short_name
@@ -89,24 +89,12 @@ class LayersPanel(QFrame):
         table.setModel(self.model)
         self._delegate = LayersDelegate(table)
         table.setItemDelegate(self._delegate)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        table.setShowGrid(False)
-        table.setTabKeyNavigation(False)
-        table.setAccessibleName("Layers")
-        table.verticalHeader().hide()
-        table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        set_up_rows(table, "Layers", ROW_HEIGHT)
         header = table.horizontalHeader()
-        header.setFixedHeight(28)
-        header.setHighlightSections(False)
         header.setSectionsClickable(True)
         # Its own, empty selection: asking whether a column is selected walks through all rows at every painting.
         header.setSelectionModel(QItemSelectionModel(self.model, header))
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(Column.LAYER, QHeaderView.ResizeMode.Stretch)
         for column, width in _WIDTHS.items():
             header.resizeSection(column, width)

@@ -21,7 +21,6 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QFontMetrics, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QHeaderView,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -30,13 +29,14 @@ from PySide6.QtWidgets import (
 )
 
 from gui.charts.card import with_role
+from gui.charts.row_table import set_up_rows
 from gui.methods_study.families import draw, look
 from gui.methods_study.words import BEST_FIRST, HEADERS, HINTS, Column, Line, ordered
 from gui.theme import theme
 
 Index = QModelIndex | QPersistentModelIndex
 _NO_PARENT = QModelIndex()
-_ROW_HEIGHT, _HEAD_HEIGHT, _PAD, _SIGN = 27, 26, 8, 18
+_ROW_HEIGHT, _PAD, _SIGN = 27, 8, 18
 _WIDTHS = {Column.SIZE: 62, Column.SHARE: 60, Column.LATENCY: 60, Column.ERROR: 60, Column.METRIC: 112,
            Column.MEMORY: 62, Column.WORK: 72, Column.TIME: 48}
 _FIRST = (Column.SIZE, Column.SHARE, Column.LATENCY, Column.ERROR, Column.METRIC)
@@ -187,24 +187,12 @@ class MethodsTable(QTableView):
         self._following = False
         self.setModel(self.rows)
         self.setItemDelegate(_Delegate(self))
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setShowGrid(False)
         self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        self.setAccessibleName("Methods")
+        set_up_rows(self, "Methods", _ROW_HEIGHT, many=False)
         with_role(self, "padded")
-        self.verticalHeader().hide()
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
         header = self.horizontalHeader()
-        header.setFixedHeight(_HEAD_HEIGHT)
-        header.setHighlightSections(False)
         header.setSectionsClickable(True)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.sectionClicked.connect(self._sort)
         for column, width in _WIDTHS.items():
             header.resizeSection(column, width)

@@ -9,7 +9,6 @@ from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
     QDialog,
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -20,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from core.planning.budgets import Goal
-from gui.charts.card import with_role
+from gui.charts.card import label, rule, with_role
 from gui.planning.budget_row import BudgetRow
 from gui.planning.limits import PRESETS, WITHOUT_DATA, known_of
 from gui.planning.wish import Wish
@@ -86,7 +85,7 @@ class BudgetDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(8)
-        layout.addWidget(_heading("Find the best plan within a budget", "heading"))
+        layout.addWidget(label("Find the best plan within a budget", "heading"))
         layout.addLayout(self._presets())
         layout.addSpacing(4)
         layout.addWidget(self.first)
@@ -96,12 +95,12 @@ class BudgetDialog(QDialog):
         layout.addWidget(self.second)
         layout.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
         self.second.hide()
-        layout.addWidget(_rule(self))
-        layout.addWidget(_heading("Families of methods", "title"))
+        layout.addWidget(rule(self))
+        layout.addWidget(label("Families of methods", "title"))
         layout.addLayout(self._family_boxes())
-        layout.addWidget(_heading("Time to plan, at most", "title"))
+        layout.addWidget(label("Time to plan, at most", "title"))
         layout.addLayout(self._time_buttons())
-        layout.addWidget(_heading(_BOUNDS, "small"))
+        layout.addWidget(label(_BOUNDS, "small"))
         layout.addWidget(self._keep_box())
         self.note = QLabel("" if self._known.data else _NO_DATA, self)
         with_role(self.note, "small")
@@ -129,7 +128,7 @@ class BudgetDialog(QDialog):
 
     def _family_boxes(self) -> QGridLayout:
         """In columns of equal width, so that no name is cut."""
-        from core.planning.candidates import families
+        from core.methods.registry import families
 
         grid = QGridLayout()
         grid.setHorizontalSpacing(14)
@@ -239,16 +238,3 @@ def _goal(last: Wish | None, place: int, data: bool) -> tuple[Goal, str]:
         if data or Goal(goal) in WITHOUT_DATA:
             return Goal(goal), limit
     return Goal.SIZE, "25%"
-
-
-def _heading(text: str, role: str) -> QLabel:
-    label = QLabel(text)
-    with_role(label, role)
-    return label
-
-
-def _rule(parent: QWidget) -> QFrame:
-    rule = QFrame(parent)
-    with_role(rule, "rule")
-    rule.setFixedHeight(1)
-    return rule

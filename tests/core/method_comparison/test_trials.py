@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from core.errors import ParameterError
 from core.method_comparison import trials as module
-from core.method_comparison.trials import check_families, families, recipe_key, trials
+from core.method_comparison.trials import recipe_key, trials
 from core.methods import registry
 from core.methods.base import Role, Stage
 from core.methods.order import role, why_not_list
@@ -126,13 +125,6 @@ def test_a_new_method_is_tried_without_a_word_here(small: Model, monkeypatch: py
     settings = [trial.setting for trial in trials(small) if trial.method == "Thirds"]
     assert sorted(settings) == ["thirds 1", "thirds 2", "thirds 3"]
     assert _Thirds.stage is Stage.WEIGHTS
-
-
-def test_families_are_known_by_their_words() -> None:
-    assert check_families(["low-rank", " pruning "]) == {"Low rank", "Pruning"}
-    assert check_families([]) == set(families())
-    with pytest.raises(ParameterError, match="no family 'magic' to compare; choose from Activations"):
-        check_families(["magic"])
 
 
 def test_paths_do_not_matter_for_the_key_of_a_recipe(small: Model, tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from core.analysis.sensitivity.cells import Cell, Sensitivity, Setting
 from core.data import Samples, load_samples
 from core.errors import Cancelled, FeatherweightError, ParameterError
 from core.exporting.export import export
+from core.methods.registry import check_families, families
 from core.model.model import Model
 from core.pipeline import compress
 from core.planning.budgets import Budget, Goal, size_budget
-from core.planning.candidates import Candidates, candidates, check_families, families, plan_settings, refined
+from core.planning.candidates import Candidates, candidates, plan_settings, refined
 from core.planning.evaluation import Evaluator, Measured
 from core.planning.knapsack import Unreachable
 from core.planning.plan import Plan

@@ -13,12 +13,13 @@ from core.analysis.calibration import Calibration
 from core.analysis.operations import multiply_adds
 from core.data import Samples
 from core.exporting.export import export
+from core.methods.registry import families
 from core.model.model import Model
 from core.model.readers import open_model
 from core.pipeline import compress
 from core.plan_job import PlanSpec, plan_file
 from core.planning.budgets import Goal
-from core.planning.candidates import families, run_settings
+from core.planning.candidates import run_settings
 from core.planning.structures import build, combined, structures
 from core.recipe import Recipe, Step
 
