@@ -82,6 +82,7 @@ class TradeoffLens(Lens):
         session.selectionChanged.connect(self._soon)
         plans.changed.connect(self._refresh)
         plans.chosenChanged.connect(self._show_chosen)
+        session.resultChanged.connect(self._show_chosen)
         self.plan_card.quality_chosen.connect(self._show_plan)
         self.plan_card.plan_asked.connect(self._ask)
         self.plan_card.smallest_asked.connect(plans.plan_smallest)
@@ -221,7 +222,8 @@ class TradeoffLens(Lens):
         plans = session.plans
         quality = next(q for q in self._qualities if q.key == self._seen[1])  # type: ignore[index]
         chosen = plans.chosen
-        ring = "" if chosen is None else ring_words(plans.points[chosen], quality, quality.values[chosen])
+        compressed = session.comparison if session.result_current else None
+        ring = "" if chosen is None else ring_words(plans.points[chosen], quality, quality.values[chosen], compressed)
         scene = Scene(self._marks, quality.label, quality.low, chosen, ring)
         self.plan_card.chart.set_scene(self._with_budget(scene, quality))
         own = chosen == plans.own

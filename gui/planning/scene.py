@@ -14,6 +14,7 @@ from gui.planning.words import metric_value, point_words
 from gui.units import NONE, decibels, file_size, percent_change
 
 if TYPE_CHECKING:
+    from core.analysis.comparison import Comparison
     from core.model.layer import Layer
     from core.planning.plan import Plan, PlanPoint
     from core.recipe import Step
@@ -113,11 +114,23 @@ def read_outs(plan: Plan, points: Sequence[PlanPoint]) -> tuple[str, ...]:
     return tuple(point_words(point, plan.bytes_before) for point in points)
 
 
-def ring_words(point: PlanPoint, quality: Quality, value: float) -> str:
-    """The words beside the ring: "plan: 2.1 MB · 97.6 %"."""
+def ring_words(point: PlanPoint, quality: Quality, value: float, compressed: Comparison | None = None) -> str:
+    """The words beside the ring: "plan: 2.1 MB · 97.6 %".
+
+    compressed  what was measured of the file, when this plan was compressed
+    """
     told = "" if math.isnan(value) else f" \N{MIDDLE DOT} {quality.text(value)}"
     known = "" if point.measured is not None or not told else " predicted"
-    return f"plan: {file_size(point.bytes)}{told}{known}"
+    return f"plan: {file_size(point.bytes)}{told}{known}{_compressed_words(compressed, quality)}"
+
+
+def _compressed_words(found: Comparison | None, quality: Quality) -> str:
+    """What the compressed file has of this quality: ", compressed: 97.5 %"; "" where that was not measured."""
+    if found is None or quality.key == ERROR:
+        return ""
+    if quality.key == SQNR:
+        return f", compressed: {decibels(found.output_sqnr_db)}"
+    return f", compressed: {found.score.value_text}" if found.score is not None else ""
 
 
 def useful_uniform(points: Sequence[PlanPoint], quality: Quality) -> set[int]:

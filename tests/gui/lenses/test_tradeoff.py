@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from pytestqt.qtbot import QtBot
 from core.planning.knapsack import Unreachable
 from core.planning.plan import Plan
 from gui.lenses.tradeoff import TradeoffLens
+from gui.planning.scene import Quality, ring_words
 from gui.planning.wish import Wish
 from gui.session import Session
 
@@ -54,6 +56,19 @@ def test_empty_states_say_what_to_do(
     assert card.empty.words().startswith("No plan was found.") and card.smallest_button.isVisible()
     card.smallest_button.click()
     assert planner.specs[-1].limit == "3100 B"
+
+
+def test_what_the_compressed_file_has_stands_beside_what_was_predicted(planned: Planned) -> None:
+    plan = planned[2]
+    point = replace(plan.front[0], measured=None)
+    sqnr = Quality("sqnr", "Output SQNR", "output SQNR, dB", (28.7,), 0.0)
+    metric = replace(sqnr, key="metric", unit="share")
+    score = SimpleNamespace(value_text="98.39 %")
+    found: Any = SimpleNamespace(output_sqnr_db=14.8, score=score)
+    assert ring_words(point, sqnr, 28.7).endswith("28.7 dB predicted")
+    assert ring_words(point, sqnr, 28.7, found).endswith("28.7 dB predicted, compressed: 14.8 dB")
+    assert ring_words(point, metric, 98.6, found).endswith(", compressed: 98.39 %")
+    assert not ring_words(point, replace(sqnr, key="error"), 2.0, found).endswith("dB")
 
 
 def test_points_are_hollow_until_they_are_measured(planning: Any, lens: TradeoffLens, planned: Planned) -> None:
