@@ -57,7 +57,8 @@ def scratch_folder() -> Scratch:
     A killed process cannot remove its own, so those of processes that no longer live are removed on the way.
     """
     remove_dead()
-    return Scratch(prefix=f"{_PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
+    with full_disk_told():
+        return Scratch(prefix=f"{_PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
 
 
 def remove_dead() -> list[Path]:

@@ -408,8 +408,9 @@ def test_no_room_for_temporary_files(folder: Folder, big_path: Path, monkeypatch
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/temporary/featherweight-1")
 
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
-    folder.refuses(big_path, said="/temporary/featherweight-1: the disk is full, nothing was written")
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "mkdtemp", full)
+        folder.refuses(big_path, said="the disk with the folder for temporary files is full")
     data = big_path.parent / "data.npz"
     np.savez(data, x=RIGHT)
     monkeypatch.setattr("core.exporting.export.parity_feeds", full)
