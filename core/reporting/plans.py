@@ -27,6 +27,8 @@ MEASURES = {
 }
 TIERS = ("of the weights alone", "predicted", "measured")
 
+_USUAL = ("fp16", "int8", "int4")
+
 
 def plan_section(plan: Plan, chosen: PlanPoint | None = None) -> str:
     """The budget, the front with its measured points and the uniform settings, and what holds the plan back.
@@ -84,7 +86,12 @@ def _uniform_predicted(points: Sequence[PlanPoint]) -> Series:
     found = [p for p in points if p.measured is None and p.sqnr_db is not None and math.isfinite(p.sqnr_db)]
     values = _finite([(p.bytes, p.sqnr_db) for p in found])
     labels = [p.label for p in found]
-    return Series("one setting for all layers, predicted", values, "rings", 2, labels, labels)
+    return Series("one setting for all layers, predicted", values, "rings", 2, labels, [_written(p) for p in found])
+
+
+def _written(point: PlanPoint) -> str:
+    """The label of a uniform setting that a person would try first; the others have theirs in the tool tip alone."""
+    return point.label if point.label in _USUAL else ""
 
 
 def _finite(points: Sequence[tuple[float, float | None]]) -> list[tuple[float, float]]:
@@ -99,7 +106,7 @@ def _measured(name: str, points: Sequence[PlanPoint], style: str, colour: int, *
         for p in found
         if p.measured is not None
     ]
-    return Series(name, values, style, colour, notes, [p.label for p in found] if names else ())
+    return Series(name, values, style, colour, notes, [_written(p) for p in found] if names else ())
 
 
 def sensitivity_section(table_of: Sensitivity) -> str:
