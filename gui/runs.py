@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import FeatherweightError
-from core.exporting.staging import check_target, staged, target_error
+from core.exporting.staging import check_target, files_read, staged, target_error
 from core.progress import Progress, Reporter
 from gui.result import Result
 from gui.units import file_size
@@ -56,7 +56,7 @@ class Runs:
         session, result = self._session, self._session.result
         try:
             model.check_unchanged()
-            check_target(target, model.path, (*model.data_files, *([data.path] if data.path else [])))
+            check_target(target, model.path, (*model.data_files, *files_read(data.path, options=data.options)))
         except FeatherweightError as error:
             session.failed.emit(error)
             return
