@@ -25,8 +25,8 @@ class TrainingSettings:
     )
     learning_rate: float = param(1e-3, "Learning rate", "Size of a step at its largest.", minimum=1e-8, maximum=10.0)
     schedule: str = param(
-        "cosine", "Schedule", "How the learning rate falls: along half a cosine, in a line, or not at all. With stages, "
-        "each stage begins anew.",
+        "cosine", "Schedule", "How the learning rate falls: along half a cosine, in a line, or not at all. Each stage "
+        "begins anew.",
         choices=("cosine", "linear", "constant"), choice_titles=("Cosine", "Linear", "Constant"),
     )
     warmup: float = param(
@@ -40,7 +40,7 @@ class TrainingSettings:
         0.0, "Weight decay", "Pulls weights towards zero in each step, against overfitting.", minimum=0.0, maximum=1.0
     )
     l1: float = param(
-        0.0, "L1 penalty", "Adds the weights' magnitudes to the loss: makes small weights smaller, which helps pruning.",
+        0.0, "L1 penalty", "Adds the weights' magnitudes to the loss: small ones become smaller, which helps pruning.",
         minimum=0.0, maximum=1.0,
     )
     dropout: float = param(
