@@ -70,6 +70,15 @@ class Reporter:
     def cancelled(self) -> bool:
         return self._cancel.is_set()
 
+    def heard_by(self, listener: Callable[[Progress], None]) -> Reporter:
+        """A reporter that passes all it is told on to this one, after `listener` heard it."""
+
+        def forward(progress: Progress) -> None:
+            listener(progress)
+            self.report(progress.done, progress.text, progress.part)
+
+        return Reporter(forward, self._cancel)
+
     def part(self, start: float, end: float) -> Reporter:
         """A reporter for the share from `start` to `end` of this one."""
         if self._callback is None:

@@ -35,6 +35,14 @@ def sample() -> SamplePaths:
     return sample_paths()
 
 
+@pytest.fixture(autouse=True)
+def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where runs are kept in a test, also by processes that it starts: never among the person's own."""
+    folder = tmp_path / "kept runs"
+    monkeypatch.setenv("FEATHERWEIGHT_RUNS", str(folder))
+    return folder
+
+
 @pytest.fixture
 def mlp_path(tmp_path: Path) -> Path:
     """A file with two Linear layers: x (batch x 16) -> Gemm fc1 -> Relu -> MatMul fc2 -> logits (batch x 4)."""
