@@ -1,4 +1,4 @@
-"""The window's end of the worker process: start, send, listen, end."""
+"""The window's end of a worker process: start, send, listen, end."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ class WorkerProcess:
     when the process ends by itself. Nothing is told after `end`.
     """
 
-    def __init__(self, tell: Callable[[str, int, Any], None]) -> None:
+    def __init__(self, tell: Callable[[str, int, Any], None], conduct: worker.Conduct) -> None:
         self.serial = next(_serials)
         self._tell = tell
         self._ended = False
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=worker.serve, args=(theirs,), name="featherweight-worker", daemon=True)
+        self._process = context.Process(target=worker.serve, args=(theirs, conduct), daemon=True,
+                                        name=f"featherweight-{conduct.name}")
         self._process.start()
         theirs.close()
         self._listener = threading.Thread(target=self._listen, args=(self._connection,), name="worker answers",

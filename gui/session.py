@@ -247,8 +247,8 @@ class Session(QObject):
         self.failed.emit(error)
 
     def close_model(self) -> None:
-        """Forget the model and everything about it; running tasks are cancelled."""
-        self.tasks.cancel_all()
+        """Forget the model and everything about it; running tasks are cancelled, but for trainings: they are runs."""
+        self.tasks.cancel_all(trainings=False)
         self._reset(None, None)
 
     def _put_model(self, model: Model, recipe: Recipe) -> None:
@@ -362,8 +362,11 @@ class Session(QObject):
             self.warned.emit(f"Compressed, but not all was done. {result.trouble_words}", "\n".join(result.trouble[1:]))
 
     def cancel(self) -> None:
-        """Cancel what the status shows: opening, loading, compressing, exporting. Nothing that was there is lost."""
-        states = self.tasks.states
+        """Cancel what the status shows: opening, loading, compressing, exporting. Nothing that was there is lost.
+
+        A training goes on while there is anything else to cancel: it may have taken hours.
+        """
+        states = [state for state in self.tasks.states if not state.training] or self.tasks.states
         for state in states:
             self.tasks.cancel(state.key)
         self.stateChanged.emit()

@@ -1,4 +1,4 @@
-"""Work in the background: threads for what is short or mostly numpy, one worker process for the rest.
+"""Work in the background: threads for what is short or mostly numpy, a worker process for the rest, one for training.
 
 Each task has a key. A newer task with the same key cancels the older one; answers of the older one that come late are
 dropped by their number. Functions and jobs are called with a `reporter` keyword and may raise FeatherweightError.
@@ -20,8 +20,8 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from core.errors import Cancelled, FeatherweightError, InternalError
 from core.progress import Progress, Reporter
 from gui.pace import Pace
-from gui.process import WorkerProcess
-from gui.worker import as_error, throttled
+from gui.worker import TRAINING, WORKER, as_error, throttled
+from gui.worker_queue import WorkerQueue
 
 AFTER_PAINT_MS = 60
 """A delay for tasks that nobody waits for: what was clicked is painted by then."""
@@ -29,17 +29,23 @@ _THREADS = 3
 """Statistics, the plan's preview and the shown layer's preview may run at once; more only fight for the interpreter."""
 CANCEL_PATIENCE_MS = 150
 """How long a job may take to stop by itself before its process is ended."""
+TRAINING_PATIENCE_MS = 800
+"""The same for trainings: they leave a run that can be resumed, and a new process needs seconds to import torch."""
 
 
 @dataclass(frozen=True)
 class TaskState:
-    """What the status bar shows of a running task. `seconds_left` is None until there is something to go by."""
+    """What the status bar shows of a running task. `seconds_left` is None until there is something to go by.
+
+    training   it runs in the training process
+    """
 
     key: str
     title: str
     done: float
     text: str
     seconds_left: float | None
+    training: bool = False
 
 
 @dataclass(eq=False)
@@ -53,7 +59,7 @@ class _Task:
     on_failed: Callable[[FeatherweightError], None] | None
     on_progress: Callable[[Progress], None] | None
     on_cancelled: Callable[[], None] | None
-    in_process: bool
+    queue: WorkerQueue | None
     delay_ms: int = 0
     cancel: threading.Event = field(default_factory=threading.Event)
     progress: Progress = field(default_factory=lambda: Progress(0.0))
@@ -81,13 +87,10 @@ class Tasks(QObject):
         self._numbers = itertools.count(1)
         self._current: dict[str, _Task] = {}
         self._waiting: dict[str, _Task] = {}  # a coalescing task's successor
-        self._queue: list[_Task] = []  # process tasks that wait for the worker
         self._pool: ThreadPoolExecutor | None = None
-        self._process: WorkerProcess | None = None
-        self._in_worker: _Task | None = None
         self._closed = False
-        self._kill = QTimer(self, singleShot=True, interval=CANCEL_PATIENCE_MS)
-        self._kill.timeout.connect(self._kill_worker)
+        self._worker = WorkerQueue(self._arrived.emit, WORKER, CANCEL_PATIENCE_MS, self)
+        self._trainer = WorkerQueue(self._arrived.emit, TRAINING, TRAINING_PATIENCE_MS, self)
         self._arrived.connect(self._take, Qt.ConnectionType.QueuedConnection)
 
     # -- starting ---------------------------------------------------------------------------------------------------
@@ -105,7 +108,7 @@ class Tasks(QObject):
                    two or three times slower. The task counts as running meanwhile
         title      shown in the status bar; tasks without one are not shown
         """
-        task = _Task(next(self._numbers), key, title, function, args, done, failed, progress, cancelled, False,
+        task = _Task(next(self._numbers), key, title, function, args, done, failed, progress, cancelled, None,
                      delay_ms)
         if coalesce and key in self._current:
             self._waiting[key] = task
@@ -117,21 +120,35 @@ class Tasks(QObject):
                 progress: Callable[[Progress], None] | None = None,
                 cancelled: Callable[[], None] | None = None) -> None:
         """Run the picklable `job(*args, reporter=...)` in the worker process, after the jobs that wait there."""
-        self._start(_Task(next(self._numbers), key, title, job, args, done, failed, progress, cancelled, True))
+        self._start(_Task(next(self._numbers), key, title, job, args, done, failed, progress, cancelled, self._worker))
+
+    def training(self, key: str, job: Callable[..., Any], *args: Any, title: str = "",
+                 done: Callable[[Any], None] | None = None, failed: Callable[[FeatherweightError], None] | None = None,
+                 progress: Callable[[Progress], None] | None = None,
+                 cancelled: Callable[[], None] | None = None) -> None:
+        """Run the picklable job in the training process, like `process`; for what takes minutes to hours.
+
+        Other jobs go on meanwhile. Its progress does not emit `changed`: whoever shows it hears `progress`, or looks
+        at `states` now and then.
+        """
+        self._start(_Task(next(self._numbers), key, title, job, args, done, failed, progress, cancelled,
+                          self._trainer))
 
     def warm_up(self, *modules: str) -> None:
         """Start the worker process and let it import `modules`, so that the first job starts at once."""
-        if not self._closed:
-            self._worker().warm(modules)
+        self._worker.warm(modules)
+
+    def warm_training(self, *modules: str) -> None:
+        """The same for the training process."""
+        self._trainer.warm(modules)
 
     def _start(self, task: _Task) -> None:
         if self._closed:
             return
         self.cancel(task.key)
         self._current[task.key] = task
-        if task.in_process:
-            self._queue.append(task)
-            self._feed_worker()
+        if task.queue is not None:
+            task.queue.add(task)
         elif task.delay_ms:
             QTimer.singleShot(task.delay_ms, self, lambda: self._submit(task))
         else:
@@ -165,25 +182,32 @@ class Tasks(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether anything runs or waits, shown or not."""
-        return bool(self._current)
+        """Whether anything runs or waits, shown or not, but for trainings: they may take hours, and nothing of the
+        window waits for them."""
+        return any(task.queue is not self._trainer for task in self._current.values())
 
     @property
     def queued(self) -> bool:
         """Whether a job waits for the worker process, which does another."""
-        return bool(self._queue)
+        return self._worker.waits
 
     @property
     def states(self) -> tuple[TaskState, ...]:
-        """Running tasks that have a title, oldest first."""
+        """Running tasks that have a title: trainings, then the others, oldest first."""
         now = time.monotonic()
-        return tuple(TaskState(t.key, t.title, t.progress.done, t.progress.text, t.pace.seconds_left(now))
-                     for t in self._current.values() if t.title)
+        states = [TaskState(t.key, t.title, t.progress.done, t.progress.text, t.pace.seconds_left(now),
+                            t.queue is self._trainer) for t in self._current.values() if t.title]
+        return tuple(sorted(states, key=lambda state: not state.training))
 
     @property
     def worker_pid(self) -> int | None:
         """Process id of the worker, if there is one now."""
-        return self._process.pid if self._process is not None else None
+        return self._worker.pid
+
+    @property
+    def training_pid(self) -> int | None:
+        """Process id of the training process, if there is one now."""
+        return self._trainer.pid
 
     # -- answers, in the window's thread ----------------------------------------------------------------------------
 
@@ -194,10 +218,9 @@ class Tasks(QObject):
         if kind == "died":
             self._take_death(number, value)
             return
-        if kind in ("done", "failed") and self._in_worker is not None and self._in_worker.number == number:
-            self._in_worker = None
-            self._kill.stop()
-            self._feed_worker()
+        if kind in ("done", "failed"):
+            self._worker.ended(number)
+            self._trainer.ended(number)
         task = self._find(number)
         if task is None:  # cancelled, or replaced by a newer one
             return
@@ -205,6 +228,8 @@ class Tasks(QObject):
             task.hear(value)
             if task.on_progress is not None:
                 task.on_progress(value)
+            if task.queue is self._trainer:
+                return
         else:
             self._finish(task, kind, value)
         self.changed.emit()
@@ -234,68 +259,42 @@ class Tasks(QObject):
         if task is None:
             return
         task.cancel.set()
-        if task in self._queue:
-            self._queue.remove(task)
-        elif task is self._in_worker and self._process is not None:
-            self._process.cancel(task.number)
-            self._kill.start()
+        if task.queue is not None:
+            task.queue.cancel(task)
         if task.on_cancelled is not None:
             task.on_cancelled()
         self.changed.emit()
 
-    def cancel_all(self) -> None:
-        for key in list(self._current):
-            self.cancel(key)
+    def cancel_all(self, *, trainings: bool = True) -> None:
+        for key, task in list(self._current.items()):
+            if trainings or task.queue is not self._trainer:
+                self.cancel(key)
 
     def close(self) -> None:
-        """Cancel everything and end the threads and the worker; afterwards no task can be started."""
+        """Cancel everything and end the threads and the processes; afterwards no task can be started."""
         self._closed = True
         self.cancel_all()
-        self._kill.stop()
-        if self._process is not None:
-            self._process.end()
-            self._process = None
-        self._in_worker = None
+        self._worker.close()
+        self._trainer.close()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
-    # -- the worker process -----------------------------------------------------------------------------------------
-
-    def _worker(self) -> WorkerProcess:
-        if self._process is None:
-            self._process = WorkerProcess(self._arrived.emit)
-        return self._process
-
-    def _feed_worker(self) -> None:
-        if self._in_worker is not None or not self._queue or self._closed:
-            return
-        task = self._in_worker = self._queue.pop(0)
-        worker = self._worker()
-        try:
-            worker.run(task.number, task.run, task.args)
-        except OSError:
-            return  # it has just died; the listener's "died" follows and fails the task
-
-    def _kill_worker(self) -> None:
-        if self._in_worker is None or self._process is None:
-            return
-        self._process.end()
-        self._process = None
-        self._in_worker = None
-        self._feed_worker()
-
     def _take_death(self, serial: int, exit_code: int) -> None:
-        if self._process is None or self._process.serial != serial:
-            return
-        self._process.end()
-        self._process = None
-        task, self._in_worker = self._in_worker, None
-        self._kill.stop()
-        if task is not None and self._current.get(task.key) is task:
-            reason = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
-            self._finish(task, "failed", InternalError(
-                f"the worker process stopped ({reason})",
-                do="nothing was changed; there may be too little memory, or the model makes ONNX Runtime crash"))
-        self._feed_worker()
-        self.changed.emit()
+        for queue in (self._worker, self._trainer):
+            mine, job = queue.died(serial)
+            task = next((t for t in self._current.values() if t is job), None)
+            if task is not None:
+                self._finish(task, "failed", _death(exit_code, training=queue is self._trainer))
+            if mine:
+                self.changed.emit()
+
+
+def _death(exit_code: int, *, training: bool) -> InternalError:
+    reason = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+    if training:
+        return InternalError(f"the training process stopped ({reason})",
+                             do="the last whole epoch is kept and can be resumed; there may be too little memory")
+    return InternalError(f"the worker process stopped ({reason})",
+                         do="nothing was changed; there may be too little memory, or the model makes ONNX Runtime "
+                            "crash")

@@ -1,4 +1,4 @@
-"""The worker process: runs one job after the other and answers through a pipe. Imports no Qt.
+"""A worker process: runs one job after the other and answers through a pipe. Imports no Qt.
 
 Messages to the worker: ("run", number, job, args), ("cancel", number), ("warm", module names). Messages back:
 ("progress", number, Progress), ("done", number, result), ("failed", number, error). The end of the pipe means that the
@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -23,10 +24,28 @@ from core.progress import Progress, Reporter
 
 PROGRESS_INTERVAL = 1 / 30
 """Seconds between two progress messages without a part; a screen shows no more."""
-_NICENESS = 5
-"""Added to the process's nice value: it computes on all cores, and the window must get its turn among them at once."""
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""What torch and numpy read when they are imported."""
 _LAST_WORDS = 2.0
 """Seconds that a job has to clean up after the window is gone."""
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """How a process behaves towards the window, which must get its turn on the cores at once.
+
+    niceness  added to its nice value
+    spared    cores that it leaves to others; 0: it computes on all of them
+    """
+
+    name: str
+    niceness: int
+    spared: int = 0
+
+
+WORKER = Conduct("worker", 5)
+TRAINING = Conduct("training", 10, spared=1)
+"""It runs for minutes to hours beside whatever the person does meanwhile, compressing included."""
 
 
 class UnexpectedError(InternalError):
@@ -132,10 +151,13 @@ def _warm(modules: tuple[str, ...]) -> None:
             continue
 
 
-def serve(connection: Connection) -> None:
-    """The worker process's main function."""
+def serve(connection: Connection, conduct: Conduct) -> None:
+    """A worker process's main function."""
     if hasattr(os, "nice"):
-        os.nice(_NICENESS)
+        os.nice(conduct.niceness)
+    if conduct.spared:
+        threads = max(1, (os.cpu_count() or 1) - conduct.spared)
+        os.environ.update(dict.fromkeys(_THREAD_LIMITS, str(threads)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is for the window, which then ends the pipe
     worker = _Worker(connection)
     threading.Thread(target=worker.listen, name="listen", daemon=True).start()

@@ -37,3 +37,14 @@ def stubborn(reporter: Reporter) -> None:
     """Never asks whether to stop."""
     reporter.report(0.1, "waiting")
     threading.Event().wait()
+
+
+def count(n: int, reporter: Reporter) -> None:
+    """Tells n parts as fast as it can."""
+    for part in range(n):
+        reporter.report(part / n, "counting", part)
+
+
+def conduct(reporter: Reporter) -> tuple[int, int]:
+    """This process's nice value and how many threads libraries may start in it (0: as many as they like)."""
+    return os.nice(0), int(os.environ.get("OMP_NUM_THREADS", 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from pytestqt.qtbot import QtBot
 
@@ -151,3 +153,68 @@ def test_close_while_jobs_run_leaves_nothing(tasks: Tasks, qtbot: QtBot) -> None
     assert tasks.worker_pid is None and not tasks.busy
     tasks.thread("late", jobs.add, 1, 1, **heard.callbacks())
     assert not tasks.busy and heard.done == []
+
+
+def test_trainings_have_a_process_of_their_own(tasks: Tasks, qtbot: QtBot) -> None:
+    training, other = Heard(), Heard()
+    tasks.training("train", jobs.obey, title="Training", **training.callbacks())
+    qtbot.waitUntil(lambda: bool(training.progress), timeout=PATIENCE_MS)
+    tasks.process("add", jobs.add, 1, 2, title="Adding", **other.callbacks())
+    assert [state.title for state in tasks.states] == ["Training", "Adding"] and tasks.states[0].training
+    qtbot.waitUntil(lambda: bool(other.done), timeout=PATIENCE_MS)
+    assert other.done == [3] and tasks.running("train")
+    assert tasks.training_pid not in (None, tasks.worker_pid)
+    assert not tasks.busy  # nothing of the window waits for a training
+    tasks.cancel_all(trainings=False)
+    assert tasks.running("train")
+    tasks.cancel_all()
+    assert training.cancelled == 1 and not tasks.states
+
+
+def test_progress_of_a_training_wakes_only_who_asked_for_it(tasks: Tasks, qtbot: QtBot) -> None:
+    heard, changed = Heard(), []
+    tasks.changed.connect(lambda: changed.append(len(heard.progress)))
+    tasks.training("train", jobs.count, 20, title="Training", **heard.callbacks())
+    qtbot.waitUntil(lambda: bool(heard.done), timeout=PATIENCE_MS)
+    assert [progress.part for progress in heard.progress] == list(range(20))
+    assert changed == [0, 20]  # it started, it ended
+
+
+def test_training_process_is_polite(tasks: Tasks, qtbot: QtBot) -> None:
+    nice, trained = Heard(), Heard()
+    tasks.process("worker", jobs.conduct, **nice.callbacks())
+    tasks.training("training", jobs.conduct, **trained.callbacks())
+    qtbot.waitUntil(lambda: bool(nice.done and trained.done), timeout=PATIENCE_MS)
+    (worker_nice, _), (training_nice, threads) = nice.done[0], trained.done[0]
+    assert os.nice(0) < worker_nice < training_nice
+    assert threads == max(1, (os.cpu_count() or 1) - 1)
+
+
+@pytest.mark.parametrize(("job", "survives"), [(jobs.obey, True), (jobs.stubborn, False)])
+def test_a_cancelled_training_is_gone_within_a_second(tasks: Tasks, qtbot: QtBot, job: Any, survives: bool) -> None:
+    heard, after = Heard(), Heard()
+    tasks.training("train", job, title="Training", **heard.callbacks())
+    qtbot.waitUntil(lambda: bool(heard.progress), timeout=PATIENCE_MS)
+    pid = tasks.training_pid
+    assert pid is not None
+    process, started = psutil.Process(pid), time.monotonic()
+    tasks.cancel("train")
+    assert heard.cancelled == 1
+    if not survives:
+        qtbot.waitUntil(lambda: not process.is_running(), timeout=PATIENCE_MS)
+        assert time.monotonic() - started < 1.0
+    tasks.training("next", jobs.add, 2, 2, **after.callbacks())
+    qtbot.waitUntil(lambda: bool(after.done), timeout=PATIENCE_MS)
+    assert (tasks.training_pid == pid) is survives
+
+
+def test_a_killed_training_process_is_told_and_the_worker_is_not_disturbed(tasks: Tasks, qtbot: QtBot) -> None:
+    heard, other = Heard(), Heard()
+    tasks.training("train", jobs.obey, title="Training", **heard.callbacks())
+    tasks.process("work", jobs.obey, title="Working", **other.callbacks())
+    qtbot.waitUntil(lambda: bool(heard.progress and other.progress), timeout=PATIENCE_MS)
+    assert tasks.training_pid is not None
+    psutil.Process(tasks.training_pid).kill()
+    qtbot.waitUntil(lambda: bool(heard.failed), timeout=PATIENCE_MS)
+    assert "training process stopped (signal 9)" in str(heard.failed[0]) and "resumed" in heard.failed[0].do
+    assert [state.title for state in tasks.states] == ["Working"] and not other.failed
