@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QLockFile, QObject, QTimer
 
+from core.data.keeping import options_dict, options_from
 from core.errors import TargetError
 from core.exporting.staging import target_error, write_atomic
 from core.progress import Reporter
-from gui.data.keeping import options_dict, options_from
 
 if TYPE_CHECKING:
     from core.data.options import DataOptions

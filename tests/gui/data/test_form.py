@@ -13,9 +13,9 @@ from pytestqt.qtbot import QtBot
 from shiboken6 import isValid
 
 from core.data import DataOptions, Preprocessing
+from core.data.keeping import options_dict, options_from
 from gui.data import metric_box
 from gui.data.form import DataForm, split_words
-from gui.data.keeping import options_dict, options_from
 from gui.session import Session
 from gui.settings import Settings
 

@@ -1,4 +1,4 @@
-"""Data options as plain values in a saved session, and back; what cannot be read counts as not there."""
+"""Data options as plain values in a saved session or run, and back; what cannot be read counts as not there."""
 
 from __future__ import annotations
 
