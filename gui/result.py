@@ -25,6 +25,7 @@ class Result:
     recipe, data_path, options   what it was made from
     outcome             the job's outcome; its file lies in the session's work folder
     exported            where the person saved it last, or None
+    trained             how it was trained after it was compressed ("20 epochs, the best was 14"), or ""
     """
 
     recipe: Recipe
@@ -32,6 +33,7 @@ class Result:
     options: DataOptions
     outcome: CompressOutcome
     exported: Path | None = None
+    trained: str = ""
 
     def made_with(self, data: DataState) -> bool:
         """Whether it was measured on what is loaded now, read the same way and by the same metric."""

@@ -35,7 +35,7 @@ class Runs:
     def __init__(self, session: Session, work_folder: Path) -> None:
         self._session = session
         self._folder = work_folder / f"run-{os.getpid()}"
-        self._runs = 0
+        self._runs, self._trainings = 0, 0
 
     def compress(self, model: Model, recipe: Recipe, data: DataState) -> None:
         """Start compressing. The file of the run before stays until this one has succeeded."""
@@ -95,9 +95,19 @@ class Runs:
 
     def _forget_others(self, keep: Path) -> None:
         """Remove the files of runs before; a file that was exported elsewhere replaces all of them."""
-        for folder in self._folder.glob("*"):
+        for folder in self._folder.glob("[0-9]*"):
             if folder != keep:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def trained_file(self, model: Model) -> Path:
+        """Where a training writes what it gives; it stays beside what is compressed later. Raises TargetError."""
+        self._trainings += 1
+        folder = self._folder / f"trained-{self._trainings}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise target_error(folder, error) from error
+        return folder / f"{model.path.stem}.onnx"
 
     def _hear(self, progress: Progress) -> None:
         part = progress.part

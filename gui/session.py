@@ -28,6 +28,7 @@ from gui.result import Result
 from gui.runs import COMPRESS, EXPORT, Runs
 from gui.sensitivity.state import SensitivityState
 from gui.tasks import Tasks
+from gui.training.state import TrainingState
 
 if TYPE_CHECKING:
     from core.analysis.comparison import Comparison
@@ -103,6 +104,7 @@ class Session(QObject):
         self.shown = ShownLayers(self)
         self.sensitivity = SensitivityState(self)
         self.methods = MethodsState(self)
+        self.training = TrainingState(self)
         self.undo_stack.cleanChanged.connect(self.stateChanged)
         self.tasks.failed.connect(lambda _key, error: self.failed.emit(error))
 
@@ -168,6 +170,13 @@ class Session(QObject):
     @property
     def data_path(self) -> Path | None:
         return self.data.path
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where the person's runs are kept."""
+        from core.runs.store import default_folder
+
+        return default_folder()
 
     @property
     def data_options(self) -> DataOptions:
@@ -301,6 +310,13 @@ class Session(QObject):
         if self._recipe is not None and after != self._recipe:
             self.undo_stack.push(SetRecipe(self, self._recipe, after, names, text, merge_key))
 
+    def take_recipe(self, after: Recipe, *, text: str) -> None:
+        """Replace the whole recipe by another one of the open model, as one undoable edit."""
+        if self._model is not None and self._recipe is not None:
+            before, names = self._recipe, (layer.name for layer in self._model.layers)
+            differing = tuple(name for name in names if after.steps_for(name) != before.steps_for(name))
+            self.set_recipe(after, differing, text=text)
+
     def put_recipe(self, recipe: Recipe, names: tuple[str, ...]) -> None:
         """Only for SetRecipe: hold another recipe and say so."""
         current = self.result_current
@@ -354,7 +370,7 @@ class Session(QObject):
         save_report(self, Path(target))
 
     def put_result(self, result: Result) -> None:
-        """Only for Runs: a compression has finished."""
+        """Only for Runs and TrainingState: a compression has finished, or what was trained stands for it."""
         self._result = result
         self.resultChanged.emit()
         self.stateChanged.emit()

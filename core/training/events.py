@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PAUSE_FILE = "pause"
+"""While a file of this name lies in the folder of its checkpoints, a training waits (between two batches)."""
+
 
 @dataclass(frozen=True)
 class Started:

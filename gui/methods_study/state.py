@@ -211,13 +211,10 @@ class MethodsState(QObject):
         from core.recipe import Recipe
 
         session, row = self._session, self.row(key)
-        if row is None or not row.recipe or session.model is None or session.recipe is None:
+        if row is None or not row.recipe or session.model is None:
             return
-        now = session.recipe
         recipe = Recipe.parse(row.recipe, model=session.model)
-        names = (layer.name for layer in session.model.layers)
-        differing = tuple(name for name in names if recipe.steps_for(name) != now.steps_for(name))
-        session.set_recipe(recipe, differing, text=f"use {row.setting or row.method}")
+        session.take_recipe(recipe, text=f"use {row.setting or row.method}")
 
     def save_html(self, path: Path) -> None:
         """Write the comparison as one HTML file, in the background."""

@@ -1,0 +1,278 @@
+"""What the window knows of training: one job at a time in the training process, what it has told, what came of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from enum import Enum, auto
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+
+from core.errors import FeatherweightError
+from core.training.events import PAUSE_FILE, EpochDone, Paused, Started, StepDone
+from gui.training.asked import Asked, ResultView
+from gui.training.curves import Heard, Series
+
+if TYPE_CHECKING:
+    from core.progress import Progress
+    from gui.session import Session
+
+TRAIN = "training"
+"""Key of the task."""
+
+
+class Phase(Enum):
+    """Where a training stands."""
+
+    NONE = auto()
+    PREPARING = auto()  # compressing, loading data: no training has begun
+    RUNNING = auto()
+    PAUSED = auto()
+    DONE = auto()
+    CANCELLED = auto()
+    FAILED = auto()
+    INTERRUPTED = auto()  # by the end of the program, earlier
+
+    @property
+    def at_work(self) -> bool:
+        return self in (Phase.PREPARING, Phase.RUNNING, Phase.PAUSED)
+
+
+class TrainingState(QObject):
+    """The training of a session. It goes on when another model is opened; what it gave can be used on its own.
+
+    changed       curves grew; several times a second while it runs
+    stateChanged  the phase, the words, the outcome
+    settingsWanted, exportWanted   the person asks for the form, or to save what came of it
+    """
+
+    changed = Signal()
+    stateChanged = Signal()
+    settingsWanted = Signal()
+    exportWanted = Signal()
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._session = session
+        self._asked: Asked | None = None
+        self._heard = Heard()
+        self._phase = Phase.NONE
+        self._run = ""
+        self._text, self._done = "", 0.0
+        self._problem = ""
+        self._outcome: Any = None
+        self._view: ResultView | None = None
+        self._pausing = False
+        self._epoch_at = 0.0
+        self._used = False
+
+    # -- what there is ------------------------------------------------------------------------------------------------
+
+    @property
+    def phase(self) -> Phase:
+        return self._phase
+
+    @property
+    def asked(self) -> Asked | None:
+        """What was asked for last; None before the first training."""
+        return self._asked
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        """Curves, in the order in which their trainings began."""
+        return self._heard.series
+
+    @property
+    def run(self) -> str:
+        """Id of the run that keeps it, "" while none is known."""
+        return self._run
+
+    @property
+    def text(self) -> str:
+        """What the job does now, in its own words."""
+        return self._text
+
+    @property
+    def done(self) -> float:
+        """Share of the whole job that is done, 0 to 1."""
+        return self._done
+
+    @property
+    def problem(self) -> str:
+        """Why it failed, a sentence, or ""."""
+        return self._problem
+
+    @property
+    def view(self) -> ResultView | None:
+        """What came of it; None until it is done."""
+        return self._view
+
+    @property
+    def pausing(self) -> bool:
+        """Whether the person asked to pause, or to go on, and the training has not answered yet."""
+        return self._pausing
+
+    @property
+    def can_pause(self) -> bool:
+        """Whether it can be told to wait: it is at its epochs, and a run keeps it."""
+        return self._phase in (Phase.RUNNING, Phase.PAUSED) and bool(self._run)
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether it stopped on the way and left an epoch to go on from."""
+        ended = self._phase in (Phase.CANCELLED, Phase.FAILED, Phase.INTERRUPTED)
+        return ended and bool(self._run) and any(series.epochs_done for series in self.series)
+
+    @property
+    def can_use(self) -> bool:
+        """Whether the outcome can stand as the open model's result, and does not yet."""
+        asked, model = self._asked, self._session.model
+        if self._outcome is None or asked is None or asked.result is None or model is None:
+            return False
+        return model.path == asked.model and not self.used
+
+    @property
+    def used(self) -> bool:
+        """Whether what the Compare lens, the totals and the export work with is this training's outcome."""
+        result = self._session.result
+        return self._view is not None and result is not None and Path(result.outcome.path) == self._view.file
+
+    def seconds_left(self) -> float | None:
+        """Until the last epoch of the series at work; None while there is nothing to go by."""
+        series = self.series
+        if self._phase is not Phase.RUNNING or not series:
+            return None
+        return series[-1].seconds_left(time.monotonic() - self._epoch_at)
+
+    # -- verbs --------------------------------------------------------------------------------------------------------
+
+    def start(self, asked: Asked) -> None:
+        """Begin; refused, with a sentence, while another training runs."""
+        if self._phase.at_work:
+            self._session.failed.emit(FeatherweightError(
+                "a training runs already", where=self._asked.title if self._asked is not None else "",
+                do="wait for it, or cancel it: it can be resumed later"))
+            return
+        self._heard = Heard()
+        self._run = ""
+        self._begin(asked)
+
+    def resume(self) -> None:
+        """Go on from the last whole epoch of the training that stopped."""
+        if self._asked is not None and self.can_resume and self._lift_pause():
+            self._begin(replace(self._asked, spec=replace(self._asked.spec, resume=self._run)))
+
+    def show_interrupted(self, asked: Asked, run: str, series: tuple[Series, ...]) -> None:
+        """A training of an earlier session that stopped on the way: it can be resumed."""
+        if self._phase is not Phase.NONE:
+            return
+        self._asked, self._run, self._phase = asked, run, Phase.INTERRUPTED
+        self._heard.go_on_with(series)
+        self.changed.emit()
+        self.stateChanged.emit()
+
+    def pause(self, on: bool) -> None:
+        """Let it wait between two batches, or go on."""
+        if not self.can_pause or self._pausing:
+            return
+        if not on:
+            if not self._lift_pause():
+                return
+        else:
+            try:
+                self._pause_file().touch()
+            except OSError as error:
+                self._tell_disk(error)
+                return
+        self._pausing = True
+        self.stateChanged.emit()
+
+    def cancel(self) -> None:
+        """Stop; what was trained stays as a run that can be resumed."""
+        self._session.tasks.cancel(TRAIN)
+
+    def use_result(self) -> None:
+        """Make the outcome the session's result, with the plan that it was made from."""
+        asked, outcome = self._asked, self._outcome
+        if not self.can_use or asked is None or asked.result is None:
+            return
+        result = asked.result(outcome)
+        self._session.take_recipe(result.recipe, text="go back to the plan that was trained")
+        self._session.put_result(result)
+        self.stateChanged.emit()
+
+    # -- the job ------------------------------------------------------------------------------------------------------
+
+    def _begin(self, asked: Asked) -> None:
+        self._asked, self._phase = asked, Phase.PREPARING
+        self._text, self._done, self._problem, self._pausing = "", 0.0, "", False
+        self._outcome, self._view = None, None
+        self._session.tasks.training(TRAIN, asked.job, asked.spec, title=asked.title, done=self._finished,
+                                     failed=self._failed, progress=self._hear, cancelled=self._cancelled)
+        self.changed.emit()
+        self.stateChanged.emit()
+
+    def _hear(self, progress: Progress) -> None:
+        told = progress.part
+        self._done, text = max(self._done, progress.done), progress.text or self._text
+        if isinstance(told, StepDone):
+            self._heard.step(told)
+            self.changed.emit()
+        elif isinstance(told, EpochDone):
+            self._epoch_at = time.monotonic()
+            self._heard.epoch(told)
+            self.changed.emit()
+        elif isinstance(told, Started):
+            self._run, self._phase, self._epoch_at = told.run, Phase.RUNNING, time.monotonic()
+            self._heard.start(told)
+            self.changed.emit()
+            self.stateChanged.emit()
+        elif isinstance(told, Paused):
+            self._phase, self._pausing = Phase.PAUSED if told.paused else Phase.RUNNING, False
+            self.stateChanged.emit()
+        if text != self._text:
+            self._text = text
+            self.stateChanged.emit()
+
+    def _finished(self, outcome: Any) -> None:
+        if self._asked is None:
+            return
+        self._outcome, self._view = outcome, self._asked.view(outcome)
+        self._end(Phase.DONE)
+        self._session.said.emit(f"{self._asked.title}: done. {self._view.headline}")
+
+    def _failed(self, error: FeatherweightError) -> None:
+        self._problem = str(error)
+        self._end(Phase.FAILED)
+        self._session.failed.emit(error)
+
+    def _cancelled(self) -> None:
+        self._end(Phase.CANCELLED)
+
+    def _end(self, phase: Phase) -> None:
+        self._phase, self._pausing = phase, False
+        self.changed.emit()
+        self.stateChanged.emit()
+        self._session.stateChanged.emit()
+
+    # -- the pause ----------------------------------------------------------------------------------------------------
+
+    def _pause_file(self) -> Path:
+        from core.runs.store import RunStore
+
+        return RunStore(self._session.runs_folder).checkpoints(self._run) / PAUSE_FILE
+
+    def _lift_pause(self) -> bool:
+        try:
+            self._pause_file().unlink(missing_ok=True)
+        except OSError as error:
+            self._tell_disk(error)
+            return False
+        return True
+
+    def _tell_disk(self, error: OSError) -> None:
+        from core.exporting.staging import target_error
+
+        self._session.failed.emit(target_error(self._pause_file(), error))
