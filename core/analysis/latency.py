@@ -108,6 +108,22 @@ def time_model(
     return _timing(turns, 0, load_ms)
 
 
+def time_in_turns(
+    models: Sequence[tuple[str | os.PathLike[str], Sequence[Feed]]], *, seconds: float = 2.0, threads: int = 1,
+    reporter: Reporter = SILENT,
+) -> tuple[Timing, ...]:  # fmt: skip
+    """Times of any number of model files, each on its own feeds (equally many), measured in turns as two are.
+
+    Raises as `compare_latency` does.
+    """
+    if not all(feeds for _, feeds in models):
+        raise DataError("latency cannot be measured without a sample", do="load data with at least one sample")
+    loaded = [_timed_load(path, threads, reporter) for path, _ in models]
+    runs = [_running(made, os.fspath(path), feeds) for (made, _), (path, feeds) in zip(loaded, models, strict=True)]
+    turns = take_turns(runs, Pace(seconds), reporter=reporter)
+    return tuple(_timing(turns, which, load) for which, (_, load) in enumerate(loaded))
+
+
 def _running(sess: InferenceSession, path: str, feeds: Sequence[Feed]) -> Callable[[int], object]:
     return lambda number: run(sess, feeds[number % len(feeds)], where=path)
 

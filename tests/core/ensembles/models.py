@@ -32,18 +32,20 @@ def save(
     return path
 
 
-def weights(seed: int) -> dict[str, np.ndarray]:
+def weights(seed: int, hidden: int = HIDDEN) -> dict[str, np.ndarray]:
     """Of two Linear layers."""
     rng = np.random.default_rng(seed)
-    shapes = {"a.weight": (FEATURES, HIDDEN), "a.bias": (HIDDEN,), "b.weight": (HIDDEN, CLASSES), "b.bias": (CLASSES,)}
+    shapes = {"a.weight": (FEATURES, hidden), "a.bias": (hidden,), "b.weight": (hidden, CLASSES), "b.bias": (CLASSES,)}
     return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def classifier(path: Path, seed: int, *, last: str = "", trunk: int | None = None, **options: Any) -> Path:
+def classifier(
+    path: Path, seed: int, *, last: str = "", trunk: int | None = None, hidden: int = HIDDEN, **options: Any
+) -> Path:
     """Linear, Relu, Linear and perhaps `last` (Softmax, LogSoftmax, Sigmoid); `trunk`: the first layer's seed."""
-    tensors = weights(seed)
+    tensors = weights(seed, hidden)
     if trunk is not None:
-        tensors |= {name: array for name, array in weights(trunk).items() if name.startswith("a.")}
+        tensors |= {name: array for name, array in weights(trunk, hidden).items() if name.startswith("a.")}
     logits = "z" if last else "y"
     nodes = [
         helper.make_node("Gemm", ["x", "a.weight", "a.bias"], ["h"], name="a"),
