@@ -17,12 +17,14 @@ class Phase:
 
     title    what it does, in words ("prune to 91 %", "16 levels")
     epochs   at most
-    settles  epochs from its start after which its encodings no longer change; states before that are never the best
+    rate     share of the learning rate: later stages move less far
+    settles  its encodings change before epochs 0 to this one at most; states after earlier ones are never the best
     """
 
     title: str
     epochs: int
     settles: int = 0
+    rate: float = 1.0
 
 
 class Restage(Protocol):
