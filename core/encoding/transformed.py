@@ -52,10 +52,10 @@ class Transformed(Encoding):
 
     def decode(self) -> Array:
         value = self.child.decode()
-        for step in self._steps():
+        for step in self.products():
             value = value.reshape(step.entry)
             value = np.matmul(value, step.matrix) if step.right else np.matmul(step.matrix, value)
-        return np.ascontiguousarray(value.reshape(self._padded)[self._crop()]).reshape(self.shape)
+        return np.ascontiguousarray(value.reshape(self.padded)[self._crop()]).reshape(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -63,12 +63,12 @@ class Transformed(Encoding):
 
     @property
     def shared_bytes(self) -> int:
-        own = {(step.matrix.shape, step.matrix.tobytes()): step.matrix.nbytes for step in self._steps()}
+        own = {(step.matrix.shape, step.matrix.tobytes()): step.matrix.nbytes for step in self.products()}
         return self.child.shared_bytes + sum(own.values())
 
     def emit_as(self, out: Emitter, shape: Shape) -> str:
-        steps = self._steps()
-        current = steps[0].entry if steps else self._padded
+        steps = self.products()
+        current = steps[0].entry if steps else self.padded
         value = self.child.emit_as(out, current)
         for step in steps:
             if current != step.entry:
@@ -76,19 +76,19 @@ class Transformed(Encoding):
             matrix = out.constant(step.matrix)
             value = out.node("MatMul", [value, matrix] if step.right else [matrix, value])
             current = step.result
-        if self._padded != self.grid:
-            if current != self._padded:
-                value = emit_reshape(out, value, self._padded)
+        if self.padded != self.grid:
+            if current != self.padded:
+                value = emit_reshape(out, value, self.padded)
             value, current = self._emit_crop(out, value), self.grid
         return value if current == shape else emit_reshape(out, value, shape)
 
     def _emit_crop(self, out: Emitter, value: str) -> str:
-        axes = [axis for axis, size in enumerate(self.grid) if self._padded[axis] != size]
+        axes = [axis for axis, size in enumerate(self.grid) if self.padded[axis] != size]
         ends = [self.grid[axis] for axis in axes]
         return out.node("Slice", [value, *(out.constant(np.array(n, np.int64)) for n in ([0] * len(axes), ends, axes))])
 
     @property
-    def _padded(self) -> Shape:
+    def padded(self) -> Shape:
         """The grid with whole blocks."""
         return tuple(
             size if basis is None else -(-size // basis.shape[1]) * basis.shape[1]
@@ -98,8 +98,9 @@ class Transformed(Encoding):
     def _crop(self) -> tuple[slice, ...]:
         return tuple(slice(size) for size in self.grid)
 
-    def _steps(self) -> list[_Step]:
-        """The products in order: from the last axis with a basis to the first."""
+    def products(self) -> list[Product]:
+        """How `decode` rebuilds the weight, from the last axis with a basis to the first; `padded` is then cut to the
+        grid."""
         sizes, steps = list(self.child.shape), []
         for axis in reversed(range(len(sizes))):
             basis = self.bases[axis]
@@ -109,18 +110,18 @@ class Transformed(Encoding):
             blocks = sizes[axis] // functions
             before, after = prod(sizes[:axis]) * blocks, prod(sizes[axis + 1 :])
             if after == 1:
-                step = _Step((before, functions), np.ascontiguousarray(basis), True, (before, length))
+                step = Product((before, functions), np.ascontiguousarray(basis), True, (before, length))
             else:
                 lead = (before,) if before > 1 else ()
                 matrix = np.ascontiguousarray(basis.T)
-                step = _Step((*lead, functions, after), matrix, False, (*lead, length, after))
+                step = Product((*lead, functions, after), matrix, False, (*lead, length, after))
             steps.append(step)
             sizes[axis] = blocks * length
         return steps
 
     @property
     def min_opset(self) -> int:
-        return max(10 if self._padded != self.grid else 7, self.child.min_opset)  # Slice with inputs
+        return max(10 if self.padded != self.grid else 7, self.child.min_opset)  # Slice with inputs
 
     @property
     def exact(self) -> bool:
@@ -146,7 +147,7 @@ class Transformed(Encoding):
 
 
 @dataclass(frozen=True, eq=False)
-class _Step:
+class Product:
     """One product: what it takes, the constant, on which side of the value that is, and what it gives."""
 
     entry: Shape

@@ -1,4 +1,4 @@
-"""What all encodings in training have in common."""
+"""What all encodings in training have in common: a weight, and the values that can be stored for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class LearnedWeight(torch.nn.Module):
     def forward(self) -> Tensor:
         """The weight exactly as it will decode, float32 of the encoding's shape.
 
-        Where codes round, gradients go straight through to the weights behind them (Bengio et al., 2013).
+        Where codes round, gradients go straight through to the weights behind them. Bengio, Leonard, Courville,
+        Estimating or propagating gradients through stochastic neurons, 2013.
         """
 
     @abstractmethod
@@ -34,7 +35,8 @@ class LearnedWeight(torch.nn.Module):
         """The dense float32 weights behind it, pruned ones included: what steps can be applied to afresh.
 
         Before training this is the weight that `learn` was given, apart from weights whose stored code is not the
-        nearest one (error feedback): these are their stored values.
+        nearest one (error feedback), which are their stored values, and from factors and coefficients, which have no
+        other weight behind them than their product.
         """
 
     @abstractmethod
@@ -43,4 +45,82 @@ class LearnedWeight(torch.nn.Module):
 
     def tables_and_scales(self) -> list[torch.nn.Parameter]:
         """Parameters that are no weights: levels, scales, factors of channels."""
-        return []
+        grids = (module for module in self.modules() if isinstance(module, Grid))
+        return [parameter for grid in grids for parameter in grid.parameters(recurse=False)]
+
+
+class Grid(torch.nn.Module):
+    """The values that an encoding can store, and which of them it stores for a wanted one.
+
+    reason   as of `LearnedWeight`
+    follows  whether what is stored follows what is wanted; if not, it is what it was
+    """
+
+    reason: str = ""
+    follows: bool = True
+
+    @abstractmethod
+    def forward(self, wanted: Tensor) -> Tensor:
+        """What is stored for `wanted`, float32 of its shape, with gradients to it and to the grid's own parameters."""
+
+    @abstractmethod
+    def encoding(self, wanted: Tensor) -> Encoding:
+        """How that is stored: its `decode()` equals `forward(wanted)`."""
+
+    def nearest(self, wanted: Tensor) -> Tensor:
+        """`forward` without gradients."""
+        with torch.no_grad():
+            return self(wanted)
+
+    @property
+    def kept(self) -> Tensor | None:
+        """Bool, of the weight's shape: which weights are stored at all; None: all."""
+        return None
+
+
+class Latent(LearnedWeight):
+    """A dense float32 weight behind a grid.
+
+    weight  float32 of the grid's shape; changed where its stored value is not the one that `stored` has
+    stored  what the encoding decodes to at the start
+    """
+
+    def __init__(self, grid: Grid, weight: Tensor, stored: Tensor) -> None:
+        super().__init__()
+        self.grid, self.reason = grid, grid.reason
+        agreed = torch.where(grid.nearest(weight) == stored, weight, stored)
+        self.weight = torch.nn.Parameter(agreed, requires_grad=grid.follows)
+
+    def forward(self) -> Tensor:
+        stored: Tensor = self.grid(self.weight)
+        return stored
+
+    def latent(self) -> Array:
+        return to_numpy(self.weight)
+
+    def encoding(self) -> Encoding:
+        with torch.no_grad():
+            return self.grid.encoding(self.weight)
+
+
+class _Straight(torch.autograd.Function):
+    """`stored` forwards; backwards the gradient of both."""
+
+    @staticmethod
+    def forward(ctx: Any, wanted: Tensor, stored: Tensor) -> Tensor:
+        return stored.view_as(stored)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None]:
+        return gradients[0], gradients[0] if ctx.needs_input_grad[1] else None
+
+
+def straight(wanted: Tensor, stored: Tensor) -> Tensor:
+    """`stored`, with the gradient going to `wanted` as if it were that (and to `stored`, where it needs one)."""
+    result: Tensor = _Straight.apply(wanted, stored)
+    return result
+
+
+def to_numpy(values: Tensor) -> Array:
+    """A copy as numpy array."""
+    return np.array(values.detach().numpy())
