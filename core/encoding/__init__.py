@@ -13,9 +13,10 @@ from core.encoding.low_rank import LowRank
 from core.encoding.sparse import Sparse, sparse_sizes
 from core.encoding.sum import Sum
 from core.encoding.transformed import Transformed
+from core.encoding.trellis import Trellis
 from core.encoding.trits import Trits
 
 __all__ = [
     "Affine", "Blocks", "Codebook", "Codes", "ConvChain", "Emitter", "Encoding", "Factored", "Float", "Kept",
-    "LowRank", "Sparse", "Sum", "Tiling", "Transformed", "Trits", "sparse_sizes",
+    "LowRank", "Sparse", "Sum", "Tiling", "Transformed", "Trellis", "Trits", "sparse_sizes",
 ]

@@ -60,6 +60,13 @@ class _Coded:
     half: bool
 
 
+def stored_half(scale: Array, context: Context) -> bool:
+    """Whether scales are stored as float16: where that pays and does no harm, and no norm's factor goes into them."""
+    if context.layer.folds_norm or scale.size < _HALF_FROM:
+        return False
+    return bool(np.median(scale) >= _HALF_MEDIAN and scale.max() <= _HALF_LARGEST)
+
+
 def quantize(encoding: Encoding, grid: Grid, setting: Setting, context: Context) -> Encoding:
     """The encoding with its floats as codes of `grid`: of a plain weight, or of the floats in a tree of encodings.
 
@@ -239,7 +246,7 @@ class _Job:
             return _Coded(self.codes, *self._whole(), False)
         self.half = not self.context.layer.folds_norm
         scale, offset = self._blocks()
-        if self.half and (scale.size < _HALF_FROM or np.median(scale) < _HALF_MEDIAN or scale.max() > _HALF_LARGEST):
+        if self.half and not stored_half(scale, self.context):
             self.half = False
             scale, offset = self._blocks()
         return _Coded(self.codes, scale, offset, self.half)

@@ -12,8 +12,9 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from core.encoding import Affine, Codebook, Codes, ConvChain, Encoding, Float, LowRank, Sparse, Sum, Trits
+from core.encoding import Affine, Codebook, Codes, ConvChain, Encoding, Float, LowRank, Sparse, Sum, Trellis, Trits
 from core.encoding.emitter import GraphEmitter
+from core.encoding.trellis import lead_of
 
 SHAPES = [(1,), (13,), (501,), (61, 7), (16, 64), (4, 3, 5), (5, 3, 10, 7), (3, 5, 7, 1, 11)]
 ZEROS = [0.0, 0.3, 0.6, 0.9, 0.97, 1.0]
@@ -118,6 +119,7 @@ def catalogue(random_codes) -> list[Encoding]:
         made.append(Codebook(Codes(np.zeros(shape, np.uint8), 1), np.float32([0.3]), "float16"))
         made += _sparses(rng, values, random_codes)
         made += _with_tables(rng, values, random_codes)
+        made += _trellises(rng, shape, random_codes)
     made += _low_ranks(rng, random_codes)
     made += _conv_chains(rng, random_codes)
     return made
@@ -172,6 +174,24 @@ def _with_tables(rng: np.random.Generator, values: np.ndarray, random_codes) -> 
     mask = rng.random(shape) < 0.1
     far = Sparse.encode(Float(values[mask], "float16"), mask)
     return [*made, Sum(scaled[1], far), Sum(table, far), Sum(Float(values), far)]
+
+
+def _trellises(rng: np.random.Generator, shape: tuple[int, ...], random_codes) -> list[Encoding]:
+    """One and two weights a step, several streams, padding, axes in another order, states that a Mod has to cut."""
+    made: list[Encoding] = []
+    size = int(np.prod(shape))
+    per_channel = rng.random((shape[0], *(1 for _ in shape[1:]))).astype(np.float32)
+    for bits, width, states in ((1, 1, 256), (2, 1, 1024), (3, 1, 1024), (4, 1, 256), (5, 2, 1024), (7, 2, 4096)):
+        for streams in (1, 3):
+            steps = -(-size // (streams * width))
+            if not 0 <= streams * steps * width - size < steps * width:
+                continue
+            symbols = random_codes(rng, (streams, lead_of(states, bits) + steps), bits)
+            table = rng.normal(size=(states, width)).astype(np.float16).astype(np.float32)
+            order = tuple(int(axis) for axis in rng.permutation(len(shape))) if streams > 1 else ()
+            trellis = Trellis(symbols, table, shape, order, shared=streams == 1)
+            made += [trellis, Affine(trellis, per_channel, scale_dtype="float16")]
+    return made
 
 
 def _low_ranks(rng: np.random.Generator, random_codes) -> list[Encoding]:
