@@ -117,7 +117,7 @@ def _quantize(values: Array, params: TrellisParams, context: Context) -> Encodin
     if values.size < _FEWEST:
         raise LayerSkipped(f"its {values.size} weights are too few for a trellis", do="leave it, or choose float16")
     if values.min() == values.max():
-        raise LayerSkipped(f"all its weights are {values.flat[0]:g}", do="quantize to a codebook, which keeps one level")
+        raise LayerSkipped(f"all its weights are {values.flat[0]:g}", do="use a codebook, which keeps one level")
     scale, half = _scales(values, params, context)
     shared, stream = _stream(_steps(_over(values, scale).reshape(-1), params), params, context)
     if params.rounding == "feedback" and has_rows(context.layer) and values.shape == context.layer.shape:
