@@ -110,6 +110,11 @@ def augmenter(kind: str, samples: Samples, feeds: Mapping[str, Tensor]) -> Augme
     return Augmenter(kind, tuple(pictures), next(iter(pictures.values())))
 
 
+def takes_pictures(feeds: Mapping[str, Tensor]) -> bool:
+    """Whether any input of a batch holds pictures that could be changed a little."""
+    return any(_picture_axes(tuple(value.shape)) is not None for value in feeds.values() if value.is_floating_point())
+
+
 def _picture_axes(shape: tuple[int, ...]) -> bool | None:
     """Whether a batch of pictures has its channels last; None when it holds no pictures."""
     if len(shape) != 4:

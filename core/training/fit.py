@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.errors import ModelFileError
+from core.methods import registry
+from core.methods.base import Stage
+from core.pipeline import Compression, compress
+from core.preparing import prepare, works_from_samples
 from core.progress import SILENT, Reporter
-from core.training.loop import TrainingResult
-from core.training.settings import DEFAULT_TRAINING, TrainingSettings
-from core.training.teacher import Teacher
+from core.training.loop import TrainingResult, train
+from core.training.schedule import make_schedule
+from core.training.settings import DEFAULT_TRAINING, LABELS, TrainingSettings
+from core.training.student import Student
+from core.training.teacher import ModelTeacher, Teacher
 
 if TYPE_CHECKING:
     from core.data.samples import Samples
     from core.model.model import Model
-    from core.pipeline import Compression
-    from core.recipe import Recipe
-    from core.training.student import Student
+    from core.recipe import Recipe, Step
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+CALIBRATION_SAMPLES = 64
+"""Samples that steps work from when no others are given, as without training."""
+COMPRESSING = 0.05
+"""Of the progress."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,7 @@ def fit(
     teacher: Teacher | None = None,
     sample_weights: Array | None = None,
     calibration: Samples | None = None,
+    keep: Collection[str] = (),
     folder: Path | None = None,
     resume: bool = False,
     title: str = "",
@@ -53,9 +65,56 @@ def fit(
 ) -> Fitted:
     """Compress by the recipe, then train by the settings, their stages and sparsity schedule included.
 
-    teacher      None: the model itself, where the loss asks for one
+    teacher      None: the model itself, where the loss or the metric asks for the original's answers
     calibration  for steps that work from samples; None: some of `samples`
+    keep         layers that are not trained (`Student`)
+    folder       for checkpoints, a folder of this training alone; `resume` without one in it begins at the start
 
-    Errors as of `pipeline.compress` and `loop.train`.
+    Errors as of `pipeline.compress` and `loop.train`; missing operators are named before anything is compressed.
     """
-    raise NotImplementedError
+    refuse_missing(model)
+    lesson = None if settings.loss == LABELS and samples.labels is not None else (teacher or ModelTeacher(model))
+    working = prepared = None
+    if works_from_samples(model, recipe):
+        working = calibration or samples.subset(CALIBRATION_SAMPLES, settings.seed)
+    compression = compress(model, recipe, reporter.part(0.0, COMPRESSING), seed=settings.seed, samples=working)
+    student = Student(model, compression, keep=keep, dropout=settings.dropout)
+    rewritten = compression.rewriting.model
+    steps = {
+        result.name: weight_steps for result in compression.layers
+        if result.encoding is not None and (weight_steps := _of_weights(recipe.steps_for(result.name)))
+        and result.name not in keep
+    }  # fmt: skip
+    schedule = make_schedule(rewritten, steps, settings, lambda name, chosen: (None, ""))
+    if schedule is not None and working is not None:  # its steps are applied again while training
+        prepared = prepare(model, recipe, working, reporter.part(0.0, COMPRESSING), seed=settings.seed)
+        schedule = make_schedule(rewritten, steps, settings, prepared.inputs)
+    if schedule is not None:
+        schedule.remember(student)
+    result = train(
+        student, samples, held_out, settings, teacher=lesson, sample_weights=sample_weights, restage=schedule,
+        metadata=model.metadata, folder=folder, resume=resume, title=title or _title(model, recipe), run=run,
+        reporter=reporter.part(COMPRESSING, 1.0),
+    )  # fmt: skip
+    return Fitted(compression, student, replace(result, notes=(*student.notes, *result.notes)))
+
+
+def refuse_missing(model: Model) -> None:
+    """Raise ModelFileError naming the operators of a model that torch does not run."""
+    from core.interpreter.module import missing_operators
+
+    lacking = missing_operators(model.graph())
+    if lacking:
+        raise ModelFileError(
+            f"training does not know the operator{'s' * (len(lacking) > 1)} {', '.join(lacking)}", where=model.name,
+            do="compress it without training",
+        )  # fmt: skip
+
+
+def _of_weights(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps that are applied to a weight: channels are cut before, once."""
+    return tuple(step for step in steps if registry.by_key(step.method).stage is Stage.WEIGHTS)
+
+
+def _title(model: Model, recipe: Recipe) -> str:
+    return f"{model.name}, trained" if recipe.does_nothing else f"{model.name}, compressed and trained"

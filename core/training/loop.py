@@ -19,7 +19,7 @@ from core.errors import Cancelled, DataError, ParameterError
 from core.progress import SILENT, Reporter
 from core.training import checkpoints
 from core.training.curves import parted_at
-from core.training.events import EpochDone, Started, StepDone
+from core.training.events import PAUSE_FILE, EpochDone, Started, StepDone
 from core.training.metric import Evaluator, Figures, Measure, better
 from core.training.optimising import carried_over, make_optimiser
 from core.training.passes import NotFiniteError, Passes
@@ -28,7 +28,6 @@ from core.training.schedule import Phase, Restage
 from core.training.settings import TrainingSettings
 from core.training.teacher import Teacher
 from core.training.trainable import Trainable
-from core.training.watching import PAUSE_FILE
 
 if TYPE_CHECKING:
     from core.data.samples import Samples

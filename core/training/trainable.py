@@ -19,6 +19,13 @@ WEIGHTS, TABLES, REST = "weights", "tables_and_scales", "rest"
 """Groups of parameters: decay and the L1 penalty are for the first alone."""
 
 
+class HasEncodings(Protocol):
+    """How layers are stored now, by name."""
+
+    @property
+    def encodings(self) -> Mapping[str, Encoding]: ...
+
+
 class Trainable(Protocol):
     """A torch module whose layers are stored as encodings. See `Student` for what each part means."""
 
@@ -33,6 +40,8 @@ class Trainable(Protocol):
         """Another encoding for a layer; `weight`: the dense weights behind it, None when its latent goes on."""
 
     def latent(self, name: str) -> Array: ...
+
+    def trained(self) -> HasEncodings: ...
 
     def groups(self) -> dict[str, list[Parameter]]: ...
 

@@ -13,11 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.progress import Reporter
-from core.training.events import Paused
+from core.training.events import PAUSE_FILE, Paused
 from core.training.trainable import Trainable
 
-PAUSE_FILE = "pause"
-"""While a file of this name lies in the training's folder, it waits (between two batches)."""
 POLL = 0.1
 """Seconds between two looks at the pause file."""
 LONG = 5e8
@@ -57,13 +55,18 @@ def cancellable(reporter: Reporter, operations: float) -> Iterator[None]:
         yield
 
 
+def _asked(folder: Path) -> bool:
+    """Whether the pause file is there: the training's own, or that of the run whose trainings have a folder each."""
+    return any((place / PAUSE_FILE).exists() for place in (folder, folder.parent))
+
+
 def wait_while_paused(folder: Path | None, reporter: Reporter) -> float:
     """Wait while the pause file is there; told when it begins and ends. Seconds waited. Raises Cancelled."""
-    if folder is None or not (folder / PAUSE_FILE).exists():
+    if folder is None or not _asked(folder):
         return 0.0
     reporter.tell(Paused(True))
     waited, clock = 0.0, threading.Event()
-    while (folder / PAUSE_FILE).exists():
+    while _asked(folder):
         reporter.check()
         clock.wait(POLL)
         waited += POLL

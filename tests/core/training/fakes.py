@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,9 @@ class FakeStudent(torch.nn.Module):
 
     def encoding(self, name: str) -> Encoding:
         return Float((self.first * self.mask).detach().numpy().copy())
+
+    def trained(self) -> Any:
+        return SimpleNamespace(encodings={"first": self.encoding("first")})
 
     def groups(self) -> dict[str, list[Parameter]]:
         return {"weights": [self.first, self.second], "tables_and_scales": [], "rest": [self.bias]}
