@@ -9,13 +9,19 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from core.data.keeping import options_dict
 from core.data.options import DEFAULT_OPTIONS, DataOptions
 from core.errors import Cancelled, FeatherweightError, ModelFileError
 from core.progress import SILENT, Reporter
+from core.runs.figures import result_figures
+from core.runs.recording import Recorder, recording
+from core.runs.run import RunKind
+from core.runs.store import RunStore
 
 if TYPE_CHECKING:
     from core.analysis.comparison import Comparison
@@ -58,6 +64,9 @@ class CompressSpec:
     live         measure each layer's own output error while compressing (needs data)
     limit        samples to compare on
     options      how both data sets are read, and the metric
+    runs_folder  where runs are kept (`core.runs`); None: this one is not
+    parent_run   id of the run that this one branches from, or None
+    passing      the target is a passing place: the run keeps a copy of the file instead of naming it
     """
 
     model_path: str
@@ -69,6 +78,9 @@ class CompressSpec:
     live: bool = True
     limit: int = COMPARED_SAMPLES
     options: DataOptions = DEFAULT_OPTIONS
+    runs_folder: str | None = None
+    parent_run: str | None = None
+    passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +94,7 @@ class CompressOutcome:
     live         error at each layer's own output with that layer alone compressed
     calibrated_on  the samples that steps worked from, in words, or ""
     accumulated  error at each layer's output in the whole compressed model
+    run          id of its run, "" when none is kept; `not_kept` says what of it could not be kept, a sentence each
     """
 
     path: str
@@ -94,6 +107,8 @@ class CompressOutcome:
     accumulated: tuple[LayerError, ...]
     seconds: float
     calibrated_on: str = ""
+    run: str = ""
+    not_kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,13 +177,10 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
 
     Raises FeatherweightError kinds; the target is written whole or not at all.
     """
-    from core.exporting.export import export
     from core.exporting.staging import check_target, files_read
     from core.model.readers import open_model
-    from core.pipeline import compress
     from core.recipe import Recipe
 
-    started = time.perf_counter()
     target = Path(spec.target)
     model = open_model(spec.model_path)
     read = files_read(spec.data_path, spec.calib_path, options=spec.options)
@@ -178,6 +190,29 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
             "no weights were found in this model", where=model.name, do="choose a model that stores its weights"
         )
     recipe = Recipe.parse(spec.recipe_text, model=model)
+    with _recorded(spec, model) as run:
+        outcome = _compressed(spec, model, recipe, reporter)
+        run.figures(*result_figures(outcome.report, outcome.comparison, outcome.latency))
+        run.result(outcome.path, keep=spec.passing, written=not spec.passing)
+    return dataclasses.replace(outcome, run=run.id, not_kept=run.trouble)
+
+
+def _recorded(spec: CompressSpec, model: Model) -> AbstractContextManager[Recorder]:
+    data = {"test": spec.data_path or "", "calib": spec.calib_path or ""}
+    return recording(
+        RunStore(spec.runs_folder) if spec.runs_folder else None, kind=RunKind.COMPRESS, title=model.name,
+        model_path=model.path, model_sha256=model.sha256, recipe_text=spec.recipe_text, data=data,
+        options=options_dict(spec.options), seed=spec.seed, parent=spec.parent_run,
+    )  # fmt: skip
+
+
+def _compressed(spec: CompressSpec, model: Model, recipe: Recipe, reporter: Reporter) -> CompressOutcome:
+    """The work of `compress_file`, with everything checked before."""
+    from core.exporting.export import export
+    from core.pipeline import compress
+
+    started = time.perf_counter()
+    target = Path(spec.target)
     calibration, samples, calibrated_on = _data(spec, model, recipe)
     live: list[LayerLive] = []
     probe = _probe(model, samples, reporter.part(0.0, 0.05)) if spec.live and samples is not None else None
@@ -220,7 +255,7 @@ def _measured(model: Model, target: Path, samples: Samples | None, limit: int, r
         latency, latency_on = _latency_without_data(model, target, reporter)
         return _Measured(comparison=None, latency=latency, latency_on=latency_on, accumulated=())
     found = compare_models(model.path, target, samples, reporter=reporter.part(0.0, 0.8), limit=limit)
-    accumulated = _accumulated(model, target, samples, reporter.part(0.8, 1.0))
+    accumulated = layer_errors(model, target, samples, reporter.part(0.8, 1.0))
     latency_on = f"measured on {min(found.n, LATENCY_FEEDS)} samples"
     return _Measured(comparison=found, latency=found.latency, latency_on=latency_on, accumulated=accumulated)
 
@@ -273,7 +308,7 @@ def _measure(probe: LayerProbe, name: str, encoding: Encoding) -> LayerLive:
     return LayerLive(name, value, "" if value is not None else probe.why_not(name))
 
 
-def _accumulated(model: Model, target: Path, samples: Samples, reporter: Reporter) -> tuple[LayerError, ...]:
+def layer_errors(model: Model, target: Path, samples: Samples, reporter: Reporter) -> tuple[LayerError, ...]:
     """The error at each layer's output in the whole compressed model; () when the graph cannot be taken apart."""
     from core.analysis.layer_error import accumulated_errors
     from core.model.readers import open_model

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.commands.base import Command, add_seed, comparison_text, table
 from core.commands.data_arguments import add_data_arguments, data_options
+from core.commands.training_arguments import add_run_arguments, runs_folder
 from core.figures import db_text, size_text
 from core.progress import Reporter
 
@@ -28,6 +29,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="OUT.onnx", help="the compressed model")
     parser.add_argument("--report", metavar="REPORT.html", help="also write a page that shows what it did and costs")
     add_seed(parser)
+    add_run_arguments(parser, resume=False)
 
 
 def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, Any], str]:
@@ -46,6 +48,7 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
     spec = CompressSpec(
         arguments.model, read_text(arguments.recipe), arguments.output, arguments.data, arguments.seed,
         arguments.calib, live=arguments.report is not None, options=options,
+        runs_folder=runs_folder(arguments),
     )  # fmt: skip
     outcome = compress_file(spec, reporter)
     if arguments.report is not None:
@@ -85,6 +88,7 @@ def as_data(outcome: CompressOutcome) -> dict[str, Any]:
         "latency_ms_after": latency.after.median_ms if latency else None,
         "latency_on": outcome.latency_on,
         "calibrated_on": outcome.calibrated_on,
+        "run": outcome.run,
         "seconds": outcome.seconds,
     }
     if outcome.comparison:
@@ -131,6 +135,7 @@ def _text(outcome: CompressOutcome) -> str:
             f"{after.low_ms:.3g}-{after.high_ms:.3g}; {outcome.latency_on})"
         )
     lines += [f"gate: {c.name}: {c.text}" for c in report.checks]
+    lines += outcome.not_kept
     lines.append(f"written: {report.target} in {outcome.seconds:.1f} s")
     return "\n".join(lines)
 

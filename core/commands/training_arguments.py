@@ -8,7 +8,6 @@ from typing import Any
 from core.errors import ParameterError
 from core.methods.params import Spec, build, specs, to_dict
 from core.training.settings import DEFAULT_TRAINING, TrainingSettings
-from core.training.variants import read_value
 
 
 def add_training_arguments(parser: argparse._ActionsContainer) -> None:
@@ -20,12 +19,13 @@ def add_training_arguments(parser: argparse._ActionsContainer) -> None:
         )
 
 
-def add_run_arguments(parser: argparse._ActionsContainer) -> None:
-    """Whether and where the run is kept."""
+def add_run_arguments(parser: argparse._ActionsContainer, *, resume: bool = True) -> None:
+    """Whether and where the run is kept; with `resume`, also which one to go on with."""
     group = parser.add_argument_group("run")
-    group.add_argument(
-        "--resume", metavar="RUN", help="go on with an interrupted run: its id, how that ends, or latest"
-    )
+    if resume:
+        group.add_argument(
+            "--resume", metavar="RUN", help="go on with an interrupted run: its id, how that ends, or latest"
+        )
     group.add_argument("--no-record", action="store_true", help="keep no run of this")
     group.add_argument("--runs", metavar="FOLDER", help="keep the run there (default: the window's own)")
 
@@ -50,7 +50,7 @@ def runs_folder(arguments: argparse.Namespace) -> str | None:
     from core.runs.store import default_folder
 
     if arguments.no_record:
-        if arguments.resume:
+        if getattr(arguments, "resume", None):
             raise ParameterError("--resume goes on with a run that is kept", do="leave --no-record out")
         return None
     return str(arguments.runs or default_folder())
@@ -59,7 +59,7 @@ def runs_folder(arguments: argparse.Namespace) -> str | None:
 def _reader(spec: Spec) -> Any:
     def read(text: str) -> Any:
         try:
-            return read_value(spec, text)
+            return spec.read(text)
         except ParameterError as error:
             raise argparse.ArgumentTypeError(str(error).removesuffix(".")) from error
 

@@ -96,6 +96,19 @@ class Spec:
             raise ValueError
         return float(value)
 
+    def read(self, text: str) -> Any:
+        """The value as a person types it ("1e-4", "20%", "sgd"); ParameterError for what it cannot be."""
+        value: Any = text.strip()
+        if self.type == "boolean":
+            value = {"true": True, "false": False}.get(value.lower(), value)
+        elif self.type != "string":
+            share = self.percent and value.endswith("%")
+            try:
+                value = float(value[:-1]) / 100.0 if share else float(value)
+            except ValueError:
+                raise ParameterError(f"{self.name} is {text!r}", do=f"give {self.allowed()}") from None
+        return self.check(value)
+
     def allowed(self) -> str:
         """What the parameter accepts, in words."""
         if self.choices:

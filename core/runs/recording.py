@@ -102,15 +102,17 @@ class Recorder:
         """Why it stopped early, though it is done: a sentence."""
         self._change(why=why)
 
-    def result(self, target: str | os.PathLike[str], *, keep: bool = True) -> None:
-        """The file that came out, written for the person at `target`.
+    def result(self, target: str | os.PathLike[str], *, keep: bool = True, written: bool = True) -> None:
+        """The file that came out.
 
-        keep  also keep a copy in the run's folder, so that the run can be opened after the file was moved
+        keep     keep a copy in the run's folder, so that the run can be opened after the file was moved
+        written  whether it was written for the person; False: it lies in a passing place that is not worth naming
         """
         path, folder = Path(target).absolute(), self.folder
         if self._run is None or folder is None:
             return
-        self._change(target=str(path))
+        if written:
+            self._change(target=str(path))
         if keep and self._tried(lambda: _copy(path, folder / f"result{path.suffix}")) is not None:
             self._change(kept=f"result{path.suffix}")
 

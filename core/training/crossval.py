@@ -6,6 +6,7 @@ test samples are looked at once, when its training is over, so that nothing is c
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -80,7 +81,8 @@ def cross_validate(
         found = replace(found, variant=variant, fold=fold)
         result = replace(result, folds=(*result.folds, found))
         if on_fold is not None:
-            on_fold(result)
+            on_fold(result)  # kept first: with its checkpoint gone it could not be had again without training
+        _clear(folder, variant, fold)
         reporter.tell(result)
     reporter.report(1.0, "Done")
     return result
@@ -93,6 +95,12 @@ def _made(folder: Path | None, variant: int, fold: int) -> Path | None:
     made = folder / f"fold-{fold + 1}-{variant}"
     made.mkdir(parents=True, exist_ok=True)
     return made
+
+
+def _clear(folder: Path | None, variant: int, fold: int) -> None:
+    """Remove the checkpoints of a training that is over."""
+    if folder is not None:
+        shutil.rmtree(folder / f"fold-{fold + 1}-{variant}", ignore_errors=True)
 
 
 def _tested(fitted: Fitted, judge: Judge, test: Samples, counts: tuple[int, int], reporter: Reporter) -> FoldResult:

@@ -57,7 +57,7 @@ def parse(text: str, base: TrainingSettings) -> Trial:
             if spec is None or not sign:
                 what = f"{name.strip()!r} is no setting" if spec is None else f"{assignment.strip()!r} gives no value"
                 raise ParameterError(what, where="--compare", do=f"give name=value, with one of {', '.join(known)}")
-            changes[spec.name] = read_value(spec, value)
+            changes[spec.name] = spec.read(value)
         variants.append(Variant(words(changes), changes))
     trial = Trial(base, tuple(variants))
     check(trial)
@@ -105,15 +105,3 @@ def _one(spec: Spec, value: Any) -> str:
 
 def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def read_value(spec: Spec, text: str) -> Any:
-    """The value of a setting as a person types it ("1e-4", "20%", "sgd"); ParameterError for what it cannot be."""
-    value: Any = text.strip()
-    if spec.type in ("number", "integer"):
-        share = spec.percent and value.endswith("%")
-        try:
-            value = float(value[:-1]) / 100.0 if share else float(value)
-        except ValueError:
-            raise ParameterError(f"{spec.name} is {text!r}", do=f"give {spec.allowed()}") from None
-    return spec.check(value)

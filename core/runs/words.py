@@ -1,0 +1,126 @@
+"""How runs read: their figures, times and recipes in words, for the command line and the window alike."""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from core.figures import count_text, ms_text, size_text
+from core.runs.figures import BYTES, BYTES_BEFORE, LATENCY, LATENCY_BEFORE, SCORE, SCORE_BEFORE
+from core.runs.run import Figure, Run, RunState
+
+if TYPE_CHECKING:
+    from core.recipe import Step
+
+STATE_WORDS = {
+    RunState.RUNNING: "running", RunState.PAUSED: "paused", RunState.DONE: "done", RunState.CANCELLED: "cancelled",
+    RunState.FAILED: "failed", RunState.INTERRUPTED: "interrupted",
+}  # fmt: skip
+METRIC_UNITS = frozenset({"share", "error", "nats", "dB", "score"})
+
+
+def figure_text(figure: Figure | None) -> str:
+    """A figure with its unit; "" when there is none."""
+    if figure is None:
+        return ""
+    value, unit = figure.value, figure.unit
+    if unit == "B":
+        return size_text(value)
+    if unit == "ms":
+        return ms_text(value)
+    if unit == "s":
+        return seconds_text(value)
+    if unit in METRIC_UNITS:
+        from core.analysis.task_metrics.base import Unit, value_text
+
+        return value_text(Unit(unit), value)
+    if math.isfinite(value) and value == int(value):
+        return count_text(int(value))
+    return f"{value:.4g}"
+
+
+def change_text(run: Run) -> str:
+    """How much smaller the file became: "12.3 x smaller, 8.1 % of the file"; "" without both sizes."""
+    before, after = run.value(BYTES_BEFORE), run.value(BYTES)
+    if not before or not after:
+        return ""
+    return f"{before / after:.1f} x smaller, {after / before:.1%} of the file".replace("%", " %")
+
+
+def drop_of(run: Run) -> str:
+    """What the metric lost against the original: "-0.40 points"; "" without both."""
+    before, after = run.figure(SCORE_BEFORE), run.figure(SCORE)
+    if before is None or after is None or after.unit not in METRIC_UNITS:
+        return ""
+    from core.analysis.task_metrics.base import Unit, drop_text
+
+    return drop_text(Unit(after.unit), before.value, after.value)
+
+
+def speed_text(run: Run) -> str:
+    """Latency against the original's: "0.45 ms (0.50 x)"; "" without."""
+    before, after = run.value(LATENCY_BEFORE), run.figure(LATENCY)
+    if after is None:
+        return ""
+    return figure_text(after) + (f" ({after.value / before:.2f} x)" if before else "")
+
+
+def seconds_text(seconds: float) -> str:
+    """A length of time: "4.2 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def when_text(moment: float) -> str:
+    """A moment in the person's own time zone: "2026-11-24 23:31"."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+
+
+def recipe_words(text: str) -> str:
+    """What a recipe does, in a few words: "prune 0.9 + quantize:codebook 4 (3 layers)"; "" for none.
+
+    A recipe that cannot be read (of a later version, with a method that is gone) is told as such.
+    """
+    from core.errors import FeatherweightError
+
+    if not text.strip():
+        return ""
+    try:
+        return _read_words(text)
+    except FeatherweightError:
+        return "a recipe that this version cannot read"
+
+
+SHOWN_GROUPS = 3
+"""Different lists of steps that a recipe's words name."""
+
+
+@lru_cache(maxsize=512)
+def _read_words(text: str) -> str:
+    from collections import Counter
+
+    from core.recipe import Recipe
+
+    recipe = Recipe.parse(text)
+    groups: Counter[str] = Counter()
+    if recipe.defaults:
+        groups[_steps_words(recipe.defaults)] = 0  # of all layers without an entry: how many is not known here
+    for _, steps in recipe.layers:
+        if steps:
+            groups[_steps_words(steps)] += 1
+    parts = [step.label() for step in recipe.graph]
+    parts += [words if not count or len(groups) == 1 else f"{words} ({count})" for words, count in groups.items()]
+    if not parts:
+        return "leaves every layer as it is"
+    more = f" and {len(parts) - SHOWN_GROUPS} more" if len(parts) > SHOWN_GROUPS else ""
+    return ", ".join(parts[:SHOWN_GROUPS]) + more
+
+
+def _steps_words(steps: tuple[Step, ...]) -> str:
+    return " + ".join(step.label() for step in steps)
