@@ -32,11 +32,19 @@ PARITY_SAMPLES = 4
 
 
 def export(
-    model: Model, compression: Compression, target: Path, samples: Samples | None = None, reporter: Reporter = SILENT
+    model: Model,
+    compression: Compression,
+    target: Path,
+    samples: Samples | None = None,
+    reporter: Reporter = SILENT,
+    *,
+    untrained: Rewriting | None = None,
 ) -> ExportReport:
     """Write the compressed model to `target`, whole or not at all.
 
-    samples  data for the parity check; without it the gate makes inputs up
+    samples    data for the parity check; without it the gate makes inputs up
+    untrained  the graph and channel steps before weights were trained behind them, for the comparison with the masked
+               original; None: nothing was trained
 
     Raises TargetError, GateError, Cancelled. The source file is never touched.
     """
@@ -56,7 +64,8 @@ def export(
         write_graph(assembly.graph, stage, several)
         reporter.report(0.5, "Checking the export")
         report = _check(
-            rewriting, written, stage, assembly, sizes, predicted, samples, compression, reporter.part(0.5, 1.0)
+            rewriting, untrained or rewriting, written, stage, assembly, sizes, predicted, samples, compression,
+            reporter.part(0.5, 1.0),
         )
         stage.commit()
     return report
@@ -78,6 +87,7 @@ def write_graph(graph: ir.Model, stage: Staging, several: bool = False) -> None:
 
 def _check(
     rewriting: Rewriting,
+    untrained: Rewriting,
     written: Mapping[str, Encoding],
     stage: Staging,
     assembly: Assembly,
@@ -89,7 +99,7 @@ def _check(
 ) -> ExportReport:
     model = rewriting.model
     feeds, compared_on = parity_feeds(model, samples)
-    graph_check = check_rewriting(rewriting, feeds, reporter.part(0.0, 0.3))
+    graph_check = check_rewriting(untrained, feeds, reporter.part(0.0, 0.3))
     with scratch_folder() as folder:
         simulated, unrounded = Path(folder) / "simulated.onnx", Path(folder) / "unrounded.onnx"
         rounds = any(encoding.rounds_inputs for encoding in written.values())

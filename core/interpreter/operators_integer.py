@@ -6,7 +6,7 @@ import onnx_ir as ir
 import torch
 
 from core.interpreter.attributes import Attributes, Inputs, Operator, given, optional
-from core.interpreter.tensors import NARROW, torch_type
+from core.interpreter.tensors import NARROW, straight, torch_type
 
 _FLOAT8 = (torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz)
 
@@ -62,7 +62,18 @@ def _quantize(attributes: Attributes, inputs: Inputs) -> torch.Tensor:
         return codes.float().clamp(limits.min, limits.max).to(target)
     low, high = NARROW.get(kind) or (torch.iinfo(target).min, torch.iinfo(target).max)
     shift = 0 if zero is None else _along(zero, attributes, x).float()
+    if codes.requires_grad:
+        return _rounded(codes, shift, low, high)
     return (torch.round(codes) + shift).clamp(low, high).to(target)
+
+
+def _rounded(codes: torch.Tensor, shift: torch.Tensor | float, low: int, high: int) -> torch.Tensor:
+    """Codes as floats, whole numbers, with the gradient of the values that were rounded; none where they are cut off.
+
+    Integers have no gradients, and whatever takes codes takes them as floats as well.
+    """
+    inside = (codes + shift).clamp(low, high)
+    return straight(inside, (torch.round(codes.detach()) + shift).clamp(low, high))
 
 
 _CODES = {
@@ -77,6 +88,9 @@ def _dynamic_quantize(attributes: Attributes, inputs: Inputs) -> tuple[torch.Ten
     scale = (high - low) / 255
     safe = torch.where(scale > 0, scale, 1)
     zero = torch.round((-low / safe).clamp(0, 255))
+    if x.requires_grad:  # the range counts as given: only the values have a gradient
+        scale, zero = scale.detach(), zero.detach()
+        return _rounded(x / safe.detach(), zero, 0, 255), scale, zero
     return (torch.round(x / safe) + zero).clamp(0, 255).to(torch.uint8), scale, zero.to(torch.uint8)
 
 

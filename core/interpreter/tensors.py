@@ -68,3 +68,24 @@ def from_stored(tensor: ir.TensorProtocol) -> torch.Tensor:
     if tensor.dtype in NARROW:
         return torch.from_numpy(np.asarray(array).astype(np.int8 if kind == torch.int8 else np.uint8))
     return from_array(array)
+
+
+class _Straight(torch.autograd.Function):
+    """`stored` forwards; backwards the gradient of both."""
+
+    @staticmethod
+    def forward(ctx: Any, wanted: torch.Tensor, stored: torch.Tensor) -> torch.Tensor:
+        return stored.view_as(stored)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        return gradients[0], gradients[0] if ctx.needs_input_grad[1] else None
+
+
+def straight(wanted: torch.Tensor, stored: torch.Tensor) -> torch.Tensor:
+    """`stored`, with the gradient going to `wanted` as if it were that (and to `stored`, where it needs one).
+
+    Source: Bengio, Leonard, Courville, Estimating or propagating gradients through stochastic neurons, 2013.
+    """
+    result: torch.Tensor = _Straight.apply(wanted, stored)
+    return result

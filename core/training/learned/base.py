@@ -103,24 +103,6 @@ class Latent(LearnedWeight):
             return self.grid.encoding(self.weight)
 
 
-class _Straight(torch.autograd.Function):
-    """`stored` forwards; backwards the gradient of both."""
-
-    @staticmethod
-    def forward(ctx: Any, wanted: Tensor, stored: Tensor) -> Tensor:
-        return stored.view_as(stored)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None]:
-        return gradients[0], gradients[0] if ctx.needs_input_grad[1] else None
-
-
-def straight(wanted: Tensor, stored: Tensor) -> Tensor:
-    """`stored`, with the gradient going to `wanted` as if it were that (and to `stored`, where it needs one)."""
-    result: Tensor = _Straight.apply(wanted, stored)
-    return result
-
-
 def to_numpy(values: Tensor) -> Array:
     """A copy as numpy array."""
     return np.array(values.detach().numpy())

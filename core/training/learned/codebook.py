@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from core.encoding import Codebook, Encoding
-from core.training.learned.base import Grid, straight, to_numpy
+from core.interpreter.tensors import straight
+from core.training.learned.base import Grid, to_numpy
 from core.training.learned.floats import rounded
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from core.encoding import Codes, Encoding, Trits
-from core.training.learned.base import Grid, straight, to_numpy
+from core.interpreter.tensors import straight
+from core.training.learned.base import Grid, to_numpy
 
 _SIGNED_TOP = 127
 """Signed codes stay symmetric: a folded norm's negative factor turns their signs, and there is no +128."""

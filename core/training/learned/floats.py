@@ -7,7 +7,8 @@ from torch import Tensor
 
 from core.encoding import Encoding, Float
 from core.encoding.floats import FloatType
-from core.training.learned.base import Grid, straight, to_numpy
+from core.interpreter.tensors import straight
+from core.training.learned.base import Grid, to_numpy
 
 _TYPES: dict[FloatType, torch.dtype] = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
