@@ -30,6 +30,10 @@ _NO_MODEL = "Open a model first"
 _SENSITIVITY = "Measure what each layer alone costs at each setting"
 _PLAN = "Find the best plan for a size, a speed or a quality"
 _METHODS = "Try every family of methods on this model and compare them"
+_TRAIN = "Train the compressed model on samples, so that it wins accuracy back"
+_MERGE = "Make one model of several: an ensemble, the mean of their weights, or one student of all"
+_TRANSFER = "Take this model to new data: another head, less of the body, trained and compressed"
+_CROSSVAL = "Train the plan on several splits of the data and see how far its figures spread"
 _REPORT = "Save what was done and measured as one HTML file"
 
 
@@ -67,6 +71,10 @@ class Actions(QObject):
         self.sensitivity = self._make("Measure &sensitivity", "Ctrl+M", window.measure_sensitivity, _SENSITIVITY)
         self.plan = self._make(f"&Plan to budget{_DOTS}", "Ctrl+B", window.plan_to_budget, _PLAN)
         self.compare_methods = self._make("Compare &methods", None, window.compare_methods, _METHODS)
+        self.train = self._make(f"&Fine-tune{_DOTS}", "Ctrl+T", window.fine_tune, _TRAIN)
+        self.merge = self._make(f"Mer&ge models{_DOTS}", None, window.merge_models, _MERGE)
+        self.transfer = self._make(f"&Transfer{_DOTS}", None, window.transfer, _TRANSFER)
+        self.crossval = self._make(f"Cross-&validate{_DOTS}", None, window.cross_validate, _CROSSVAL)
         self.report = self._make(f"Save a &report{_DOTS}", "Ctrl+R", window.choose_report, _REPORT)
         self.cancel = self._make("Ca&ncel", "Ctrl+.", session.cancel, "Stop what runs; nothing is lost")
         self.about = self._make("&About Featherweight", None, window.show_about)
@@ -100,11 +108,12 @@ class Actions(QObject):
         self.reset_steps.setEnabled(chosen)
         self.paste_steps.setEnabled(chosen and self._window.copied_steps is not None)
         self.compress.setEnabled(model and session.has_steps and not working)
-        self.export.setEnabled(model and session.has_steps and not working)
-        why = _why_not(model, session.has_steps, working)
-        _set_hint(self.compress, why or "Compress by the plan and measure it")
-        _set_hint(self.export, why or "Save the compressed model")
-        for action, hint in ((self.sensitivity, _SENSITIVITY), (self.plan, _PLAN), (self.compare_methods, _METHODS)):
+        to_export = session.has_steps or session.result_current  # a model can be trained without any steps
+        self.export.setEnabled(model and to_export and not working)
+        _set_hint(self.compress, _why_not(model, session.has_steps, working) or "Compress by the plan and measure it")
+        _set_hint(self.export, _why_not(model, to_export, working) or "Save the compressed model")
+        for action, hint in ((self.sensitivity, _SENSITIVITY), (self.plan, _PLAN), (self.compare_methods, _METHODS),
+                             (self.train, _TRAIN), (self.transfer, _TRANSFER), (self.crossval, _CROSSVAL)):
             action.setEnabled(model)
             _set_hint(action, hint if model else _NO_MODEL)
         if session.running(SENSITIVITY):
@@ -137,7 +146,11 @@ class Actions(QObject):
         run = bar.addMenu("&Run")
         run.addActions([self.sensitivity, self.plan, self.compare_methods])
         run.addSeparator()
-        run.addActions([self.compress, self.cancel])
+        run.addActions([self.compress, self.train])
+        run.addSeparator()
+        run.addActions([self.merge, self.transfer, self.crossval])
+        run.addSeparator()
+        run.addAction(self.cancel)
         self._view = bar.addMenu("&View")
         self._fill_themes(self._view)
         bar.addMenu("&Help").addAction(self.about)

@@ -97,6 +97,8 @@ class MainWindow(QMainWindow):
         session.warned.connect(lambda text, more: self.messages.say(text, tone="warn", details=more))
         session.sensitivity.dataMissing.connect(self._offer_data)
         session.sensitivity.dataWanted.connect(self.choose_data)
+        session.training.settingsWanted.connect(self.fine_tune)
+        session.training.exportWanted.connect(self.choose_export)
         session.modelChanged.connect(self._show_model)
         session.tasks.changed.connect(self._show_parts)
         self.welcome.open_asked.connect(self.choose_model)
@@ -240,6 +242,29 @@ class MainWindow(QMainWindow):
     def compare_methods(self) -> None:
         self.show_lens("methods")
         self.session.methods.measure()
+
+    # -- training ---------------------------------------------------------------------------------------------------
+
+    def fine_tune(self) -> None:
+        from gui.training.dialog import ask_training
+
+        if self.session.model is not None:
+            ask_training(self)
+
+    def merge_models(self) -> None:
+        from gui.ensembles.dialog import ask_merge
+
+        ask_merge(self)
+
+    def transfer(self) -> None:
+        from gui.transfer.dialog import ask_transfer
+
+        ask_transfer(self)
+
+    def cross_validate(self) -> None:
+        from gui.run_tree.crossval_dialog import ask_crossval
+
+        ask_crossval(self)
 
     def choose_report(self) -> None:
         path = self._ask_target("report", "Save a report", "-report.html", "Web pages (*.html)")

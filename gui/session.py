@@ -90,7 +90,7 @@ class Session(QObject):
         super().__init__(parent)
         self.tasks = Tasks(self)
         self.undo_stack = QUndoStack(self)
-        self._runs = Runs(self, work_folder)
+        self.runs = Runs(self, work_folder)
         self._edits = itertools.count()
         self._edit = next(self._edits)
         self._model: Model | None = None
@@ -358,12 +358,12 @@ class Session(QObject):
     def compress(self) -> None:
         """Compress by the recipe in the worker process; the outcome becomes `result`."""
         if self._model is not None and self._recipe is not None:
-            self._runs.compress(self._model, self._recipe, self.data)
+            self.runs.compress(self._model, self._recipe, self.data)
 
     def export(self, target: str | Path) -> None:
         """Save the compressed model as `target`: the compressed file as it is, or compress first when that is stale."""
         if self._model is not None and self._recipe is not None:
-            self._runs.export(self._model, self._recipe, self.data, Path(target))
+            self.runs.export(self._model, self._recipe, self.data, Path(target))
 
     def save_report(self, target: str | Path) -> None:
         """Write a page that shows what the last compression did and costs, in the background."""
@@ -392,4 +392,4 @@ class Session(QObject):
     def close(self) -> None:
         """End all threads and the worker process, and remove the work folder's file."""
         self.tasks.close()
-        self._runs.remove_file()
+        self.runs.remove_file()

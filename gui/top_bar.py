@@ -31,7 +31,7 @@ def _rest(states: list[str]) -> str:
 
 
 class TopBar(QFrame):
-    """Open, Data, Undo, Redo | name and state | Measure sensitivity, Plan to budget, Compress, Export."""
+    """Open, Data, Undo, Redo | name and state | Measure sensitivity, Plan to budget, Compress, Fine-tune, Export."""
 
     def __init__(self, session: Session, actions: Actions, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -44,8 +44,9 @@ class TopBar(QFrame):
         left = [action_button(actions.open, "button", self), action_button(actions.data, "button", self),
                 action_button(actions.undo, "flat", self), action_button(actions.redo, "flat", self)]
         right = [action_button(actions.sensitivity, "button", self), action_button(actions.plan, "button", self),
-                 action_button(actions.compress, "primary", self), action_button(actions.export, "button", self)]
-        self._compress, self._export = right[2:]
+                 action_button(actions.compress, "primary", self), action_button(actions.train, "button", self),
+                 action_button(actions.export, "button", self)]
+        self._compress, self._export = right[2], right[4]
         self.run_buttons: tuple[QWidget, ...] = tuple(right)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(12, 7, 12, 7)
