@@ -30,7 +30,7 @@ class Checkpoint:
     optimiser    its state dict, None where a phase begins
     best         state dict of the phase's best state, with `best_epoch` (over all phases), `best_loss`, `best_metric`;
                  None before there is one
-    waited       epochs without a better state
+    lowest_loss  so far in the phase; `waited`: epochs since neither it nor the metric became better
     """
 
     fingerprint: str
@@ -43,6 +43,7 @@ class Checkpoint:
     best_epoch: int
     best_loss: float
     best_metric: float | None
+    lowest_loss: float
     waited: int
     curves: tuple[EpochDone, ...]
     seconds: float

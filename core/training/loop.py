@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -136,11 +137,17 @@ def _repeatable() -> Iterator[None]:
 
 @dataclass
 class _Best:
-    """The best state of a phase so far. state: None where it is the student's own."""
+    """The best state of a phase so far.
+
+    state   None where it is the student's own
+    lowest  the lowest loss so far, which need not be the best state's
+    waited  epochs since neither metric nor loss became better
+    """
 
     figures: Figures | None = None
     epoch: int = 0
     state: State | None = None
+    lowest: float = math.inf
     waited: int = 0
 
 
@@ -268,10 +275,11 @@ class _Training:
         if figures is None:  # nothing is held out: the last is the best
             self._best = _Best(None, epoch)
             return True
+        last, self._best.lowest = self._best.lowest, min(self._best.lowest, figures.loss)
         if not better(figures, self._best.figures, self._measure):
-            self._best.waited += 1
+            self._best.waited = 0 if figures.loss < last else self._best.waited + 1
             return False
-        self._best = _Best(figures, epoch, _copied(self._student.state_dict()))
+        self._best = _Best(figures, epoch, _copied(self._student.state_dict()), self._best.lowest)
         return True
 
     def _take_best(self) -> None:
@@ -290,7 +298,7 @@ class _Training:
         checkpoint = checkpoints.Checkpoint(
             self._fingerprint, phase, epoch, state, self._structure, None if last else optimiser, best.state,
             best.epoch, float("nan") if figures is None else figures.loss, None if figures is None else figures.metric,
-            best.waited, tuple(self._curves), self._seconds,
+            best.lowest, best.waited, tuple(self._curves), self._seconds,
         )  # fmt: skip
         try:
             checkpoints.save(checkpoint, self._folder)
@@ -314,7 +322,7 @@ class _Training:
         self._curves, self._seconds = list(found.curves), found.seconds
         figures = None if found.best is None else Figures(found.best_loss, found.best_metric)
         state = None if found.best is None else dict(found.best)
-        self._best = _Best(figures, found.best_epoch, state, found.waited)
+        self._best = _Best(figures, found.best_epoch, state, found.lowest_loss, found.waited)
         return found.optimiser
 
     def _not_finite(self, error: NotFiniteError) -> tuple[str, str]:

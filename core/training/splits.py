@@ -22,12 +22,7 @@ def hold_out(samples: Samples, share: float, seed: int = 0) -> tuple[Samples, Sa
     Classes keep their shares where the samples have class labels (a class of one sample stays in training).
     Raises DataError when there are too few.
     """
-    if samples.n < FEWEST:
-        raise DataError(
-            f"there {'is 1 sample' if samples.n == 1 else f'are {samples.n} samples'}, and training needs at least "
-            f"{FEWEST}",
-            where=samples.source, do="give more samples",
-        )  # fmt: skip
+    check_enough(samples)
     rng = np.random.default_rng([seed, 0x5B117])
     held = np.zeros(samples.n, bool)
     labels = samples.class_labels
@@ -46,6 +41,16 @@ def _counts(sizes: list[int], share: float) -> list[int]:
     for place in np.argsort(counts - exact, kind="stable")[: max(0, round(float(exact.sum())) - int(counts.sum()))]:
         counts[place] += 1
     return [min(int(count), size - 1) for count, size in zip(counts, sizes, strict=True)]
+
+
+def check_enough(samples: Samples) -> None:
+    """Raise DataError when there are too few samples to train on."""
+    if samples.n < FEWEST:
+        raise DataError(
+            f"there {'is 1 sample' if samples.n == 1 else f'are {samples.n} samples'}, and training needs at least "
+            f"{FEWEST}",
+            where=samples.source, do="give more samples",
+        )  # fmt: skip
 
 
 def overlap(samples: Samples, others: Samples) -> int:

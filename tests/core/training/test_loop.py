@@ -311,7 +311,7 @@ def test_a_long_batch_is_cancelled_inside() -> None:
 def test_distillation_needs_no_labels(tmp_path: Path) -> None:
     samples, held_out = made_samples(tmp_path, labels=None), made_samples(tmp_path, 60, 1, labels=None)
     teacher, student = FakeStudent(seed=1), FakeStudent(seed=2)
-    settings = replace(QUICK, loss="auto", epochs=40, features=0.1)
+    settings = replace(QUICK, loss="auto", epochs=40, learning_rate=0.05, features=0.1)
     result = train(student, samples, held_out, settings, teacher=teacher_of(teacher))
     assert result.metric == "same answer as the original"
     assert result.valid_metric is not None and result.valid_metric > 0.9
