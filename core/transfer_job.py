@@ -59,6 +59,22 @@ class TransferSpec:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What is known at first sight.
+
+    outputs  of the new head, in words ("10 classes"); counts: (name, samples) of each class, () for values
+    used     which samples are used for what; notes: what was done to the data, and what is missing
+    cuts     where the head can be cut, the last place first
+    """
+
+    outputs: str
+    counts: tuple[tuple[str, int], ...]
+    used: tuple[str, ...]
+    notes: tuple[str, ...]
+    cuts: tuple[CutPoint, ...]
+
+
+@dataclass(frozen=True)
 class Proposal:
     """What is known before all layers are trained: where the head was cut, and what the new data uses.
 
@@ -152,16 +168,11 @@ def propose_transfer(spec: TransferSpec, reporter: Reporter = SILENT) -> Proposa
     return run_proposal(spec, reporter)
 
 
-def list_cuts(
-    model_path: str, data_path: str, options: DataOptions = DEFAULT_OPTIONS, reporter: Reporter = SILENT
-) -> tuple[CutPoint, ...]:
-    """Where the model's head can be cut, the last place first. Errors as of `transfer.cuts.find_cuts`."""
-    from core.model.readers import open_model
-    from core.transfer.cuts import find_cuts
-    from core.transfer.fitting import load_new
+def look_at_transfer(spec: TransferSpec, reporter: Reporter = SILENT) -> Look:
+    """What the data holds and where the head can be cut, before anything is trained. Errors as of `transfer_file`."""
+    from core.transfer.course import look
 
-    model = open_model(model_path)
-    return find_cuts(model, load_new(data_path, model.inputs, options).feed(0), reporter)
+    return look(spec, reporter)
 
 
 def spec_of(store: RunStore, run: Run) -> TransferSpec:

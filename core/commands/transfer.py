@@ -58,32 +58,28 @@ def _help(name: str) -> str:
 
 
 def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, Any], str]:
-    from core.transfer_job import list_cuts, transfer_file
+    from core.transfer_job import look_at_transfer, transfer_file
 
     if arguments.list_cuts:
-        _need(arguments, ("MODEL", arguments.model), ("--data", arguments.data))
-        cuts = list_cuts(arguments.model, arguments.data, data_options(arguments), reporter)
+        cuts = look_at_transfer(_new(arguments, "unwritten.onnx"), reporter).cuts
         return {"cuts": [asdict(cut) for cut in cuts]}, _cuts_text(cuts)
     outcome = transfer_file(_resumed(arguments) if arguments.resume else _new(arguments), reporter)
     return as_data(outcome), text_of(outcome)
 
 
-def _need(arguments: argparse.Namespace, *given: tuple[str, Any]) -> None:
-    for name, value in given:
-        if value is None:
-            raise ParameterError(f"{name} is missing", do="give it, or --resume a run")
-
-
-def _new(arguments: argparse.Namespace) -> TransferSpec:
+def _new(arguments: argparse.Namespace, target: str | None = None) -> TransferSpec:
     from core.recipe import read_text
     from core.transfer_job import TransferSpec
 
-    _need(arguments, ("MODEL", arguments.model), ("--data", arguments.data), ("--output", arguments.output))
+    target = arguments.output or target
+    for name, value in (("MODEL", arguments.model), ("--data", arguments.data), ("--output", target)):
+        if value is None:
+            raise ParameterError(f"{name} is missing", do="give it, or --resume a run")
     recipe = arguments.recipe
     text = read_text(recipe) if recipe is not None and recipe not in (*RECIPES, words.NONE) else ""
     settings, keep = transfer_settings(arguments)
     return TransferSpec(
-        arguments.model, arguments.data, arguments.output, arguments.at or "", arguments.classes, keep, text,
+        arguments.model, arguments.data, str(target), arguments.at or "", arguments.classes, keep, text,
         arguments.size or "", settings, training_settings(arguments), arguments.valid, arguments.test,
         data_options(arguments), runs_folder(arguments),
     )  # fmt: skip

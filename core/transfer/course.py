@@ -38,7 +38,7 @@ from core.transfer.trainings import (
     train_head,
 )
 from core.transfer.usage import cut_unused, measure_usage
-from core.transfer_job import Proposal, Row, TransferOutcome, TransferSpec
+from core.transfer_job import Look, Proposal, Row, TransferOutcome, TransferSpec
 
 if TYPE_CHECKING:
     from core.data.samples import Samples
@@ -76,6 +76,19 @@ class _Trunk:
     model: Model
     proposal: Proposal
     head: TrainingResult
+
+
+def look(spec: TransferSpec, reporter: Reporter) -> Look:
+    """See `transfer_job.look_at_transfer`."""
+    task = _prepared(spec, reporter)
+    labels = task.parts.train.class_labels
+    counts: tuple[tuple[str, int], ...] = ()
+    if labels is not None:
+        names = task.targets.names or tuple(str(number) for number in range(task.targets.outputs))
+        found = np.bincount(labels, minlength=task.targets.outputs)
+        counts = tuple((name, int(count)) for name, count in zip(names, found, strict=False))
+    reporter.report(1.0, "Done")
+    return Look(task.targets.words, counts, task.parts.used, task.notes, task.cuts)
 
 
 def run_proposal(spec: TransferSpec, reporter: Reporter) -> Proposal:
@@ -202,7 +215,7 @@ class _Course:
         self._recipe: Recipe | None = None
 
     def outcome(self) -> TransferOutcome:
-        report = self._reporter.report
+        """Everything in order; what was measured."""
         trunk = _headed(self._task, self._place, self._reporter.part(0.0, 0.2))
         self._curves.append((HEAD, trunk.head))
         settings, training = self._spec.settings, self._spec.training
@@ -219,7 +232,7 @@ class _Course:
         if settings.compare:
             self._from_nothing(model, self._reporter.part(0.6, 0.95))
         self._score_original()
-        report(0.97, "Comparing")
+        self._reporter.report(0.97, "Comparing")
         return self._result(trunk.proposal, export)
 
     def _trained(self, model: Model, keep: tuple[str, ...], settings: Any, title: str, reporter: Reporter) -> Model:
