@@ -21,15 +21,17 @@ if TYPE_CHECKING:
     from core.model.model import Model
 
 LARGE = 5_000_000
-"""Weights of a model in which error feedback is tried beforehand for some settings only."""
+"""Weights of a model in which what takes long, error feedback and the trellis, is tried for few settings or none."""
 SHARES = (0.5, 0.25)
 """Of a layer's numbers that factors may take, where a run is to become faster."""
 LEAVE: Setting = ()
 """The setting that leaves a layer as it is."""
 
 
-def plan_settings(chosen: Collection[str] = ()) -> tuple[Setting, ...]:
+def plan_settings(chosen: Collection[str] = (), weights: int = 0) -> tuple[Setting, ...]:
     """The settings that a plan tries on each layer, of these families (all when none are named).
+
+    weights  of the whole model; in a large one the trellis is not tried, whose search takes seconds a million weights
 
     All make the file smaller, and none needs samples; `refined` is what samples add. A setting with steps of two
     families needs both: pruned weights are stored with few levels, and factors in few bits.
@@ -37,6 +39,7 @@ def plan_settings(chosen: Collection[str] = ()) -> tuple[Setting, ...]:
     quantize = [_setting(("quantize", {"bits": bits})) for bits in (8, 7, 6, 5, 4, 3, 2)]
     blocks = [_setting(("quantize", {"bits": bits, "granularity": "block", "block": 32})) for bits in (4, 3)]
     codebook = [_setting(("quantize:codebook", {"bits": bits})) for bits in (5, 4, 3, 2)]
+    trellis = [_setting(("quantize:trellis", {"bits": bits})) for bits in (4.0, 3.0, 2.0) if weights <= LARGE]
     pruned = [
         _setting(("prune", {"ratio": ratio}), ("quantize:codebook", {"bits": bits}))
         for ratio, bits in ((0.5, 4), (0.7, 4), (0.7, 3), (0.85, 4), (0.85, 3), (0.95, 3))
@@ -47,7 +50,7 @@ def plan_settings(chosen: Collection[str] = ()) -> tuple[Setting, ...]:
         *(_setting(("low_rank", {"share": share})) for share in (0.5, 0.25, 0.1)),
         *(_setting(("filter:dct", {"share": share})) for share in (0.5, 0.25)),
     ]
-    every = [_setting(("float16", {})), *quantize, *blocks, *codebook, *pruned, *factors, *alone]
+    every = [_setting(("float16", {})), *quantize, *blocks, *codebook, *trellis, *pruned, *factors, *alone]
     wanted = frozenset(chosen) or frozenset(registry.families())
     fitting = [setting for setting in every if _families(setting) <= wanted]
     if "Quantization" in wanted:  # then one step alone is never the best

@@ -184,9 +184,10 @@ class _Whole:
         task = self.task
         runs = task.goals & {Goal.LATENCY, Goal.MULTIPLY_ADDS}
         file = task.goals - {Goal.LATENCY, Goal.MULTIPLY_ADDS}
-        settings: tuple[Setting, ...] = plan_settings(task.families) if file or not runs else ()
+        weights = sum(layer.n_weights for layer in task.model.layers)
+        settings: tuple[Setting, ...] = plan_settings(task.families, weights) if file or not runs else ()
         if settings and task.calibration is not None and not self._short:
-            settings += learned_settings(settings, sum(layer.n_weights for layer in task.model.layers))
+            settings += learned_settings(settings, weights)
         if runs:
             settings += run_settings(task.families, [SAVED_BY[goal] for goal in runs], also_small=bool(file))
         return tuple(dict.fromkeys(settings))

@@ -199,8 +199,9 @@ def _ours(name: str, folder: Path, model: Model, judge: Any) -> dict[str, Any]:
 
 
 def _planned(model: Model, calibration: Samples, test: Samples) -> Plan:
-    settings = plan_settings()
-    settings += learned_settings(settings, sum(layer.n_weights for layer in model.layers))
+    weights = sum(layer.n_weights for layer in model.layers)
+    settings = plan_settings(weights=weights)
+    settings += learned_settings(settings, weights)
     table = sensitivity(model, calibration, Asked(Tier.FAST, settings))
     found = candidates(model, table, Recipe(model_name=model.path.name, model_sha256=model.sha256))
     return make_plan(model, table, found, Wish(drop_budget(DROP)), calibration=calibration, test=test)

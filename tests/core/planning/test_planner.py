@@ -17,7 +17,7 @@ from core.methods.registry import check_families, families
 from core.model.model import Model
 from core.pipeline import compress
 from core.planning.budgets import Budget, Goal, size_budget
-from core.planning.candidates import Candidates, candidates, plan_settings, refined
+from core.planning.candidates import LARGE, Candidates, candidates, plan_settings, refined
 from core.planning.evaluation import Evaluator, Measured
 from core.planning.knapsack import Unreachable
 from core.planning.plan import Plan
@@ -235,7 +235,10 @@ def test_settings_keep_to_the_families(all_settings: tuple[Setting, ...]) -> Non
     only = plan_settings(check_families(["pruning"]))
     assert only
     assert {step.method for setting in only for step in setting} == {"prune"}
-    assert len(set(all_settings)) == len(all_settings) <= 24
+    assert len(set(all_settings)) == len(all_settings) <= 27
+    methods = {step.method for setting in all_settings for step in setting}
+    large = {step.method for setting in plan_settings(weights=LARGE + 1) for step in setting}
+    assert methods - large == {"quantize:trellis"}
     with pytest.raises(ParameterError, match="magic"):
         check_families(["magic"])
 
