@@ -19,7 +19,7 @@ from gui.training.words import advice, best_words, empty_words, status_words
 _REDRAW_MS = 100
 """Events that arrive within this are drawn together."""
 _TICK_MS = 1000
-_LEAST_CHART = 190
+_LEAST_CHART = 215
 _TRAIN = "Fine-tune\N{HORIZONTAL ELLIPSIS}"
 _FIRST = ("The first epoch is under way.", "Its figures appear when it is done.")
 _PREPARING = ("The training is being prepared.", "The model is compressed and the samples are read first.")
@@ -139,7 +139,7 @@ class TrainingLens(Lens):
         self.run.title.setText(state.asked.title if state.asked is not None else "")
         self.run.caption.set_template(status_words(state))
         self.run.show_progress(state.done, at_work=state.phase.at_work)
-        self.run.say(self.run.problem, state.problem)
+        self.run.say(self.run.problem, state.problem[:1].upper() + state.problem[1:])
 
     def _show_buttons(self, state: TrainingState) -> None:
         run, paused = self.run, state.phase is Phase.PAUSED
@@ -188,9 +188,17 @@ class TrainingLens(Lens):
         last = mine.points[-1] if mine.points else None
         if last is not None and last.valid_metric is not None:
             caption += f" \N{MIDDLE DOT} now {metric_text(last.valid_metric, mine.started)}"
-        unit = f"{name}, %" if mine.started.share else name
         known = not mine.points or any(point.valid_metric is not None for point in mine.points)
-        card.show_picture(metric_picture(series, at, self._reference()), caption, unit, _FIRST if known else _NO_METRIC)
+        why = _FIRST if known else _NO_METRIC
+        card.show_picture(metric_picture(series, at, self._reference(mine)), caption, "", why)
 
-    def _reference(self) -> tuple[float, str] | None:
-        return None
+    def _reference(self, series: Series) -> tuple[float, str] | None:
+        """What the original reaches by the same measure on the data that is loaded, once a comparison has told it."""
+        session, state = self._session, self._state
+        comparison = session.comparison if session is not None else None
+        if session is None or state is None or state.asked is None or comparison is None or comparison.score is None:
+            return None
+        of_it = session.model is not None and session.model.path == state.asked.model
+        if not of_it or comparison.score.words != series.started.metric:
+            return None
+        return comparison.score.reference, f"original, on {comparison.measured_on}"

@@ -27,12 +27,26 @@ _STEPS = 1000
 _DOTS = "\N{HORIZONTAL ELLIPSIS}"
 
 
-class RunCard(Card):
+class WordsCard(Card):
+    """A card that is as high as its words are at its width: there is no chart in it to share the room with."""
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(title, parent)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+
+    def hasHeightForWidth(self) -> bool:
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        layout = self.layout()
+        return layout.heightForWidth(width) if layout is not None else super().heightForWidth(width)
+
+
+class RunCard(WordsCard):
     """What is trained and how far it is, with what can be done about it."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("", parent)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.bar = QProgressBar(self)
         self.bar.setRange(0, _STEPS)
         self.bar.setTextVisible(False)
@@ -96,7 +110,7 @@ class CurveCard(Card):
         if picture.empty:
             self.empty.say(*why_empty)
         else:
-            self.chart.set_labels(y=y_label)
+            self.chart.set_labels(x="the first epoch" if picture.first else "epoch", y=y_label)
             self.chart.show_picture(picture)
 
 
@@ -113,6 +127,7 @@ class SeriesBox(QComboBox):
         with_role(self, "flat")
         self.setAccessibleName("Training that is shown")
         self.setToolTip("Which training is shown; the others are the thin lines behind it")
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self._follows = True
         self.activated.connect(self._pick)
 
@@ -132,12 +147,12 @@ class SeriesBox(QComboBox):
         self.picked.emit()
 
 
-class ResultCard(Card):
+class ResultCard(WordsCard):
     """What came of it as a small table, and what to do with it."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Result", parent)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.caption.hide()
         self._view: ResultView | None = None
         self.headline, self.notes = label("", "title", self), label("", "small", self)
         for words in (self.headline, self.notes):

@@ -16,6 +16,7 @@ from gui.units import MINUS
 _AXIS_WIDTH = 52
 _FAINT, _SHADE = 0.35, 0.10
 _RING = 11
+_HEADROOM = 0.14
 _LEAST = 1e-12
 """What is drawn on a logarithmic axis for a value that has no logarithm."""
 
@@ -59,7 +60,10 @@ class LearningChart(Plot):
             curve.setData([], [])
         low, high = self._height(picture.low), self._height(picture.high)
         box = self.plotItem.getViewBox()
-        box.setRange(xRange=(0.5, picture.ends + 0.5 + 0.01 * picture.ends), yRange=(low, high), padding=0)
+        if picture.marks:
+            high += _HEADROOM * (high - low)  # for their words, above the curves
+        across = picture.ends - picture.begins
+        box.setRange(xRange=(picture.begins, picture.ends + 0.01 * across), yRange=(low, high), padding=0)
         if marks_differ:
             self._set_marks()
         for _line, text in self._marks:
@@ -120,7 +124,7 @@ class LearningChart(Plot):
             self._level.setPlainText(found[1])
             below = self._height(found[0]) > (low + high) / 2
             self._level.setAnchor((1.0, 0.0 if below else 1.0))
-            self._level.setPos(self._picture.ends + 0.5, self._height(found[0]))
+            self._level.setPos(self._picture.ends, self._height(found[0]))
 
     # -- looks --------------------------------------------------------------------------------------------------------
 
@@ -155,7 +159,7 @@ class LearningChart(Plot):
         if self._picture.what is What.RATE and value:
             return f"{value:.1e}".replace("-", MINUS)
         if not self._picture.logarithmic:
-            return plain(value, step)
+            return f"{plain(value, step)} {self._picture.unit}".strip()
         if step < 1.0 and abs(value - round(value)) > 1e-6 and step > 0.31:
             return ""
         return plain(float(f"{10.0 ** value:.2g}"))

@@ -45,17 +45,19 @@ class Line:
 class Picture:
     """What one chart draws; x are epochs.
 
-    ends       the last epoch that the axis shows
+    begins, ends   epochs that the axis shows
     low, high  range of the values (not of their logarithms)
     marks      (x, words) of stages
     ring       the best epoch and its value, or None
     parted     epoch from which on training and validation have parted, or None
+    unit       written behind the values: "%", or ""
     reference  a level and what it is, or None
     tips       by epoch: what the read-out says
     """
 
     what: What
     lines: tuple[Line, ...] = ()
+    begins: float = 0.0
     ends: float = 1.0
     low: float = 0.0
     high: float = 1.0
@@ -65,6 +67,12 @@ class Picture:
     parted: float | None = None
     reference: tuple[float, str] | None = None
     tips: tuple[tuple[float, str], ...] = ()
+    unit: str = ""
+
+    @property
+    def first(self) -> bool:
+        """Whether only the first epoch is shown, which is under way."""
+        return self.ends - self.begins == 1.0
 
     @property
     def empty(self) -> bool:
@@ -76,7 +84,8 @@ def loss_picture(series: Sequence[Series], at: int, *, logarithmic: bool | None 
     mine = series[at]
     others = tuple(_line("", OTHERS, one.points, _valid_or_train, faint=True)
                    for place, one in enumerate(series) if place != at)
-    steps = Line("", TRAIN, tuple(s.epoch for s in mine.steps), tuple(s.loss for s in mine.steps), faint=True)
+    steps = Line("", TRAIN, tuple(s.epoch for s in mine.steps), tuple(s.loss for s in mine.steps),
+                 faint=bool(mine.points))
     train = _line("train", TRAIN, mine.points, lambda point: point.train_loss)
     valid = _line("validation", VALID, mine.points, lambda point: point.valid_loss)
     drawn = [*train.y, *valid.y] or _without_start(steps.y)
@@ -86,7 +95,7 @@ def loss_picture(series: Sequence[Series], at: int, *, logarithmic: bool | None 
     low, high = _range(drawn, logarithmic=log)
     best = mine.best
     ring = (float(best.epoch), best.valid_loss) if best is not None and best.valid_loss is not None else None
-    return Picture(What.LOSS, (*others, steps, train, valid), _ends(mine), low, high, log, _marks(mine), ring,
+    return Picture(What.LOSS, (*others, steps, train, valid), *_ends(mine, others), low, high, log, _marks(mine), ring,
                    _parted(mine), None, _tips(mine, loss_tip))
 
 
@@ -107,15 +116,16 @@ def metric_picture(series: Sequence[Series], at: int, reference: tuple[float, st
         low, high = max(low, 0.0), min(high, 100.5)
     best = mine.best
     ring = (float(best.epoch), scale * best.valid_metric) if best and best.valid_metric is not None else None
-    return Picture(What.METRIC, (*others, train, valid), _ends(mine), low, high, False, _marks(mine), ring,
-                   _parted(mine), reference, _tips(mine, lambda point: metric_tip(point, mine.started)))
+    return Picture(What.METRIC, (*others, train, valid), *_ends(mine, others), low, high, False, _marks(mine), ring,
+                   _parted(mine), reference, _tips(mine, lambda point: metric_tip(point, mine.started)),
+                   "%" if mine.started.share else "")
 
 
 def rate_picture(series: Sequence[Series], at: int) -> Picture:
     """The learning rate of the series `at`."""
     mine = series[at]
     line = _line("learning rate", RATE, mine.points, lambda point: point.learning_rate)
-    return Picture(What.RATE, (line,), _ends(mine), 0.0, 1.08 * max(line.y, default=1.0), False, _marks(mine),
+    return Picture(What.RATE, (line,), *_ends(mine), 0.0, 1.08 * max(line.y, default=1.0), False, _marks(mine),
                    tips=_tips(mine, lambda point: f"learning rate {point.learning_rate:.2e}"))
 
 
@@ -152,9 +162,11 @@ def _valid_or_train(point: EpochDone) -> float | None:
     return point.valid_loss if point.valid_loss is not None else point.train_loss
 
 
-def _ends(series: Series) -> float:
-    """The whole way while it trains; a training that stopped early shows what there is."""
-    return float(max(series.started.epochs, series.epochs_done, 1))
+def _ends(series: Series, others: Sequence[Line] = ()) -> tuple[float, float]:
+    """The whole way from the first epoch's point; the first epoch alone while it is under way."""
+    if not series.points and not any(line.x for line in others):
+        return float(series.started.done), series.started.done + 1.0
+    return 0.5, max(series.started.epochs, series.epochs_done, 1) + 0.6
 
 
 def _marks(series: Series) -> tuple[tuple[float, str], ...]:

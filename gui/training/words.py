@@ -33,6 +33,8 @@ def status_words(state: TrainingState) -> str:
     """Where it stands, in one line."""
     series = state.series
     where = epoch_words(series[-1]) if series else ""
+    if len(series) > 1 and state.phase.at_work:
+        where = f"{series[-1].title}: {where}"
     if state.phase is Phase.PREPARING:
         return state.text or "Waits for its process"
     if state.phase is Phase.RUNNING:
