@@ -163,7 +163,7 @@ def _resized(pictures: Array, height: int, width: int) -> Array:
 
     out = np.empty((*pictures.shape[:2], height, width), np.float32)
     for start in range(0, len(pictures), 512):
-        part = torch.from_numpy(np.ascontiguousarray(pictures[start : start + 512]))
+        part = torch.from_numpy(np.array(pictures[start : start + 512], order="C"))
         out[start : start + 512] = torch.nn.functional.interpolate(
             part, (height, width), mode="bilinear", antialias=True, align_corners=False
         ).numpy()
