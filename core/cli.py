@@ -42,7 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace, reporter: Reporter) -> int:
     """The command with its errors told in one sentence; the exit code."""
+    from core.commands.torch_arguments import resolve_models
+
     try:
+        resolve_models(arguments, reporter)
         data, text = arguments.run(arguments, reporter)
         _clear_line(arguments.quiet)
         _answer(data, text, as_json=arguments.json)
@@ -126,6 +129,7 @@ def _leave_now(code: int) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     from core import commands
+    from core.commands.torch_arguments import add_torch_arguments
 
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON object")
@@ -138,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in commands.COMMANDS:
         sub = commands_parser.add_parser(command.name, help=command.help, description=command.help, parents=[common])
         command.arguments(sub)
+        add_torch_arguments(sub)
         sub.set_defaults(run=command.run)
     return parser
 

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from core.encoding import Encoding
     from core.exporting.report import ExportReport
     from core.model.model import Model
-    from core.pipeline import LayerResult
+    from core.pipeline import Compression, LayerResult
     from core.recipe import Recipe
+    from core.torch_files.exporting import TorchExport
 
 CALIBRATION_SAMPLES = 64
 """Samples set apart for steps that work from them when no others are given."""
@@ -67,6 +68,7 @@ class CompressSpec:
     runs_folder  where runs are kept (`core.runs`); None: this one is not
     parent_run   id of the run that this one branches from, or None
     passing      the target is a passing place: the run keeps a copy of the file instead of naming it
+    torch_target  also write the decoded weights there, for PyTorch (`core.torch_files.exporting`); None: not
     """
 
     model_path: str
@@ -81,6 +83,7 @@ class CompressSpec:
     runs_folder: str | None = None
     parent_run: str | None = None
     passing: bool = False
+    torch_target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class CompressOutcome:
     calibrated_on  the samples that steps worked from, in words, or ""
     accumulated  error at each layer's output in the whole compressed model
     run          id of its run, "" when none is kept; `not_kept` says what of it could not be kept, a sentence each
+    torch        the weights that were written for PyTorch, or None
     """
 
     path: str
@@ -109,6 +113,7 @@ class CompressOutcome:
     calibrated_on: str = ""
     run: str = ""
     not_kept: tuple[str, ...] = ()
+    torch: TorchExport | None = None
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,7 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
 
     Raises FeatherweightError kinds; the target is written whole or not at all.
     """
-    from core.exporting.staging import check_target, files_read
+    from core.exporting.staging import check_distinct, check_target, files_read
     from core.model.readers import open_model
     from core.recipe import Recipe
 
@@ -185,6 +190,12 @@ def compress_file(spec: CompressSpec, reporter: Reporter = SILENT) -> CompressOu
     model = open_model(spec.model_path)
     read = files_read(spec.data_path, spec.calib_path, options=spec.options)
     check_target(target, model.path, (*model.data_files, *read))
+    if spec.torch_target is not None:
+        from core.torch_files.exporting import check_torch_target
+
+        check_torch_target(model, Path(spec.torch_target))
+        check_target(Path(spec.torch_target), also_read=read)
+        check_distinct(spec.target, spec.torch_target)
     if not model.layers:
         raise ModelFileError(
             "no weights were found in this model", where=model.name, do="choose a model that stores its weights"
@@ -226,6 +237,7 @@ def _compressed(spec: CompressSpec, model: Model, recipe: Recipe, reporter: Repo
 
     compression = compress(model, recipe, compressing, on_layer, seed=spec.seed, samples=calibration)
     report = export(model, compression, target, samples, reporter=reporter.part(0.25, 0.35))
+    torch_export = _for_pytorch(compression, spec.torch_target)
     try:
         measured = _measured(model, target, samples, spec.limit, reporter.part(0.35, 1.0))
     except Cancelled as cancelled:
@@ -234,8 +246,52 @@ def _compressed(spec: CompressSpec, model: Model, recipe: Recipe, reporter: Repo
     seconds = time.perf_counter() - started
     return CompressOutcome(
         path=str(target), layers=report.layers, report=report, live=tuple(live), seconds=seconds,
-        calibrated_on=calibrated_on, **measured
+        calibrated_on=calibrated_on, torch=torch_export, **measured
     )
+
+
+def _for_pytorch(compression: Compression, target: str | None) -> TorchExport | None:
+    if target is None:
+        return None
+    from core.torch_files.exporting import export_torch
+
+    return export_torch(compression, Path(target))
+
+
+@dataclass(frozen=True)
+class TorchSpec:
+    """What to write for PyTorch, and where to: the weights as the recipe leaves them."""
+
+    model_path: str
+    recipe_text: str
+    target: str
+    data_path: str | None = None
+    seed: int = 0
+    options: DataOptions = DEFAULT_OPTIONS
+
+
+def export_torch_file(spec: TorchSpec, reporter: Reporter = SILENT) -> TorchExport:
+    """Compress a model by a recipe as `compress_file` does, and write only its weights, for PyTorch.
+
+    Raises FeatherweightError kinds; the target is written whole or not at all.
+    """
+    from core.exporting.staging import check_target, files_read
+    from core.model.readers import open_model
+    from core.pipeline import compress
+    from core.recipe import Recipe
+    from core.torch_files.exporting import check_torch_target, export_torch
+
+    model, target = open_model(spec.model_path), Path(spec.target)
+    check_torch_target(model, target)
+    check_target(target, also_read=files_read(spec.data_path, options=spec.options))
+    recipe = Recipe.parse(spec.recipe_text, model=model)
+    asked = CompressSpec(
+        spec.model_path, spec.recipe_text, spec.target, spec.data_path, spec.seed, options=spec.options
+    )
+    calibration, _, _ = _data(asked, model, recipe)
+    compression = compress(model, recipe, reporter.part(0.0, 0.9), seed=spec.seed, samples=calibration)
+    reporter.report(0.9, f"Writing {target.name}")
+    return export_torch(compression, target)
 
 
 class _Measured(TypedDict):

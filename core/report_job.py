@@ -102,8 +102,9 @@ def kept_sensitivity(model_path: str, data_path: str, options: DataOptions) -> S
 def _compressed(spec: ReportSpec, reporter: Reporter) -> Subject:
     from core.reporting.subject import of_outcome
     from core.scratch import scratch_folder
+    from core.torch_files.origin import shown_name
 
-    name = Path(spec.model_path).name
+    name = shown_name(spec.model_path)
     with scratch_folder() as folder:
         outcome = compress_file(
             CompressSpec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--calib", metavar="C", help="samples for steps that work from them (default: some of --data, set apart)"
     )
     parser.add_argument("-o", "--output", required=True, metavar="OUT.onnx", help="the compressed model")
+    parser.add_argument(
+        "--torch", metavar="OUT.safetensors", help="for a model from a PyTorch file: also its weights, as decoded "
+        "floats under their names in the state_dict (.safetensors, .pt)",
+    )  # fmt: skip
     parser.add_argument("--report", metavar="REPORT.html", help="also write a page that shows what it did and costs")
     add_seed(parser)
     add_run_arguments(parser, resume=False)
@@ -39,7 +44,7 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
     from core.recipe import read_text
 
     options = data_options(arguments)
-    check_distinct(arguments.output, arguments.report)
+    check_distinct(arguments.output, arguments.report, arguments.torch)
     check_target(Path(arguments.output), also_read=(Path(arguments.recipe),))
     if arguments.report is not None:
         read = files_read(arguments.recipe, arguments.data, arguments.calib, options=options)
@@ -47,7 +52,7 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
         check_target(Path(arguments.report), model.path, (*model.data_files, *read))
     spec = CompressSpec(
         arguments.model, read_text(arguments.recipe), arguments.output, arguments.data, arguments.seed,
-        arguments.calib, live=arguments.report is not None, options=options,
+        arguments.calib, live=arguments.report is not None, options=options, torch_target=arguments.torch,
         runs_folder=runs_folder(arguments),
     )  # fmt: skip
     outcome = compress_file(spec, reporter)
@@ -59,9 +64,10 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
 def _write_report(spec: CompressSpec, outcome: CompressOutcome, target: str) -> None:
     from core.report_job import kept_sensitivity, write_report
     from core.reporting.subject import of_outcome
+    from core.torch_files.origin import shown_name
 
     table = kept_sensitivity(spec.model_path, spec.data_path or "", spec.options)
-    write_report(of_outcome(outcome, Path(spec.model_path).name, spec.recipe_text, sensitivity=table), Path(target))
+    write_report(of_outcome(outcome, shown_name(spec.model_path), spec.recipe_text, sensitivity=table), Path(target))
 
 
 def as_data(outcome: CompressOutcome) -> dict[str, Any]:
@@ -90,6 +96,7 @@ def as_data(outcome: CompressOutcome) -> dict[str, Any]:
         "calibrated_on": outcome.calibrated_on,
         "run": outcome.run,
         "seconds": outcome.seconds,
+        "torch": asdict(outcome.torch) if outcome.torch is not None else None,
     }
     if outcome.comparison:
         data["comparison"] = outcome.comparison.to_dict()
@@ -136,6 +143,8 @@ def _text(outcome: CompressOutcome) -> str:
         )
     lines += [f"gate: {c.name}: {c.text}" for c in report.checks]
     lines += outcome.not_kept
+    if outcome.torch is not None:
+        lines.append(outcome.torch.words)
     lines.append(f"written: {report.target} in {outcome.seconds:.1f} s")
     return "\n".join(lines)
 

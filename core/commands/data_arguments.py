@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
 from core.data.options import AUTO, PRESETS, DataOptions, Preprocessing, parse_numbers, parse_size
 from core.errors import ParameterError
+from core.own_code import absolute_callable, find_source
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, metric: bool = True, required: bool = False) -> None:
@@ -48,20 +48,12 @@ def data_options(arguments: argparse.Namespace) -> DataOptions:
     text = getattr(arguments, "metric_callable", "")
     if not text:
         return options
-    from core.analysis.task_metrics.own import find_source
-
     source = find_source(text)
     if not arguments.allow_code:
         raise ParameterError(
             f"--metric-callable would run the code of {source.file}", do="look at it, and add --allow-code to run it"
         )
     return replace(options, metric_callable=absolute_callable(text), confirmed=source.sha256)
-
-
-def absolute_callable(text: str) -> str:
-    """The same callable from any working directory: a job may run in another process."""
-    place, _, name = text.strip().rpartition(":")
-    return f"{Path(place).absolute()}:{name}" if place.endswith(".py") else text.strip()
 
 
 def _preprocessing(arguments: argparse.Namespace) -> Preprocessing:

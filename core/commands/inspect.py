@@ -55,10 +55,17 @@ def _run(arguments: argparse.Namespace, reporter: Reporter) -> tuple[dict[str, A
         "left_out": [{"name": t.name, "bytes": t.nbytes, "dtype": t.dtype, "reason": t.reason} for t in model.left_out],
         "notes": list(model.notes),
     }
+    if model.origin is not None:
+        data["converted_from"] = {
+            "path": str(model.origin.path), "format": str(model.origin.format), "graph": str(model.path),
+            "difference": model.origin.difference, "compared_on": model.origin.compared_on,
+        }  # fmt: skip
     return data, _text(model, layers)
 
 
 def _text(model: Any, layers: list[dict[str, Any]]) -> str:
+    from core.torch_files.origin import words_of
+
     def number(entry: dict[str, Any], key: str) -> str:
         return f"{entry[key]:.4g}" if entry.get(key) is not None else "-"
 
@@ -80,7 +87,9 @@ def _text(model: Any, layers: list[dict[str, Any]]) -> str:
         for e in layers
     ]
     left = sum(t.nbytes for t in model.left_out)
+    converted = words_of(model.origin) if model.origin is not None else ""
     lines = [
+        *([converted] if converted else []),
         f"{model.name}: {size_text(model.file_bytes)}, opset {model.opset}, {len(layers)} layers",
         table(head, rows, right=frozenset(range(3, 10))),
         f"left out: {len(model.left_out)} tensors, {size_text(left)} (see --json for the reasons)",

@@ -131,7 +131,7 @@ def files_read(*paths: str | os.PathLike[str] | None, options: DataOptions = DEF
     """
     read = [Path(path) for path in paths if path]
     if options.metric_callable:
-        from core.analysis.task_metrics.own import find_source
+        from core.own_code import find_source
 
         read.append(find_source(options.metric_callable).file)
     return tuple(read)

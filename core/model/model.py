@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from core.encoding.base import Encoding
     from core.encoding.floats import FloatType
     from core.model.coupling import Coupling
+    from core.torch_files.origin import Origin
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -29,12 +30,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Model:
     """A model file, opened without reading its weights. Everything may be called from any thread.
 
-    name        the file's name
+    path        the ONNX file; of a PyTorch file, its conversion (`shown_path` is the person's own file)
+    name        the person's file's name
     layers      in the order in which the graph first uses them
     left_out    stored tensors that are no layers, with the reason
     opset       version of the default operator domain
     file_bytes  with external data files
-    data_files  those files
+    data_files  those files, and of a conversion what it was made from: like the file itself, never overwritten
+    origin      the PyTorch file that it was converted from, or None
     notes       sentences a person should know (an unknown operator, no layers)
     """
 
@@ -54,10 +57,16 @@ class Model:
     _release: Callable[[], None] = field(repr=False)
     _check: Callable[[], None] = field(repr=False)
     data_files: tuple[Path, ...] = ()
+    origin: Origin | None = None
 
     @property
     def name(self) -> str:
-        return self.path.name
+        return self.shown_path.name
+
+    @property
+    def shown_path(self) -> Path:
+        """The file that the person opened."""
+        return self.path if self.origin is None else self.origin.path
 
     @cached_property
     def _by_name(self) -> dict[str, Layer]:

@@ -26,9 +26,9 @@ from core.errors import FeatherweightError
 from gui.charts.card import Caption
 
 if TYPE_CHECKING:
-    from core.analysis.task_metrics.own import OwnSource
     from core.data.options import DataOptions
     from core.data_job import DataLook
+    from core.own_code import OwnSource
 
 OWN = "own"
 _OWN_WORDS = "Your own Python function\N{HORIZONTAL ELLIPSIS}"
@@ -141,7 +141,7 @@ class MetricBox(QWidget):
         """Why the choice cannot be used, a sentence; "" when it can. Reads a callable's file, runs nothing."""
         chosen = self.choice.currentData()
         if chosen == OWN:
-            from core.analysis.task_metrics.own import find_source
+            from core.own_code import find_source
 
             try:
                 find_source(self.callable_edit.text())
@@ -158,7 +158,7 @@ class MetricBox(QWidget):
         chosen = self.choice.currentData()
         if chosen != OWN:
             return chosen, "", ""
-        from core.analysis.task_metrics.own import find_source
+        from core.own_code import find_source
 
         source = find_source(self.callable_edit.text())
         if source.sha256 != self._confirmed and not allowed(self, source):

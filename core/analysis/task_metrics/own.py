@@ -14,22 +14,18 @@ has the attribute `higher_is_better = False`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
-import os
 import sys
 import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.machinery import PathFinder
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.analysis.task_metrics.base import Facts, Metric, Score, Unit
 from core.errors import DataError, ParameterError
+from core.own_code import FORMS, find_source
 
 if TYPE_CHECKING:
     from core.data.options import DataOptions
@@ -43,58 +39,6 @@ PREFIX = "own:"
 """Begins the metric's name in results."""
 _FAILURES = (Exception, SystemExit, KeyboardInterrupt)
 """What a person's code may raise. Ctrl-C is no KeyboardInterrupt here: the command line cancels instead."""
-FORMS = 'give "module:callable" or "file.py:callable"'
-
-
-@dataclass(frozen=True)
-class OwnSource:
-    """Where a callable lies. Finding it reads the file and runs nothing.
-
-    sha256  of the file's content: what a person confirms, and what is compared before it runs
-    """
-
-    file: Path
-    callable: str
-    sha256: str
-    content: bytes
-
-    @property
-    def words(self) -> str:
-        return f"{self.callable} in {self.file.name}"
-
-
-def find_source(text: str) -> OwnSource:
-    """The file behind "module:callable" or "file.py:callable"; raises ParameterError when there is none.
-
-    A module is looked for in the working directory and on the interpreter's path, package by package, without
-    importing any of them.
-    """
-    place, _, name = text.strip().rpartition(":")
-    if not place or not name.isidentifier():
-        raise ParameterError(f"{text!r} names no callable", do=FORMS)
-    file = Path(place) if place.endswith(".py") else _module_file(place)
-    if file is None:
-        raise ParameterError(f"there is no module {place!r} with Python source", do=FORMS)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise ParameterError(f"{file} cannot be read ({error.strerror})", do=FORMS) from error
-    return OwnSource(file.absolute(), name, hashlib.sha256(content).hexdigest(), content)
-
-
-def _module_file(name: str) -> Path | None:
-    search: Sequence[str] | None = [os.getcwd(), *sys.path]
-    found = None
-    parts = name.split(".")
-    for i in range(len(parts)):
-        found = PathFinder.find_spec(".".join(parts[: i + 1]), search)
-        if found is None:
-            return None
-        search = found.submodule_search_locations
-        if search is None and i < len(parts) - 1:
-            return None
-    origin = found.origin if found is not None else None
-    return Path(origin) if origin is not None and origin.endswith(".py") else None
 
 
 class OwnCallable:

@@ -8,18 +8,33 @@ import pkgutil
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from core.model.model import Model
 from core.progress import SILENT, Reporter
 
+if TYPE_CHECKING:
+    from core.torch_files.source import TorchSource
 
-def open_model(path: str | os.PathLike[str], reporter: Reporter = SILENT) -> Model:
+
+def open_model(
+    path: str | os.PathLike[str], reporter: Reporter = SILENT, *, torch_source: TorchSource | None = None
+) -> Model:
     """Open a model file; its weights stay on disk. Nothing that the file brings is executed.
 
-    Raises ModelFileError, in one sentence, for a file that is no model, is damaged or cannot be used; Cancelled.
+    torch_source  what a PyTorch file does not say itself; the code of its definition runs when it was allowed. None:
+                  as the file was opened last, else what the file says alone. Other formats need none and ignore it
+
+    Raises ModelFileError, in one sentence, for a file that is no model, is damaged or cannot be used; ParameterError
+    and DataError for a source that cannot be used; Cancelled.
     """
     path = Path(path)
-    return _reader(path).read(path, reporter)
+    reader = _reader(path)
+    if torch_source is None:
+        return reader.read(path, reporter)
+    from core.model.readers import torch_file
+
+    return torch_file.read(path, reporter, torch_source) if reader is torch_file else reader.read(path, reporter)
 
 
 def suffixes() -> tuple[str, ...]:

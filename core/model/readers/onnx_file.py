@@ -25,11 +25,10 @@ SUFFIXES = (".onnx",)
 
 OLDEST_OPSET = 7
 
+_RENAME = "if it is PyTorch's, give its name the ending .pt, .pth or .pt2"
 _OTHER_FORMATS = (
-    (b"PK\x03\x04", "a zip archive (PyTorch files are such)", "PyTorch formats come later; export it to ONNX"),
-    (b"\x80\x02", "a Python pickle, which is never loaded", "PyTorch formats come later; export it to ONNX"),
-    (b"\x80\x04", "a Python pickle, which is never loaded", "PyTorch formats come later; export it to ONNX"),
-    (b"\x80\x05", "a Python pickle, which is never loaded", "PyTorch formats come later; export it to ONNX"),
+    (b"PK\x03\x04", "a zip archive (PyTorch files are such)", _RENAME),
+    *((b"\x80" + bytes([version]), "a Python pickle", _RENAME) for version in (2, 3, 4, 5)),
     (b"\x89HDF", "an HDF5 file", "export the model to ONNX"),
     (b"GGUF", "a GGUF file", "export the model to ONNX"),
     (b"\x1f\x8b", "a gzip archive", "unpack it first"),
@@ -59,6 +58,10 @@ def read(path: Path, reporter: Reporter) -> Model:
 
 
 def _model(path: Path, storage: Storage, loader: _Loader, graph: ir.Model, found: Found) -> Model:
+    from core.torch_files.origin import notes_of, origin_of
+
+    origin = origin_of(path)
+    where = path.name if origin is None else origin.path.name
     return Model(
         path=path, layers=found.layers, left_out=found.left_out,
         inputs=tuple(_port(value) for value in graph.graph.inputs if not value.is_initializer()),
@@ -66,9 +69,10 @@ def _model(path: Path, storage: Storage, loader: _Loader, graph: ir.Model, found
         opset=graph.graph.opset_imports.get("", graph.graph.opset_imports.get("ai.onnx", 0)),
         ir_version=graph.ir_version,
         producer=" ".join(filter(None, (graph.producer_name, graph.producer_version))),
-        metadata=dict(graph.metadata_props), file_bytes=storage.nbytes, data_files=storage.data_files,
-        notes=tuple(_notes(graph, found)),
-        _read_weight=lambda name: read_weight(found, name, path.name), _make_graph=loader.load,
+        metadata=dict(graph.metadata_props), file_bytes=storage.nbytes,
+        data_files=(*storage.data_files, *(origin.files if origin is not None else ())), origin=origin,
+        notes=(*notes_of(origin), *_notes(graph, found)),
+        _read_weight=lambda name: read_weight(found, name, where), _make_graph=loader.load,
         _release=storage.release, _check=storage.check_unchanged)
 
 
@@ -114,8 +118,7 @@ def _refuse_other_formats(path: Path, head: bytes) -> None:
     if head[4:8] == b"TFL3":
         raise ModelFileError("this is a TensorFlow Lite model", where=path.name, do="export the model to ONNX")
     if head[8:9] == b"{" and path.suffix.lower() == ".safetensors":
-        raise ModelFileError("this is a safetensors file: weights without a graph", where=path.name,
-                             do="PyTorch formats come later; export the model to ONNX")
+        raise ModelFileError("this is a safetensors file", where=path.name, do="open it as one")
     if _is_text(head):
         raise ModelFileError("this is a text file, not an ONNX model", where=path.name, do="choose an .onnx file")
 

@@ -11,11 +11,12 @@ import pytest
 
 from core.analysis.metrics import kl_divergence, sqnr_db
 from core.analysis.task_metrics.base import Facts, Unit, drop, drop_text, facts_from, value_text
-from core.analysis.task_metrics.own import OwnCallable, OwnMetric, find_source, stacked
+from core.analysis.task_metrics.own import OwnCallable, OwnMetric, stacked
 from core.analysis.task_metrics.registry import all_metrics, choose, find_metric, fitting
 from core.analysis.task_metrics.text import alphabet, edit_distance, read_text
 from core.data.options import DataOptions
 from core.errors import DataError, ParameterError
+from core.own_code import find_source
 
 RANDOM = np.random.default_rng(7)
 LABELS = RANDOM.integers(0, 8, 40)
