@@ -97,6 +97,7 @@ class MainWindow(QMainWindow):
         session.warned.connect(lambda text, more: self.messages.say(text, tone="warn", details=more))
         session.sensitivity.dataMissing.connect(self._offer_data)
         session.sensitivity.dataWanted.connect(self.choose_data)
+        session.training.advised.connect(lambda text, acts: self.messages.say(text, actions=acts))
         session.training.settingsWanted.connect(self.fine_tune)
         session.training.exportWanted.connect(self.choose_export)
         session.modelChanged.connect(self._show_model)

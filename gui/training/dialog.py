@@ -87,6 +87,7 @@ class TrainingDialog(QDialog):
         session.tasks.warm_training("core.finetune_job", "core.probe_job", "torch", "core.training.fit")
         self._edited()
         self.finished.connect(self._stop)
+        self.form.fields["epochs"].editors()[0].setFocus()
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
@@ -183,6 +184,9 @@ class TrainingDialog(QDialog):
         """The session's data, and what was asked for last of this model."""
         session = self._session
         self.train.put(session.data_path, session.samples)
+        if session.training.offered is not None:
+            self.form.show_settings(session.training.offered)
+            return
         asked = session.training.asked
         model = session.model
         if asked is None or asked.kind != FINETUNE or model is None or asked.model != model.path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from core.methods.params import build, specs, to_dict
@@ -49,7 +49,7 @@ class SettingsForm(QWidget):
                 field.edited.connect(lambda value, _gesture, name=name: self._take(name, value))
                 place.addWidget(field)
                 self.fields[name] = field
-        basics.addWidget(self.more)
+        basics.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
         basics.addWidget(self._rest)
         basics.addStretch(1)
         self.more.toggled.connect(self._show_rest)

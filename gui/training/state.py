@@ -16,7 +16,11 @@ from gui.training.asked import Asked, ResultView
 from gui.training.curves import Heard, Series
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from core.progress import Progress
+    from core.training.settings import TrainingSettings
+    from core.runs.run import Run
     from gui.session import Session
 
 TRAIN = "training"
@@ -46,12 +50,14 @@ class TrainingState(QObject):
     changed       curves grew; several times a second while it runs
     stateChanged  the phase, the words, the outcome
     settingsWanted, exportWanted   the person asks for the form, or to save what came of it
+    advised       (text, actions) a training of the open model was interrupted: with a button to resume it
     """
 
     changed = Signal()
     stateChanged = Signal()
     settingsWanted = Signal()
     exportWanted = Signal()
+    advised = Signal(str, object)
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -66,7 +72,9 @@ class TrainingState(QObject):
         self._view: ResultView | None = None
         self._pausing = False
         self._epoch_at = 0.0
-        self._used = False
+        self.offered: TrainingSettings | None = None
+        """Settings of a run that was opened; the form begins with them."""
+        session.modelChanged.connect(self._look_for_interrupted)
 
     # -- what there is ------------------------------------------------------------------------------------------------
 
@@ -165,13 +173,43 @@ class TrainingState(QObject):
             self._begin(replace(self._asked, spec=replace(self._asked.spec, resume=self._run)))
 
     def show_interrupted(self, asked: Asked, run: str, series: tuple[Series, ...]) -> None:
-        """A training of an earlier session that stopped on the way: it can be resumed."""
-        if self._phase is not Phase.NONE:
+        """Take the place of a training that has ended: one of another time, which stopped on the way."""
+        if self._phase.at_work:
             return
         self._asked, self._run, self._phase = asked, run, Phase.INTERRUPTED
+        self._outcome, self._view, self._problem = None, None, ""
         self._heard.go_on_with(series)
         self.changed.emit()
         self.stateChanged.emit()
+
+    def _look_for_interrupted(self) -> None:
+        """Another model is open: was a training of it cut off when the program ended?"""
+        from gui.training.interrupted import KEY, find
+
+        model = self._session.model
+        if self._phase is Phase.INTERRUPTED:
+            self._phase, self._heard = Phase.NONE, Heard()
+            self.stateChanged.emit()
+        if model is None or self._phase is not Phase.NONE:
+            return
+        self._session.tasks.thread(KEY, find, self._session.runs_folder, model.path, done=self._take_interrupted)
+
+    def _take_interrupted(self, found: tuple[Run, Mapping[str, tuple[EpochDone, ...]]] | None) -> None:
+        from gui.training.finetune import asked_of_run, series_of_run
+
+        model = self._session.model
+        if found is None or model is None or self._phase is not Phase.NONE or str(model.path) != found[0].model_path:
+            return
+        run, curves = found
+        try:
+            asked = asked_of_run(self._session, run)
+        except FeatherweightError:
+            return  # it fits this model no more; the Runs lens has it all the same
+        series = series_of_run(run, curves)
+        self.show_interrupted(asked, run.id, series)
+        done = f"after epoch {series[-1].epochs_done:,} of {series[-1].started.epochs:,}"
+        self.advised.emit(f"A fine-tuning of {model.name} was interrupted {done}. Go on with it?",
+                          (("Resume", self.resume),))
 
     def pause(self, on: bool) -> None:
         """Let it wait between two batches, or go on."""
@@ -225,6 +263,7 @@ class TrainingState(QObject):
             self._heard.epoch(told)
             self.changed.emit()
         elif isinstance(told, Started):
+            text = ""  # what was told before is over
             self._run, self._phase, self._epoch_at = told.run, Phase.RUNNING, time.monotonic()
             self._heard.start(told)
             self.changed.emit()
@@ -232,8 +271,9 @@ class TrainingState(QObject):
         elif isinstance(told, Paused):
             self._phase, self._pausing = Phase.PAUSED if told.paused else Phase.RUNNING, False
             self.stateChanged.emit()
-        if text != self._text:
-            self._text = text
+        other = _task(text) != _task(self._text) or self._phase is Phase.PREPARING
+        said, self._text = self._text, text
+        if other and text != said:
             self.stateChanged.emit()
 
     def _finished(self, outcome: Any) -> None:
@@ -276,3 +316,8 @@ class TrainingState(QObject):
         from core.exporting.staging import target_error
 
         self._session.failed.emit(target_error(self._pause_file(), error))
+
+
+def _task(text: str) -> str:
+    """What a text says is being done, without how far it is."""
+    return text.partition(" ")[0]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import psutil
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -24,6 +23,9 @@ from gui.main_window import MainWindow
 from gui.session import Session
 from gui.settings import Settings
 from gui.theme import theme
+
+sys.path.insert(0, str(Path(__file__).parent))
+from made import write_planned_model
 
 PATIENCE_MS = 30_000
 
@@ -106,26 +108,6 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Plan]
     wish = Wish(Budget(Goal.SIZE, model.file_bytes * 0.2), evaluations=6)
     plan = make_plan(model, table, candidates(model, table, Recipe()), wish, calibration=learn, test=test)
     return model_path, data_path, plan
-
-
-def write_planned_model(path: Path) -> Path:
-    """x (batch x 48) -> Gemm a -> Relu -> Gemm b -> Relu -> Gemm c -> logits (batch x 6)."""
-    random = np.random.default_rng(0)
-    shapes = {"a.weight": (96, 48), "b.weight": (96, 96), "c.weight": (6, 96)}
-    weights = {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
-    values = ["x", "h1", "r1", "h2", "r2", "logits"]
-    ops = [("Gemm", ["a.weight"]), ("Relu", []), ("Gemm", ["b.weight"]), ("Relu", []), ("Gemm", ["c.weight"])]
-    nodes = [
-        helper.make_node(op, [values[i], *extra], [values[i + 1]], **({"transB": 1} if extra else {}))
-        for i, (op, extra) in enumerate(ops)
-    ]
-    graph = helper.make_graph(
-        nodes, "planned", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 48])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 6])],
-        [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )  # fmt: skip
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), path)
-    return path
 
 
 class FakePlanner:
