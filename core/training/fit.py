@@ -16,7 +16,7 @@ from core.pipeline import Compression, compress
 from core.preparing import prepare, works_from_samples
 from core.progress import SILENT, Reporter
 from core.training.loop import TrainingResult, train
-from core.training.schedule import make_schedule
+from core.training.schedule import make_schedule, steps_title
 from core.training.settings import DEFAULT_TRAINING, LABELS, TrainingSettings
 from core.training.student import Student
 from core.training.teacher import ModelTeacher, Teacher
@@ -94,6 +94,7 @@ def fit(
     result = train(
         student, samples, held_out, settings, teacher=lesson, sample_weights=sample_weights, restage=schedule,
         metadata=model.metadata, folder=folder, resume=resume, title=title or _title(model, recipe), run=run,
+        stage=steps_title(step for chosen in steps.values() for step in chosen),
         reporter=reporter.part(COMPRESSING, 1.0),
     )  # fmt: skip
     return Fitted(compression, student, replace(result, notes=(*student.notes, *result.notes)))

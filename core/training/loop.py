@@ -79,6 +79,7 @@ def train(
     folder: Path | None = None,
     resume: bool = False,
     title: str = "",
+    stage: str = "training",
     run: str = "",
     reporter: Reporter = SILENT,
 ) -> TrainingResult:
@@ -91,7 +92,7 @@ def train(
     metadata        of the model file, for metrics and losses that read it (an alphabet)
     folder          where checkpoints go after each epoch, and where `PAUSE_FILE` is looked for; None: neither
     resume          go on from the folder's checkpoint; the result equals that of an uninterrupted training
-    title, run      for the `Started` event
+    title, run      for the `Started` event; `stage`: of the one phase without a schedule
 
     Tells `Started`, `StepDone`, `EpochDone` and `Paused` (core/training/events.py) as parts of its progress.
 
@@ -106,7 +107,7 @@ def train(
         ready = set_up(
             student, samples, held_out, settings, teacher, sample_weights, metadata or {}, folder, reporter
         )
-        phases = (Phase(title or "training", settings.epochs),) if restage is None else restage.phases
+        phases = (Phase(stage, settings.epochs),) if restage is None else restage.phases
         training = _Training(student, ready.passes, ready.valid, ready.again, ready.measure, settings, phases,
                              restage, folder, reporter)  # fmt: skip
         training.notes += ready.notes

@@ -36,7 +36,7 @@ class CrossEntropy:
     def __init__(
         self, labels: Array, *, probabilities: bool, smoothing: float = 0.0, class_weights: Tensor | None = None
     ) -> None:
-        self._labels = torch.from_numpy(np.ascontiguousarray(labels, np.int64))
+        self._labels = torch.from_numpy(np.array(labels, np.int64))  # a copy: data files are mapped
         self._probabilities, self._smoothing, self._weights = probabilities, smoothing, class_weights
 
     def __call__(self, output: Tensor, places: Array) -> Tensor:
@@ -50,7 +50,7 @@ class SquaredError:
     """Mean squared difference from labels that are floats."""
 
     def __init__(self, labels: Array) -> None:
-        self._labels = torch.from_numpy(np.ascontiguousarray(labels.reshape(len(labels), -1), np.float32))
+        self._labels = torch.from_numpy(np.array(labels, np.float32).reshape(len(labels), -1))
 
     def __call__(self, output: Tensor, places: Array) -> Tensor:
         return (output.flatten(1) - self._labels[torch.from_numpy(places)]).square().mean(1)

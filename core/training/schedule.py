@@ -196,7 +196,7 @@ def _plans(all_steps: Iterable[tuple[Step, ...]], settings: TrainingSettings) ->
     if settings.stages == "in turn" and first and later and settings.epochs > 1:
         epochs = max(1, min(settings.epochs - 1, round(FIRST_SHARE * settings.epochs)))
         stage = _stage(first, epochs, settings, lambda steps: tuple(s for s in steps if _role(s) not in _VALUES))
-        title = _title(later)
+        title = steps_title(later)
         return [*stage, _Plan(Phase(title, settings.epochs - epochs, 0, LATER_RATE), tuple, lambda ratio, epoch: ratio)]
     return _stage(used, settings.epochs, settings, tuple)
 
@@ -205,7 +205,7 @@ def _stage(
     steps: list[Step], epochs: int, settings: TrainingSettings, chosen: Callable[[Iterable[Step]], tuple[Step, ...]]
 ) -> list[_Plan]:
     """One stage, or its rounds."""
-    title = _title(steps)
+    title = steps_title(steps)
     if settings.sparsity == "at once" or not any(_ratio(step) is not None for step in steps) or epochs < 2:
         return [_Plan(Phase(title, epochs), chosen, lambda ratio, epoch: ratio)]
     if settings.sparsity == "cubic":
@@ -260,7 +260,8 @@ def _scaled(step: Step, share: Callable[[float], float]) -> Step | None:
     return Step(step.method, replace(step.params, ratio=min(ratio, step.params.ratio)))
 
 
-def _title(steps: Iterable[Step]) -> str:
+def steps_title(steps: Iterable[Step]) -> str:
+    """Some of the steps by their labels: "prune 90 %, 16 levels"; "training" for none."""
     labels = list(dict.fromkeys(step.label() for step in steps if _role(step) is not Role.CUT))
     more = len(labels) - _NAMED
     return ", ".join(labels[:_NAMED]) + (f" and {more} more" if more > 0 else "") or "training"
