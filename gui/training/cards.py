@@ -130,6 +130,7 @@ class SeriesBox(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self._follows = True
         self.activated.connect(self._pick)
+        self.hide()
 
     def set_titles(self, titles: list[str]) -> None:
         """Of all trainings so far; fewer than two need no choice."""

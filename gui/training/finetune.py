@@ -54,29 +54,21 @@ def asked_of(session: Session, wish: Wish) -> Asked:
     spec = FinetuneSpec(
         str(model.path), "" if recipe.does_nothing else recipe.dump(), str(wish.train),
         str(session.runs.trained_file(model)), wish.settings, _text(wish.valid), _text(wish.test), session.data_options,
-        str(session.runs_folder),
+        str(session.runs_folder), session.runs.parent_of(model) or None,
     )  # fmt: skip
     return _asked(session, spec.model_path, spec, recipe)
 
 
 def asked_of_run(session: Session, run: Run) -> Asked:
     """The job of a run that stopped on the way, to be resumed. Raises FeatherweightError when it fits no more."""
-    from core.data.keeping import options_from
-    from core.data.options import DEFAULT_OPTIONS
-    from core.finetune_job import FinetuneSpec
-    from core.methods.params import build
+    from core.finetune_job import spec_of
     from core.recipe import Recipe
-    from core.training.settings import TrainingSettings
 
     model = session.model
     if model is None or str(model.path) != run.model_path:
         raise FeatherweightError("its model is not open", where=run.title, do=f"open {Path(run.model_path).name} first")
     recipe = Recipe.parse(run.recipe_text, model=model) if run.recipe_text else Recipe(model_name=model.name)
-    spec = FinetuneSpec(
-        run.model_path, run.recipe_text, run.data["train"], str(session.runs.trained_file(model)),
-        build(TrainingSettings, dict(run.settings)), run.data.get("valid"), run.data.get("test"),
-        options_from(run.options) or DEFAULT_OPTIONS, str(session.runs_folder), resume=run.id,
-    )  # fmt: skip
+    spec = spec_of(run, str(session.runs.trained_file(model)), str(session.runs_folder))
     return _asked(session, run.model_path, spec, recipe)
 
 

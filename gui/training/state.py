@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from core.progress import Progress
-    from core.training.settings import TrainingSettings
     from core.runs.run import Run
+    from core.training.settings import TrainingSettings
     from gui.session import Session
 
 TRAIN = "training"
