@@ -36,6 +36,7 @@ class Runs:
         self._session = session
         self._folder = work_folder / f"run-{os.getpid()}"
         self._runs, self._trainings = 0, 0
+        self._parent: tuple[str, Path] | None = None
 
     def compress(self, model: Model, recipe: Recipe, data: DataState) -> None:
         """Start compressing. The file of the run before stays until this one has succeeded."""
@@ -77,7 +78,8 @@ class Runs:
         from core.jobs import CompressSpec, compress_file
 
         spec = CompressSpec(str(model.path), recipe.dump(), str(target), str(data.path) if data.path else None,
-                            options=data.options)
+                            options=data.options, runs_folder=str(self._session.runs_folder),
+                            parent_run=self.parent_of(model) or None, passing=exported is None)
         path, options = data.path, data.options
         self._session.runStarted.emit()
 
@@ -92,6 +94,14 @@ class Runs:
         self._session.tasks.process(key, compress_file, spec, title=title, done=done, progress=self._hear,
                                     failed=self._failed, cancelled=self._session.stateChanged.emit)
         self._session.stateChanged.emit()
+
+    def branch_from(self, run: str, model: Path) -> None:
+        """What is run next of this model stands below this run in the tree of runs; "" below none."""
+        self._parent = (run, model) if run else None
+
+    def parent_of(self, model: Model) -> str:
+        """Id of the run that runs of this model branch from, or ""."""
+        return self._parent[0] if self._parent is not None and self._parent[1] == model.path else ""
 
     def _forget_others(self, keep: Path) -> None:
         """Remove the files of runs before; a file that was exported elsewhere replaces all of them."""

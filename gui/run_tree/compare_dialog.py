@@ -1,0 +1,148 @@
+"""Two runs side by side: figures, settings that differ, the recipes' difference, and their learning curves."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QFontDatabase, QTextCharFormat, QTextCursor
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from core.runs.words import drop_of, figure_text, seconds_text
+from gui.charts.card import label, rule, with_role
+from gui.run_tree.rows import NOT_KNOWN, Row
+from gui.theme import theme
+from gui.training.chart import LearningChart
+from gui.training.curves import Series
+from gui.training.pictures import loss_picture
+
+_WIDTH, _HEIGHT = 900, 640
+
+
+def compared(a: Row, b: Row) -> tuple[tuple[str, str, str], ...]:
+    """(what, of a, of b): figures of either, then everything else that differs."""
+    names = dict.fromkeys(figure.name for row in (a, b) for figure in row.run.figures)
+    lines = []
+    for name in names:
+        found = [row.run.figure(name) for row in (a, b)]
+        words = next(figure.words or figure.name for figure in found if figure is not None)
+        left, right = (figure_text(figure) or NOT_KNOWN for figure in found)
+        lines.append((words, left, right))
+    lines.append(("against the original", drop_of(a.run) or NOT_KNOWN, drop_of(b.run) or NOT_KNOWN))
+    lines.append(("time", seconds_text(a.run.seconds), seconds_text(b.run.seconds)))
+    mine, yours = _set_to(a), _set_to(b)
+    others = ((what, mine.get(what, NOT_KNOWN), yours.get(what, NOT_KNOWN)) for what in dict.fromkeys((*mine, *yours)))
+    return (*lines, *(line for line in others if line[1] != line[2]))
+
+
+def _set_to(row: Row) -> dict[str, str]:
+    """What a run was made with, in words."""
+    run = row.run
+    found = {"seed": str(run.seed), "model": Path(run.model_path).name}
+    found |= {name.replace("_", " "): _plain(value) for name, value in run.settings.items()}
+    found |= {f"{role} data": Path(path).name for role, path in run.data.items()}
+    return found | dict(run.versions)
+
+
+def recipe_difference(a: str, b: str) -> tuple[str, ...]:
+    """Lines of both recipes, each with "- ", "+ " or "  " before it; () when they are the same."""
+    if a.strip() == b.strip():
+        return ()
+    return tuple(line for line in difflib.ndiff(a.splitlines(), b.splitlines()) if not line.startswith("?"))
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class CompareDialog(QDialog):
+    """Shows two runs; changes nothing."""
+
+    def __init__(self, a: Row, b: Row, series: Sequence[Series], parent: QWidget | None = None) -> None:
+        """series: of both, the longest of each"""
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle("Compare two runs")
+        self.resize(_WIDTH, _HEIGHT)
+        self.lines = compared(a, b)
+        self.recipe = QPlainTextEdit(self)
+        self.chart = LearningChart("Learning curves of both runs", self)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 16, 20, 14)
+        layout.setSpacing(8)
+        layout.addWidget(label("Two runs", "heading"))
+        columns = QHBoxLayout()
+        columns.setSpacing(18)
+        columns.addLayout(self._table(a, b), 1)
+        columns.addLayout(self._right(a, b, series), 1)
+        layout.addLayout(columns, 1)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close, self)
+        buttons.rejected.connect(self.reject)
+        layout.addWidget(buttons)
+
+    def _table(self, a: Row, b: Row) -> QVBoxLayout:
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(14)
+        grid.setVerticalSpacing(4)
+        grid.setColumnStretch(0, 1)
+        for column, row in ((1, a), (2, b)):
+            head = label(f"{row.texts[0]}\n{row.texts[-1]}", "title", self)
+            head.setWordWrap(True)
+            head.setAlignment(Qt.AlignmentFlag.AlignRight)
+            grid.setColumnStretch(column, 1)
+            grid.addWidget(head, 0, column)
+        grid.addWidget(rule(self), 1, 0, 1, 3)
+        for at, (what, left, right) in enumerate(self.lines, 2):
+            caption = with_role(QLabel(what, self), "small")
+            grid.addWidget(caption, at, 0)
+            for column, text in ((1, left), (2, right)):
+                value = QLabel(text, self)
+                value.setAlignment(Qt.AlignmentFlag.AlignRight)
+                with_role(value, "number")
+                grid.addWidget(value, at, column)
+        column_layout = QVBoxLayout()
+        column_layout.addLayout(grid)
+        column_layout.addStretch(1)
+        return column_layout
+
+    def _right(self, a: Row, b: Row, series: Sequence[Series]) -> QVBoxLayout:
+        column = QVBoxLayout()
+        column.setSpacing(6)
+        there = [one for one in series if one.points]
+        self.chart.setVisible(bool(there))
+        if there:
+            words = "Learning curves (the right one faint)" if len(there) > 1 else "Learning curve"
+            column.addWidget(label(words, "title"))
+            column.addWidget(self.chart, 1)
+            self.chart.show_picture(loss_picture(there, 0))
+            self.chart.set_labels(y="loss")
+        difference = recipe_difference(a.run.recipe_text, b.run.recipe_text)
+        self.recipe.setReadOnly(True)
+        self.recipe.setAccessibleName("Difference of the recipes")
+        self.recipe.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        column.addWidget(label("Recipe: - left, + right" if difference else "Recipe: the same in both", "title"))
+        column.addWidget(self.recipe, 1)
+        self._write(difference or tuple(f"  {line}" for line in a.run.recipe_text.splitlines()))
+        return column
+
+    def _write(self, lines: Sequence[str]) -> None:
+        """Lines with the sign before them, so that colour is not needed to tell them apart."""
+        cursor = QTextCursor(self.recipe.document())
+        for line in lines:
+            form = QTextCharFormat()
+            role = {"-": "bad", "+": "good"}.get(line[:1], "text")
+            form.setForeground(theme().color(role))
+            cursor.insertText(f"{line}\n", form)
+        self.recipe.moveCursor(QTextCursor.MoveOperation.Start)
