@@ -9,11 +9,13 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.optim import Optimizer
 
 from core.encoding.base import Encoding
 from core.errors import Cancelled, DataError, ParameterError
@@ -228,12 +230,13 @@ class _Training:
         steps = self._passes.steps
         for epoch in range(first, phase.epochs):
             began = time.perf_counter()
-            if epoch > 0 and self._change(number, epoch):
-                optimiser = carried_over(optimiser, make_optimiser(self._student, self._settings))
+            if epoch > 0:
+                optimiser = self._changed(number, epoch, 0.0, optimiser)
             rate = phase.rate * self._settings.learning_rate
-            loss = self._passes.run(
-                optimiser, len(self._curves), epoch * steps, phase.epochs * steps, rate, self._reporter, self._told
-            )
+            loss, optimiser = self._passes.run(
+                optimiser, len(self._curves), epoch * steps, phase.epochs * steps, rate, self._reporter, self._told,
+                phase.changes if epoch < phase.settles else 1, partial(self._changed, number, epoch),
+            )  # fmt: skip
             self._done(phase, epoch, loss, optimiser.param_groups[0]["lr"], began)
             patience = self._settings.patience
             last = epoch == phase.epochs - 1 or (0 < patience <= self._best.waited)
@@ -248,7 +251,13 @@ class _Training:
             done / self._epochs, f"Epoch {int(done) + 1} of {self._epochs}: loss {loss:.3g}", StepDone(done, loss)
         )
 
-    def _change(self, phase: int, epoch: int) -> bool:
+    def _changed(self, phase: int, epoch: int, share: float, optimiser: Optimizer) -> Optimizer:
+        """Let the schedule change encodings; the optimiser to go on with."""
+        if not self._change(phase, epoch + share):
+            return optimiser
+        return carried_over(optimiser, make_optimiser(self._student, self._settings))
+
+    def _change(self, phase: int, epoch: float) -> bool:
         """Let the schedule change encodings; whether it did."""
         if self._restage is None:
             return False

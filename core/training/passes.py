@@ -89,14 +89,15 @@ class Passes:
 
     def run(
         self, optimiser: Optimizer, epoch: int, first_step: int, all_steps: int, rate: float, reporter: Reporter,
-        told: Callable[[float, float], None],
-    ) -> float:  # fmt: skip
-        """One pass; the mean loss of its samples, without penalties.
+        told: Callable[[float, float], None], parts: int, changed: Callable[[float, Optimizer], Optimizer],
+    ) -> tuple[float, Optimizer]:  # fmt: skip
+        """One pass; the mean loss of its samples, without penalties, and the optimiser as it is then.
 
         epoch       over all phases, from 0: decides what is drawn
         first_step  of this pass within its phase of `all_steps`
         rate        the phase's largest learning rate
         told        called a few times a second with the share of the pass that is done and the mean loss since
+        changed     called between the pass's `parts` with the share that is done, and the optimiser to go on with
 
         Raises NotFiniteError, and Cancelled.
         """
@@ -110,6 +111,9 @@ class Passes:
         for step, (start, stop) in enumerate(pairwise(bounds)):
             wait_while_paused(self.folder, reporter)
             reporter.check()
+            if step > 0 and step * parts // self.steps > (step - 1) * parts // self.steps:
+                optimiser = changed((step * parts // self.steps) / parts, optimiser)
+                self.student.train()
             factor = rate_factor(self.settings.schedule, self.settings.warmup, first_step + step, all_steps)
             set_rate(optimiser, rate * factor)
             loss = self._step(optimiser, order[start:stop], step + 1, generator, reporter)
@@ -117,7 +121,7 @@ class Passes:
             if time.perf_counter() - last >= TOLD:
                 told(stop / self.samples.n, since / counted)
                 since, counted, last = 0.0, 0, time.perf_counter()
-        return total / self.samples.n
+        return total / self.samples.n, optimiser
 
     def _step(
         self, optimiser: Optimizer, places: Array, step: int, generator: torch.Generator, reporter: Reporter

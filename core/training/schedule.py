@@ -35,6 +35,8 @@ LATER_RATE = 0.3
 """Share of the learning rate in the stage of quantizing: its values have to move less far."""
 RAMP = 0.6
 """Of a stage's epochs, in which the pruned share rises; the others settle what is left."""
+RISES = 12
+"""Times at least that the share rises: several in an epoch where there are few epochs."""
 _VALUES = frozenset({Role.FLOAT, Role.QUANTIZE, Role.RUN_TIME})
 _NAMED = 3  # labels of steps in a title
 
@@ -47,22 +49,25 @@ class Phase:
     epochs   at most
     settles  its encodings change before epochs 0 to this one at most; states after earlier ones are never the best
     rate     share of the learning rate: later stages move less far
+    changes  times in an epoch that they change until then
     """
 
     title: str
     epochs: int
     settles: int = 0
     rate: float = 1.0
+    changes: int = 1
 
 
 class Restage(Protocol):
-    """Changes the student's encodings at the beginning of some epochs."""
+    """Changes the student's encodings at the beginning of some epochs, or also inside them."""
 
     @property
     def phases(self) -> tuple[Phase, ...]: ...
 
-    def __call__(self, student: Trainable, phase: int, epoch: int, reporter: Reporter) -> Mapping[str, Encoding]:
-        """Called before each epoch (from 0 within its phase); the layers that it replaced, {} for none."""
+    def __call__(self, student: Trainable, phase: int, epoch: float, reporter: Reporter) -> Mapping[str, Encoding]:
+        """Called before each epoch (from 0 within its phase), and before its parts where it changes several times in
+        one (2.5: half of the third is done); the layers that it replaced, {} for none."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class _Plan:
 
     phase: Phase
     chosen: Callable[[Iterable[Step]], tuple[Step, ...]]
-    share: Callable[[float, int], float]
+    share: Callable[[float, float], float]
     rewinds: bool = False
 
 
@@ -108,7 +113,7 @@ class Schedule:
                 for name, value in student.state_dict().items() if isinstance(value, torch.Tensor)
             }  # fmt: skip
 
-    def __call__(self, student: Trainable, phase: int, epoch: int, reporter: Reporter) -> Mapping[str, Encoding]:
+    def __call__(self, student: Trainable, phase: int, epoch: float, reporter: Reporter) -> Mapping[str, Encoding]:
         plan = self._plans[phase]
         if epoch > plan.phase.settles:
             return {}
@@ -159,7 +164,7 @@ class Schedule:
                     value.copy_(start)
 
     def _applied(
-        self, name: str, weight: Array, plan: _Plan, epoch: int, reporter: Reporter
+        self, name: str, weight: Array, plan: _Plan, epoch: float, reporter: Reporter
     ) -> Encoding | None:
         """A weight as the phase stores it at an epoch; None where a step cannot be done any more."""
         layer = self._model.layer(name)
@@ -210,12 +215,13 @@ def _stage(
         return [_Plan(Phase(title, epochs), chosen, lambda ratio, epoch: ratio)]
     if settings.sparsity == "cubic":
         ramp = min(epochs - 1, max(1, round(RAMP * epochs)))
+        changes = -(-RISES // ramp)
 
-        def rising(ratio: float, epoch: int) -> float:
+        def rising(ratio: float, epoch: float) -> float:
             # Zhu and Gupta, To prune, or not to prune, 2017: fast while there is much to remove, slow at the end.
-            return ratio * (1.0 - (1.0 - min(1.0, (epoch + 1) / (ramp + 1))) ** 3)
+            return ratio * (1.0 - (1.0 - min(1.0, (epoch * changes + 1) / (ramp * changes + 1))) ** 3)
 
-        return [_Plan(Phase(f"{title}, gradually", epochs, ramp), chosen, rising)]
+        return [_Plan(Phase(f"{title}, gradually", epochs, ramp, changes=changes), chosen, rising)]
     rounds = min(settings.rounds, epochs)
     ends = [round(epochs * (number + 1) / rounds) for number in range(rounds)]
     return [
@@ -226,7 +232,7 @@ def _stage(
     ]
 
 
-def _round(number: int, rounds: int) -> Callable[[float, int], float]:
+def _round(number: int, rounds: int) -> Callable[[float, float], float]:
     """Each round keeps the same share of what the one before kept. Frankle and Carbin, The lottery ticket hypothesis,
     2019."""
     return lambda ratio, epoch: 1.0 - (1.0 - ratio) ** (number / rounds)

@@ -133,24 +133,28 @@ def test_phases_resume_too(tmp_path: Path, samples: Samples, held_out: Samples) 
 class Masking:
     """Prunes the fake's first layer, more in its second epoch; then a phase without changes."""
 
-    phases = (Phase("prune", 2, settles=1), Phase("rest", 2, rate=0.3))
+    phases = (Phase("prune", 2, settles=1, changes=2), Phase("rest", 2, rate=0.3))
 
-    def __call__(self, student: Any, phase: int, epoch: int, reporter: Reporter) -> dict[str, Any]:
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, float]] = []
+
+    def __call__(self, student: Any, phase: int, epoch: float, reporter: Reporter) -> dict[str, Any]:
+        self.calls.append((phase, epoch))
         if phase == 1:
             return {}
         from core.encoding import Float
 
         weight = student.latent("first")
-        cut = np.quantile(np.abs(weight), 0.3 if epoch == 0 else 0.6)
+        cut = np.quantile(np.abs(weight), 0.3 * (1.0 + epoch))
         encoding = Float(np.where(np.abs(weight) < cut, np.float32(0.0), weight))
         student.replace("first", encoding)
         return {"first": encoding}
 
 
 def test_a_state_before_the_schedule_settles_is_never_the_best(samples: Samples, held_out: Samples) -> None:
-    student = FakeStudent()
-    result = train(student, samples, held_out, QUICK, restage=Masking())
-    assert not result.curves[0].best
+    student, masking = FakeStudent(), Masking()
+    result = train(student, samples, held_out, QUICK, restage=masking)
+    assert not result.curves[0].best and masking.calls == [(0, 0), (0, 0.5), (0, 1), (1, 0), (1, 1)]
     assert np.mean(student.encoding("first").decode() == 0.0) == pytest.approx(0.6, abs=0.02)
 
 

@@ -91,14 +91,15 @@ def test_steps_one_after_another(model: Model) -> None:
 def test_sparsity_rises_along_a_cubic_curve(model: Model) -> None:
     schedule, student = made(model, sparsity="cubic", epochs=10), Layers(model)
     phase = schedule.phases[0]
-    assert len(schedule.phases) == 1 and phase.settles == 6 and "gradually" in phase.title
+    assert len(schedule.phases) == 1 and "gradually" in phase.title
+    assert phase.settles == 6 and phase.changes == 2  # often enough for a smooth curve
     shares = []
-    for epoch in range(10):
-        changed = schedule(student, 0, epoch, SILENT)  # type: ignore[arg-type]
-        assert bool(changed) == (epoch <= 6)
+    for half in range(20):
+        changed = schedule(student, 0, half / 2, SILENT)  # type: ignore[arg-type]
+        assert bool(changed) == (half <= 12)
         shares.append(student.zeros())
-    expected = [0.9 * (1.0 - (1.0 - (epoch + 1) / 7) ** 3) for epoch in range(7)]
-    assert shares[:7] == pytest.approx(expected, abs=0.01) and shares[7:] == [shares[6]] * 3
+    expected = [0.9 * (1.0 - (1.0 - (half + 1) / 13) ** 3) for half in range(13)]
+    assert shares[:13] == pytest.approx(expected, abs=0.01) and shares[13:] == [shares[12]] * 7
 
 
 def test_gradual_pruning_goes_by_the_trained_weights(model: Model) -> None:
