@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from core.methods.params import build, specs, to_dict
@@ -14,6 +14,7 @@ from gui.inspector.fields import Field, make_field
 from gui.training.groups import grouped
 
 _MORE, _LESS = "More settings", "Fewer settings"
+_TURN_MS = 30
 
 
 class SettingsForm(QWidget):
@@ -26,35 +27,51 @@ class SettingsForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._values: dict[str, Any] = {}
+        self._values: dict[str, Any] = to_dict(DEFAULT_TRAINING, all_values=True)
         self.fields: dict[str, Field] = {}
-        known = {spec.name: spec for spec in specs(TrainingSettings)}
+        self._specs = {spec.name: spec for spec in specs(TrainingSettings)}
+        self._waiting = list(grouped(list(self._specs)).items())  # groups without fields yet
         self.more = QPushButton(_MORE, self)
         self.more.setCheckable(True)
         self.more.setAutoDefault(False)
         with_role(self.more, "link")
         self._rest = QWidget(self)
-        basics, rest = QVBoxLayout(self), QVBoxLayout(self._rest)
-        for layout in (basics, rest):
+        self._basics, self._more = QVBoxLayout(self), QVBoxLayout(self._rest)
+        for layout in (self._basics, self._more):
             layout.setContentsMargins(0, 0, 0, 0)
             layout.setSpacing(7)
-        for title, names in grouped(list(known)).items():
-            place = rest if title else basics
-            if title:
-                heading = label(title, "title", self)
-                heading.setContentsMargins(0, 8, 0, 0)
-                place.addWidget(heading)
-            for name in names:
-                field = make_field(known[name], self)
-                field.edited.connect(lambda value, _gesture, name=name: self._take(name, value))
-                place.addWidget(field)
-                self.fields[name] = field
-        basics.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
-        basics.addWidget(self._rest)
-        basics.addStretch(1)
+        self._add_group()
+        self._basics.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
+        self._basics.addWidget(self._rest)
+        self._basics.addStretch(1)
         self.more.toggled.connect(self._show_rest)
-        self._show_rest(False)
-        self.show_settings(DEFAULT_TRAINING)
+        self._rest.hide()
+        self._turn = QTimer(self, interval=_TURN_MS)
+        self._turn.timeout.connect(self._add_group)
+        self._turn.start()
+
+    def complete(self) -> None:
+        """Make all fields now; otherwise they follow one group at a time, as making all takes longer than a click."""
+        while self._waiting:
+            self._add_group()
+
+    def _add_group(self) -> None:
+        if not self._waiting:
+            self._turn.stop()
+            return
+        title, names = self._waiting.pop(0)
+        place = self._more if title else self._basics
+        if title:
+            heading = label(title, "title", self._rest)
+            heading.setContentsMargins(0, 8, 0, 0)
+            place.addWidget(heading)
+        for name in names:
+            field = make_field(self._specs[name], self._rest if title else self)
+            field.set_value(self._values[name])
+            field.setVisible(field.spec.active(self._values))
+            field.edited.connect(lambda value, _gesture, name=name: self._take(name, value))
+            place.addWidget(field)
+            self.fields[name] = field
 
     def show_settings(self, settings: TrainingSettings) -> None:
         """Show these; tells no one."""
@@ -77,5 +94,6 @@ class SettingsForm(QWidget):
             field.setVisible(field.spec.active(self._values))
 
     def _show_rest(self, on: bool) -> None:
+        self.complete()
         self._rest.setVisible(on)
         self.more.setText(_LESS if on else _MORE)

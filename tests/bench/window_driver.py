@@ -205,7 +205,8 @@ def until_turn(condition: Callable[[], bool]) -> None:
             raise TimeoutError("no preview")
 
 
-def main() -> None:
+def main(drive: Callable[[MainWindow, Path, Gaps, Path], dict[str, Any]]) -> None:
+    """Let `drive(window, model folder, gaps, scratch folder)` loose on a fresh window and print what it gives."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--stacks", type=Path)
@@ -240,4 +241,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(drive)

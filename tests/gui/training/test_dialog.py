@@ -45,6 +45,7 @@ def probe(session: Session, monkeypatch: pytest.MonkeyPatch) -> FakeProbe:
 def dialog(ready: Session, settings: Settings, qtbot: QtBot, probe: FakeProbe) -> TrainingDialog:
     made = TrainingDialog(ready, settings)
     qtbot.addWidget(made)
+    made.form.complete()
     made.show()
     return made
 
@@ -67,6 +68,17 @@ def test_basics_are_shown_and_the_rest_opens(dialog: TrainingDialog) -> None:
     fields["optimiser"].edited.emit("sgd", 1)
     assert fields["momentum"].isVisible()
     assert dialog.form.settings().optimiser == "sgd"
+
+
+def test_fields_follow_by_themselves_and_take_what_was_set_meanwhile(
+    ready: Session, settings: Settings, qtbot: QtBot, probe: FakeProbe
+) -> None:
+    made = TrainingDialog(ready, settings)
+    qtbot.addWidget(made)
+    assert "dropout" not in made.form.fields  # making all of them at once would hold the window up
+    made.form.show_settings(TrainingSettings(dropout=0.25))
+    qtbot.waitUntil(lambda: len(made.form.fields) == len(specs(TrainingSettings)), timeout=PATIENCE_MS)
+    assert made.form.fields["dropout"].value() == 0.25
 
 
 def test_presets_set_the_whole_form(dialog: TrainingDialog) -> None:
