@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from core.interpreter.attributes import Attributes, Inputs, Operator, given, optional, unsupported
+from core.interpreter.tensors import straight
 
 _WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 """torch stores these types but computes with few of them: arithmetic goes through int64."""
@@ -181,9 +182,15 @@ def _bitwise_not(x: torch.Tensor) -> torch.Tensor:
     return torch.bitwise_not(x.long()).to(x.dtype) if x.dtype in _WIDE_UNSIGNED else torch.bitwise_not(x)
 
 
+def _round(x: torch.Tensor) -> torch.Tensor:
+    """To the nearest whole number, ties to even. Its gradient is that of its input: the true one, zero everywhere, says
+    nothing, and what rounds in a graph (8-bit values, say) stands for what it rounds."""
+    return straight(x, torch.round(x.detach()))
+
+
 _UNARY: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "Abs": torch.abs, "Neg": torch.neg, "Exp": torch.exp, "Log": torch.log, "Sqrt": sqrt,
-    "Reciprocal": torch.reciprocal, "Floor": torch.floor, "Ceil": torch.ceil, "Round": torch.round, "Sign": torch.sign,
+    "Reciprocal": torch.reciprocal, "Floor": torch.floor, "Ceil": torch.ceil, "Round": _round, "Sign": torch.sign,
     "Sin": torch.sin, "Cos": torch.cos, "Tan": torch.tan, "Asin": torch.asin, "Acos": torch.acos, "Atan": torch.atan,
     "Sinh": torch.sinh, "Cosh": torch.cosh, "Asinh": torch.asinh, "Acosh": torch.acosh, "Atanh": torch.atanh,
     "Erf": torch.erf, "Not": torch.logical_not, "BitwiseNot": _bitwise_not, "IsNaN": torch.isnan,

@@ -49,7 +49,10 @@ def find_parts(model: Model, stored: Mapping[str, Stored], keep: Collection[str]
     kept = set(keep) | set(_beside(stored, keep))
     layers, frozen = {}, []
     for layer in model.layers:
-        reason = "kept as it was" if layer.name in kept else _why_not(layer, stored.get(layer.name))
+        entry = stored.get(layer.name)
+        reason = "kept as it was" if layer.name in kept else _why_not(layer, entry)
+        if entry is not None and _is_statistic(entry):
+            continue
         if reason:
             frozen.append((layer.name, reason))
         else:
@@ -72,8 +75,6 @@ def _why_not(layer: Layer, stored: Stored | None) -> str:
     """Why a layer's float values are not trained (one clause), or ""."""
     if stored is None or not is_float(stored):
         return layer.locked or f"it is stored as {layer.dtype}"
-    if _is_statistic(stored):
-        return "statistics of a batch norm stay as they are"
     if layer.kind is Kind.OTHER and stored.tensor is not None and not _is_table(stored.tensor.numpy()):
         return "it is a mask or another constant, not a weight"
     return ""
