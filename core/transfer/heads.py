@@ -60,9 +60,12 @@ class Head:
         return Head((Dense(weight.astype(np.float32), bias.astype(np.float32)), *self.layers[1:]))
 
 
-def new_head(features: int, outputs: int, hidden: int = 0, seed: int = 0) -> Head:
+def new_head(features: int, outputs: int, hidden: int = 0, seed: int = 0, bias: Array | None = None) -> Head:
     """A head with weights as He et al. ("Delving Deep into Rectifiers", ICCV 2015, section 2.2) draw them; the last
-    layer's are a tenth of that, so that the first answers are near to even."""
+    layer's are a tenth of that, so that the first answers are near to even.
+
+    bias  (outputs,) of the last layer, what is answered at first; None: zeros
+    """
     rng = np.random.default_rng(seed)
     sizes = [features, *([hidden] if hidden else []), outputs]
     layers = []
@@ -70,6 +73,8 @@ def new_head(features: int, outputs: int, hidden: int = 0, seed: int = 0) -> Hea
         gain = np.sqrt(2.0 / inputs) if number < len(sizes) - 2 else 0.1 / np.sqrt(inputs)
         weight = (gain * rng.standard_normal((width, inputs))).astype(np.float32)
         layers.append(Dense(weight, np.zeros(width, np.float32)))
+    if bias is not None:
+        layers[-1] = Dense(layers[-1].weight, bias.astype(np.float32))
     return Head(tuple(layers))
 
 

@@ -21,7 +21,8 @@ class Score:
     """Of one model on one set of samples.
 
     value   share of samples answered right, or the mean squared error
-    error   its standard error: the deviation of a sample's figure over the root of their number
+    error   its standard error. Of a share that of Agresti and Coull ("Approximate is Better than Exact", 1998): with
+            two samples more right and two more wrong, so that 30 of 30 right does not count as certain
     each    (n,) 1 or 0 for right or wrong, or each sample's squared error
     values  whether it is a squared error (less is better)
     """
@@ -33,10 +34,16 @@ class Score:
     values: bool = False
 
     def minus(self, other: Score) -> tuple[float, float]:
-        """The difference to another model's on the same samples, and its standard error, sample by sample (as
-        McNemar's test pairs them): samples that both answer alike say nothing."""
+        """The difference to another model's on the same samples, and its standard error, sample by sample.
+
+        Samples that both answer alike say nothing (McNemar's test); half a sample is added to each case (Agresti and
+        Min, "Simple Improved Confidence Intervals for Comparing Matched Proportions", 2005).
+        """
         difference = self.each.astype(np.float64) - other.each
-        return float(difference.mean()), _error(difference)
+        if self.values:
+            return float(difference.mean()), _error(difference)
+        n, better, worse = self.n + 2, np.sum(difference > 0) + 0.5, np.sum(difference < 0) + 0.5
+        return float(difference.mean()), float(np.sqrt(better + worse - (better - worse) ** 2 / n) / n)
 
 
 def score_file(path: Path, samples: Samples, reporter: Reporter = SILENT) -> Score:
@@ -53,7 +60,9 @@ def score_file(path: Path, samples: Samples, reporter: Reporter = SILENT) -> Sco
     labels = samples.class_labels
     if labels is not None:
         right = (scores.argmax(1) == labels).astype(np.float32)
-        return Score(float(right.mean()), _error(right), samples.n, right)
+        share = (float(right.sum()) + 2) / (samples.n + 4)
+        error = float(np.sqrt(share * (1 - share) / (samples.n + 4)))
+        return Score(float(right.mean()), error, samples.n, right)
     wanted = np.asarray(samples.labels, np.float64).reshape(samples.n, -1)
     squared = ((scores - wanted) ** 2).mean(1)
     return Score(float(squared.mean()), _error(squared), samples.n, squared, values=True)

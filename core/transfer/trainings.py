@@ -80,7 +80,7 @@ def train_head(
         as_samples(_standardised(each, mean, deviation), samples)
         for each, samples in zip(features, (parts.train, parts.valid), strict=True)
     ]
-    head = new_head(features[0].shape[1], outputs, hidden, settings.seed)
+    head = new_head(features[0].shape[1], outputs, hidden, settings.seed, _mean_answer(parts))
     model = write_head(head, features[0].shape[1], place.folder / "head.onnx")
     student = Student(model, dropout=settings.dropout)
     alone = replace(
@@ -93,9 +93,18 @@ def train_head(
     )  # fmt: skip
     tensors = student.trained().tensors
     layers = tuple(
-        Dense(tensors[name], tensors[name.removesuffix("weight") + "bias"]) for name in head_names(head)
+        Dense(tensors[name], tensors.get(name.removesuffix("weight") + "bias", dense.bias))
+        for name, dense in zip(head_names(head), head.layers, strict=True)
     )
     return Head(layers).behind(mean, deviation), result
+
+
+def _mean_answer(parts: Parts) -> Array | None:
+    """Of values that are to be met, their mean: the best answer as long as nothing is known; None for classes."""
+    labels = parts.train.labels
+    if labels is None or labels.dtype.kind != "f":
+        return None
+    return np.asarray(labels.reshape(len(labels), -1).mean(0))
 
 
 def _standardised(features: Array, mean: Array, deviation: Array) -> Array:

@@ -157,7 +157,7 @@ def cut_unused(model: Model, samples: Samples, usage: Usage, threshold: float, t
     titles = {(one.tensor, one.axis): one.title for one in usage.channels}
     cuts = tuple(
         GroupCut(*group.key, group.units, tuple(np.flatnonzero(stays).tolist()),
-                 f"{titles[group.key]}: {int(stays.sum())} of {group.units} channels stay")
+                 f"{titles[group.key]}: {int(stays.sum())} of {group.units} channels stay.")
         for group, stays in kept.items()
     )  # fmt: skip
     change = ChannelCut(cuts, shifts)

@@ -30,11 +30,10 @@ def view_of(outcome: TransferOutcome) -> ResultView:
                  for row in outcome.rows)  # fmt: skip
     chosen = next(place for place, row in enumerate(outcome.rows) if row.name == outcome.chosen)
     proposal = outcome.proposal
-    notes = [f"Compared on {outcome.compared_on}.",
-             f"Cut {proposal.cut.title}; new head for {proposal.outputs}.",
-             _kept_words(len(proposal.keep)), *proposal.removed[:3], *outcome.used, *outcome.notes]  # fmt: skip
+    notes = [f"Cut {proposal.cut.title}; new head for {proposal.outputs}.", _kept_words(len(proposal.keep)),
+             *proposal.removed[:3], *outcome.used, *outcome.notes]  # fmt: skip
     mine = outcome.rows[chosen]
-    headline = (f"{_figures(mine, outcome)[0]} in {file_size(mine.nbytes)} "
+    headline = (f"{metric} {_figures(mine, outcome)[0]} in {file_size(mine.nbytes)} "
                 f"(the original has {file_size(outcome.bytes_original)}).")  # fmt: skip
     return ResultView(headline, ("", "File", metric, "Standard error"), rows, chosen, tuple(filter(None, notes)),
                       outcome.verdict, Path(outcome.path))  # fmt: skip

@@ -234,7 +234,8 @@ class TransferDialog(QDialog):
 
     def settings(self) -> TransferSettings:
         """All that was chosen."""
-        values = self.cut.head.values | self.use.fields.values | self.training.fields.values
+        values = self.cut.head.values | self.use.fields.values
+        values |= self.training.fields.values | self.training.more.values
         return build(TransferSettings, values)
 
     def spec(self) -> TransferSpec:
@@ -254,11 +255,11 @@ class TransferDialog(QDialog):
         settings, epochs = self.settings(), self.training.form.settings().epochs
         kept = len(self.use.kept)
         parts = [f"The new head alone: up to {settings.head_epochs:,} epochs."]
+        if self.use.chart.going:
+            parts.append(f"Then {self.use.chart.going:,} channels are cut.")
         if settings.freeze != words.ALL:
             parts.append(f"Then all layers{f' but {kept:,}' if kept else ''}: up to {epochs:,} epochs at "
                          f"{settings.slower:.0%} of the learning rate.")  # fmt: skip
-        if self.use.chart.going:
-            parts.append(f"Before that {self.use.chart.going:,} channels are cut.")
         if settings.compress != words.NONE:
             parts.append(f"Then it is compressed and trained for up to {settings.tune_epochs:,} epochs more.")
         if settings.compare:

@@ -21,7 +21,8 @@ class TrainingPage(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.form = SettingsForm(self)
-        self.fields = Fields(("compress", "tune_epochs", "slower", "compare"), self)
+        self.fields = Fields(("compress", "tune_epochs"), self)
+        self.more = Fields(("slower", "compare"), self)
         self.limit = QLineEdit("25%", self)
         self.limit.setAccessibleName("Size of the file")
         self.limit.setToolTip("Of the transferred model, or in bytes: 25%, 30 kB")
@@ -44,6 +45,8 @@ class TrainingPage(QWidget):
         side.addWidget(label("Compression", "title"))
         side.addWidget(self.fields)
         side.addWidget(self.limit)
+        side.addWidget(label("Transfer", "title"))
+        side.addWidget(self.more)
         side.addWidget(label("What will happen", "title"))
         side.addWidget(self.plan)
         side.addStretch(1)
@@ -54,6 +57,7 @@ class TrainingPage(QWidget):
         layout.addWidget(frame)
         self.form.edited.connect(self._edited)
         self.fields.edited.connect(self._edited)
+        self.more.edited.connect(self._edited)
         self.limit.textEdited.connect(self._edited)
         self.limit.setVisible(False)
 
