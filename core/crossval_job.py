@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.analysis.task_metrics.base import Unit
 from core.data.keeping import options_dict, options_from
 from core.data.options import DEFAULT_OPTIONS, DataOptions
 from core.errors import DataError
@@ -16,7 +17,7 @@ from core.methods.params import build, to_dict
 from core.progress import SILENT, Reporter
 from core.runs.figures import DEVIATION, MEAN, SCORE, SCORE_BEFORE, STANDARD_ERROR
 from core.runs.recording import Recorder, recording
-from core.runs.run import Figure, Run, RunKind
+from core.runs.run import POINTS, Figure, Run, RunKind
 from core.runs.store import RunStore
 from core.training.crossval_result import CrossvalResult, FoldResult, Variant, result_from
 from core.training.events import EpochDone
@@ -180,12 +181,13 @@ def _collect(curves: dict[str, list[EpochDone]], part: Any, series: str) -> None
 def _keep(run: Recorder, so_far: CrossvalResult, samples: Samples) -> None:
     """Keep what there is after a fold: the base's mean and spread are the run's figures."""
     spread, unit = so_far.spread(0), str(so_far.unit)
+    apart = POINTS if so_far.unit is Unit.SHARE else unit
     on = f"{spread.n} folds of {samples.n:,} samples"
     run.details(result=so_far.to_dict())
     run.figures(
         Figure(SCORE_BEFORE, so_far.original.mean, unit, f"{so_far.metric} before", on=on),
         Figure(SCORE, spread.mean, unit, so_far.metric, on=on),
         Figure(MEAN, spread.mean, unit, f"mean of {so_far.metric}", on=on),
-        Figure(DEVIATION, spread.deviation, unit, "standard deviation of a fold", on=on),
-        Figure(STANDARD_ERROR, spread.error, unit, "standard error of the mean", on=on),
+        Figure(DEVIATION, spread.deviation, apart, "standard deviation of a fold", on=on),
+        Figure(STANDARD_ERROR, spread.error, apart, "standard error of the mean", on=on),
     )

@@ -96,7 +96,7 @@ def _show(store: RunStore, run: Run) -> tuple[dict[str, Any], str]:
 
 
 def _about(run: Run) -> list[str]:
-    from core.runs.words import STATE_WORDS, seconds_text, when_text
+    from core.runs.words import STATE_WORDS, data_lines, seconds_text, when_text
 
     lines = [
         f"{run.kind.words}: {run.title}", f"run {run.id}, begun {when_text(run.started)}, {STATE_WORDS[run.state]}, "
@@ -105,7 +105,7 @@ def _about(run: Run) -> list[str]:
     ]  # fmt: skip
     lines += [run.why] if run.why else []
     lines += [f"branched from {run.parent}"] if run.parent else []
-    lines += [f"{role} data: {path}" for role, path in run.data.items()]
+    lines += data_lines(run)
     lines += [f"written: {run.target}"] if run.target else []
     return [*lines, f"versions: {', '.join(f'{name} {version}' for name, version in run.versions.items())}"]
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from core.errors import DataError
 
+POINTS = "points"
+"""Unit of a difference of shares: hundredths. The value itself is a share."""
 VERSION = 1
 """Of the run file. A file of a later version is left alone and told."""
 
@@ -59,7 +61,8 @@ class Figure:
     """A number that a run gave.
 
     name      one word for programs; the same quantity has the same name in every kind of run (`core.runs.figures`)
-    unit      "B", "ms", "s", or a metric's unit (`task_metrics.base.Unit`): "share", "error", "nats", "dB", "score"
+    unit      "B", "ms", "s", a metric's unit (`task_metrics.base.Unit`): "share", "error", "nats", "dB", "score", or
+              `POINTS` for the difference or spread of shares; "" for counts
     words     what it is, for a person: "accuracy (top-1)"
     measured  False: predicted
     on        what it was measured on, in words: "512 samples of test.npz", or ""

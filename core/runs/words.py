@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.figures import count_text, ms_text, size_text
 from core.runs.figures import BYTES, BYTES_BEFORE, LATENCY, LATENCY_BEFORE, SCORE, SCORE_BEFORE
-from core.runs.run import Figure, Run, RunState
+from core.runs.run import POINTS, Figure, Run, RunState
 
 if TYPE_CHECKING:
     from core.recipe import Step
@@ -18,6 +18,10 @@ STATE_WORDS = {
     RunState.RUNNING: "running", RunState.PAUSED: "paused", RunState.DONE: "done", RunState.CANCELLED: "cancelled",
     RunState.FAILED: "failed", RunState.INTERRUPTED: "interrupted",
 }  # fmt: skip
+DATA_WORDS = {
+    "train": "trained on", "valid": "validated on", "test": "measured on", "calib": "calibrated on", "data": "samples",
+}  # fmt: skip
+"""What data was for, by its key in `Run.data`; others are named by their key."""
 METRIC_UNITS = frozenset({"share", "error", "nats", "dB", "score"})
 
 
@@ -32,6 +36,8 @@ def figure_text(figure: Figure | None) -> str:
         return ms_text(value)
     if unit == "s":
         return seconds_text(value)
+    if unit == POINTS:
+        return f"{100.0 * value:.2f} points" if math.isfinite(value) else "undefined"
     if unit in METRIC_UNITS:
         from core.analysis.task_metrics.base import Unit, value_text
 
@@ -75,6 +81,11 @@ def seconds_text(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def data_lines(run: Run) -> tuple[str, ...]:
+    """The data of a run, a line each: "trained on /data/train.npz"."""
+    return tuple(f"{DATA_WORDS.get(role, f'{role} data')}: {path}" for role, path in run.data.items())
 
 
 def when_text(moment: float) -> str:

@@ -12,18 +12,20 @@ from PySide6.QtGui import QFontDatabase, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
+    QFrame,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QPlainTextEdit,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
-from core.runs.words import drop_of, figure_text, seconds_text
+from core.runs.words import DATA_WORDS, drop_of, figure_text, seconds_text
 from gui.charts.card import label, rule, with_role
 from gui.run_tree.rows import NOT_KNOWN, Row
 from gui.theme import theme
+from gui.totals.card import ElidedLabel
 from gui.training.chart import LearningChart
 from gui.training.curves import Series
 from gui.training.pictures import loss_picture
@@ -43,6 +45,11 @@ def compared(a: Row, b: Row) -> tuple[tuple[str, str, str], ...]:
     lines.append(("against the original", drop_of(a.run) or NOT_KNOWN, drop_of(b.run) or NOT_KNOWN))
     lines.append(("time", seconds_text(a.run.seconds), seconds_text(b.run.seconds)))
     mine, yours = _set_to(a), _set_to(b)
+    if not (a.run.settings and b.run.settings):  # one was not trained: settings of the other alone say nothing
+        for settings in (a.run.settings, b.run.settings):
+            for name in settings:
+                mine.pop(name.replace("_", " "), None)
+                yours.pop(name.replace("_", " "), None)
     others = ((what, mine.get(what, NOT_KNOWN), yours.get(what, NOT_KNOWN)) for what in dict.fromkeys((*mine, *yours)))
     return (*lines, *(line for line in others if line[1] != line[2]))
 
@@ -50,9 +57,9 @@ def compared(a: Row, b: Row) -> tuple[tuple[str, str, str], ...]:
 def _set_to(row: Row) -> dict[str, str]:
     """What a run was made with, in words."""
     run = row.run
-    found = {"seed": str(run.seed), "model": Path(run.model_path).name}
-    found |= {name.replace("_", " "): _plain(value) for name, value in run.settings.items()}
-    found |= {f"{role} data": Path(path).name for role, path in run.data.items()}
+    found = {name.replace("_", " "): _plain(value) for name, value in run.settings.items()}
+    found |= {"seed": str(run.seed), "model": Path(run.model_path).name}
+    found |= {DATA_WORDS.get(role, role): Path(path).name for role, path in run.data.items()}
     return found | dict(run.versions)
 
 
@@ -85,37 +92,44 @@ class CompareDialog(QDialog):
         layout.addWidget(label("Two runs", "heading"))
         columns = QHBoxLayout()
         columns.setSpacing(18)
-        columns.addLayout(self._table(a, b), 1)
+        columns.addWidget(self._table(a, b), 1)
         columns.addLayout(self._right(a, b, series), 1)
         layout.addLayout(columns, 1)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close, self)
         buttons.rejected.connect(self.reject)
         layout.addWidget(buttons)
 
-    def _table(self, a: Row, b: Row) -> QVBoxLayout:
-        grid = QGridLayout()
+    def _table(self, a: Row, b: Row) -> QScrollArea:
+        inside = with_role(QWidget(), "plain")
+        grid = QGridLayout(inside)
+        grid.setContentsMargins(0, 0, 12, 0)  # the scroll bar covers nothing
         grid.setHorizontalSpacing(14)
         grid.setVerticalSpacing(4)
-        grid.setColumnStretch(0, 1)
+        right = Qt.AlignmentFlag.AlignRight
         for column, row in ((1, a), (2, b)):
-            head = label(f"{row.texts[0]}\n{row.texts[-1]}", "title", self)
-            head.setWordWrap(True)
-            head.setAlignment(Qt.AlignmentFlag.AlignRight)
-            grid.setColumnStretch(column, 1)
+            head = ElidedLabel(inside, Qt.TextElideMode.ElideRight)
+            with_role(head, "title")
+            head.set_whole(row.texts[0])
             grid.addWidget(head, 0, column)
-        grid.addWidget(rule(self), 1, 0, 1, 3)
-        for at, (what, left, right) in enumerate(self.lines, 2):
-            caption = with_role(QLabel(what, self), "small")
-            grid.addWidget(caption, at, 0)
-            for column, text in ((1, left), (2, right)):
-                value = QLabel(text, self)
-                value.setAlignment(Qt.AlignmentFlag.AlignRight)
-                with_role(value, "number")
+            begun = label(row.texts[-1], "caption", inside)
+            begun.setAlignment(right)
+            grid.addWidget(begun, 1, column)
+        grid.addWidget(rule(self), 2, 0, 1, 3)
+        for column, stretch in enumerate((3, 2, 2)):
+            grid.setColumnStretch(column, stretch)
+        for at, (what, *texts) in enumerate(self.lines, 3):
+            grid.addWidget(label(what, "small", inside), at, 0)
+            for column, text in enumerate(texts, 1):
+                value = label(text, "number", inside)
+                value.setAlignment(right)
                 grid.addWidget(value, at, column)
-        column_layout = QVBoxLayout()
-        column_layout.addLayout(grid)
-        column_layout.addStretch(1)
-        return column_layout
+        grid.setRowStretch(len(self.lines) + 3, 1)
+        area = QScrollArea(self)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inside)
+        return area
 
     def _right(self, a: Row, b: Row, series: Sequence[Series]) -> QVBoxLayout:
         column = QVBoxLayout()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.training.settings import TrainingSettings
     from gui.session import Session
 
-_COLUMNS = ("", "Mean", "Standard deviation", "Standard error", "Against the base", "Folds")
+_COLUMNS = ("", "Score", "Deviation", "Error of mean", "Gain", "Error of gain", "Better in")
 
 
 def asked_of(
@@ -62,30 +62,38 @@ def view_of(outcome: CrossvalOutcome) -> ResultView:
     )
     rows = [_original(result), *(_variant(result, index) for index in range(len(result.variants)))]
     rows += [_fold(result, place) for place in range(base.n)]
-    return ResultView(headline, _COLUMNS, tuple(rows), 1, (*result.notes, *outcome.notes), advice(result))
+    notes = tuple(filter(None, (_parted(result), *result.notes, *outcome.notes)))
+    return ResultView(headline, _COLUMNS, tuple(rows), 1, notes, advice(result))
 
 
 def _original(result: CrossvalResult) -> tuple[str, ...]:
     found = result.original
-    return ("Original", result.text(found.mean), result.amount(found.deviation), result.amount(found.error), "",
-            str(found.n))
+    return "Original", result.text(found.mean), result.amount(found.deviation), result.amount(found.error), "", "", ""
 
 
 def _variant(result: CrossvalResult, index: int) -> tuple[str, ...]:
+    """Mean and spread over the folds; of what is compared, the gain over the base as well."""
     found, words = result.spread(index), result.variants[index].words
-    against = ""
-    if index:
-        difference = result.difference(index)
-        sign = "+" if difference.mean >= 0 else "\N{MINUS SIGN}"
-        against = (f"{sign}{result.amount(abs(difference.mean))} (error {result.amount(difference.error)}, better in "
-                   f"{difference.better})")
-    name = words[:1].upper() + words[1:]
-    return (name, result.text(found.mean), result.amount(found.deviation), result.amount(found.error), against,
-            str(found.n))
+    name = words.removeprefix("the ")
+    row = (name[:1].upper() + name[1:], result.text(found.mean), result.amount(found.deviation),
+           result.amount(found.error))
+    if not index:
+        return (*row, "", "", "")
+    gain = result.difference(index)
+    sign = "+" if gain.mean >= 0 else "\N{MINUS SIGN}"
+    return (*row, f"{sign}{result.amount(abs(gain.mean))}", result.amount(gain.error), f"{gain.better} of {found.n}")
 
 
 def _fold(result: CrossvalResult, place: int) -> tuple[str, ...]:
-    """A fold of the base: its score, the original's on the same samples, and where its curves parted."""
+    """One fold of the base alone."""
     fold = result.of(0)[place]
-    parted = f"parted at epoch {fold.parted}" if fold.parted else ""
-    return (f"Fold {fold.fold + 1}", result.text(fold.score), "", "", f"original {result.text(fold.original)}", parted)
+    return f"Fold {fold.fold + 1}", result.text(fold.score), "", "", "", "", ""
+
+
+def _parted(result: CrossvalResult) -> str:
+    """Where training and validation parted, over the folds of the base: a sentence, or ""."""
+    known = [fold.parted for fold in result.of(0) if fold.parted is not None]
+    if not known:
+        return ""
+    span = f"epoch {min(known)}" if min(known) == max(known) else f"epochs {min(known)} to {max(known)}"
+    return f"Training and validation part in {len(known)} of {len(result.of(0))} folds, at {span}: fewer would do."

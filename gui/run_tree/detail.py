@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from core.figures import size_text
 from core.runs.run import RunKind
-from core.runs.words import change_text, drop_of, figure_text, speed_text
+from core.runs.words import change_text, data_lines, drop_of, figure_text, speed_text
 from gui.charts.card import Card, with_role
 from gui.charts.empty import EmptyState
 from gui.run_tree.rows import Row
@@ -17,7 +18,7 @@ from gui.training.chart import LearningChart
 from gui.training.curves import Series
 from gui.training.pictures import loss_picture
 
-_WORDS_WIDTH = 300
+_WORDS_WIDTH, _MARGINS = 200, 32
 
 
 class DetailCard(Card):
@@ -42,11 +43,10 @@ class DetailCard(Card):
         self.export = self._button("Export\N{HORIZONTAL ELLIPSIS}", "Save the kept copy of its result")
         self.reveal = self._button("Show file", "Show the folder of the file that it wrote")
         self.delete = self._button("Delete\N{HORIZONTAL ELLIPSIS}", "Remove it from the disk, for good")
-        bar = QHBoxLayout()
-        bar.setSpacing(6)
-        for button in self.buttons:
-            bar.addWidget(button)
-        bar.addStretch(1)
+        self._bar = QGridLayout()
+        self._bar.setSpacing(6)
+        self._across = 0
+        self._arrange()
         middle = QHBoxLayout()
         middle.setSpacing(14)
         middle.addWidget(self.words, 2)
@@ -54,7 +54,7 @@ class DetailCard(Card):
         curves.addWidget(self.chart, 1)
         curves.addWidget(self.none, 1)
         middle.addLayout(curves, 3)
-        self.body.addLayout(bar)
+        self.body.addLayout(self._bar)
         self.body.addSpacing(6)
         self.body.addLayout(middle, 1)
         self.show_row(None)
@@ -63,6 +63,22 @@ class DetailCard(Card):
         button = QPushButton(text, self)
         button.setToolTip(hint)
         return button
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """The buttons in one line, or in two where there is no room: a cut word cannot be read."""
+        wanted = sum(button.sizeHint().width() + self._bar.spacing() for button in self.buttons)
+        across = len(self.buttons) if wanted <= self.width() - _MARGINS else (len(self.buttons) + 1) // 2
+        if across == self._across:
+            return
+        self._across = across
+        for at, button in enumerate(self.buttons):
+            self._bar.addWidget(button, at // across, at % across)
+        for column in range(len(self.buttons) + 1):
+            self._bar.setColumnStretch(column, 1 if column == across else 0)
 
     @property
     def buttons(self) -> tuple[QPushButton, ...]:
@@ -121,7 +137,7 @@ def words_of(row: Row) -> str:
         lines.append(f"{figure.words or figure.name}: {value}{f' ({extra})' if extra else ''}{on}")
     lines += [f"recipe: {row.recipe}"] if row.recipe else []
     lines += [f"model: {Path(run.model_path).name}"]
-    lines += [f"{role} data: {Path(path).name}" for role, path in run.data.items()]
+    lines += data_lines(run)
     lines += [f"written: {run.target}"] if run.target else []
     copy = ", a copy of its result included" if row.kept else ""
     lines.append(f"takes {size_text(row.bytes_on_disk)} on disk{copy}")

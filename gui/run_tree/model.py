@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, QSize, Qt
 
 from gui.run_tree.rows import HEADERS, HINTS, Branch, Column, Row, arranged, as_tree
 from gui.theme import theme
 
 Index = QModelIndex | QPersistentModelIndex
+ROW_HEIGHT = 27
 _NO_PARENT = QModelIndex()
 
 
@@ -116,6 +117,8 @@ class RunsModel(QAbstractItemModel):
             return row.texts[index.column()]
         if role == Qt.ItemDataRole.ToolTipRole:
             return row.tip
+        if role == Qt.ItemDataRole.SizeHintRole:
+            return QSize(0, ROW_HEIGHT)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _side(index.column())
         if role == Qt.ItemDataRole.FontRole:

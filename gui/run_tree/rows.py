@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from core.progress import Reporter
 from core.runs.figures import BYTES, BYTES_BEFORE, LATENCY, LATENCY_BEFORE, SCORE, SQNR
-from core.runs.run import Run, RunKind, RunState
+from core.runs.run import POINTS, Run, RunKind, RunState
 from core.runs.store import RunStore
 from core.runs.words import (
     METRIC_UNITS,
@@ -144,7 +144,7 @@ def _texts(run: Run) -> tuple[str, ...]:
 
 def _spread(figure: Figure) -> str:
     """A standard deviation beside its mean, whose unit it shares."""
-    if figure.unit == "share" and math.isfinite(figure.value):
+    if figure.unit == POINTS and math.isfinite(figure.value):
         return f"{100.0 * figure.value:.2f}"
     return figure_text(figure)
 

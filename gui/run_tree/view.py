@@ -15,9 +15,11 @@ from gui.run_tree.model import RunsModel
 from gui.run_tree.rows import Column, Row
 from gui.theme import theme
 
-_WIDTHS = {Column.STATE: 104, Column.SIZE: 76, Column.SHARE: 62, Column.SCORE: 96, Column.SQNR: 70,
-           Column.LATENCY: 78, Column.TIME: 78, Column.SEED: 48, Column.BEGUN: 120}
-_LEAST, _WIDE = 190, 300
+_WIDTHS = {Column.STATE: 92, Column.SIZE: 70, Column.SHARE: 58, Column.SCORE: 108, Column.SQNR: 66,
+           Column.LATENCY: 74, Column.TIME: 78, Column.SEED: 46, Column.BEGUN: 124}
+_FIRST = (Column.STATE, Column.SIZE, Column.SHARE, Column.SCORE)
+"""Are in sight before the others, which may have to be scrolled to."""
+_LEAST, _WIDE = 150, 300
 
 
 class RunsView(QTreeView):
@@ -66,8 +68,9 @@ class RunsView(QTreeView):
 
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
-        room = self.viewport().width() - sum(_WIDTHS.values())
-        self.header().resizeSection(Column.RUN, room if room >= _LEAST else _WIDE if room < 0 else _LEAST)
+        width = self.viewport().width()
+        everything, first = width - sum(_WIDTHS.values()), width - sum(_WIDTHS[column] for column in _FIRST)
+        self.header().resizeSection(Column.RUN, everything if everything >= _LEAST else max(min(first, _WIDE), _LEAST))
 
     def show_rows(self, rows: Sequence[Row]) -> None:
         """Show these; what is selected, folded away and in sight stays."""
@@ -141,6 +144,7 @@ class RunsCard(Card):
         self.everything.setToolTip("Show runs of other models as well")
         self.view = RunsView(self)
         self.empty = EmptyState("layers")
+        self.corner.setSpacing(12)
         self.corner.addWidget(self.tree)
         self.corner.addWidget(self.everything)
         self.body.addWidget(self.view, 1)
