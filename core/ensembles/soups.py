@@ -59,7 +59,7 @@ def ingredients(models: Sequence[Model], reporter: Reporter = SILENT) -> Ingredi
     graphs, decoded = [], 0
     for number, model in enumerate(models):
         reporter.report(number / len(models), f"Reading {model.name}")
-        graph, count = _plain_graph(model)
+        graph, count = plain_graph(model)
         graphs.append(graph)
         decoded += count
     host = graphs[0]
@@ -98,7 +98,7 @@ def greedy(
     return tuple(chosen), tuple(trail)
 
 
-def _plain_graph(model: Model) -> tuple[ir.Model, int]:
+def plain_graph(model: Model) -> tuple[ir.Model, int]:
     """A graph whose layers are plain tensors, and how many of them the file computes from something else."""
     graph = model.graph()
     lift_constants(graph)

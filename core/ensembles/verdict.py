@@ -10,6 +10,10 @@ from core.figures import size_text
 
 CHANCE = 0.05
 """A difference that chance alone makes more often than this is no difference."""
+ALIKE_BYTES = 1.05
+"""A file of up to so many times the bytes counts as no larger."""
+SLOWER, FASTER = 1.5, 0.67
+"""Ratios of times from which on they are told; smaller differences are mostly those of a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Verdict:
 
 
 def judge(standings: Standings) -> Verdict:
-    """The merged model (the ensemble, else the average) against every file of no more bytes that is as good.
+    """The merged model (the ensemble, else the average) against every file of no more bytes.
 
     As good is a file whose metric is no worse, or worse by less than chance makes more often than one time in twenty.
     """
@@ -34,7 +38,7 @@ def judge(standings: Standings) -> Verdict:
         return Verdict(None, "There is no merged model to judge.")
     if merged.value is None or not standings.duels:
         return Verdict(None, "Whether it is worth its bytes is not known: there is no metric to judge it by.")
-    rivals = [row for row in standings.rows if row is not merged and row.nbytes <= merged.nbytes]
+    rivals = [row for row in standings.rows if row is not merged and row.nbytes <= ALIKE_BYTES * merged.nbytes]
     equals = [row for row in rivals if _as_good(standings, row)]
     if equals:
         return _not_worth(standings, merged, min(equals, key=lambda row: row.nbytes))
@@ -104,6 +108,6 @@ def _slower(merged: Standing, other: Standing) -> str:
     if merged.latency is None or other.latency is None or not other.latency.median_ms:
         return ""
     ratio = merged.latency.median_ms / other.latency.median_ms
-    if ratio >= 1.1:
+    if ratio >= SLOWER:
         return f" It takes {ratio:.1f} times as long as {other.title}."
-    return f" It takes {ratio:.0%} of the time of {other.title}." if ratio <= 0.9 else ""
+    return f" It takes {ratio:.0%} of the time of {other.title}." if ratio <= FASTER else ""

@@ -48,10 +48,13 @@ def write_joined(
 
 
 def write_checked(
-    graph: ir.Model, read: Sequence[Model], target: Path, feeds: Sequence[Feed], wanted: list[list[Any]],
+    graph: ir.Model, read: Sequence[Model], target: Path, feeds: Sequence[Feed], wanted: list[list[Any]] | None,
     reporter: Reporter = SILENT,
 ) -> Written:  # fmt: skip
-    """Write a graph that must give `wanted` (by output, on `feeds`) to `target`, which is none of the models read."""
+    """Write a graph that must give `wanted` (by output, on `feeds`) to `target`, which is none of the models read.
+
+    wanted  None: there is nothing else that would give the same; the graph must run and give finite numbers
+    """
     for model in read:
         check_target(target, model.path, model.data_files)
     several = sum(model.file_bytes for model in read) > ONE_FILE_LIMIT
@@ -85,7 +88,7 @@ def expected(
 
 
 def _checks(
-    stage: Staging, feeds: Sequence[Feed], wanted: list[list[Any]], reporter: Reporter
+    stage: Staging, feeds: Sequence[Feed], wanted: list[list[Any]] | None, reporter: Reporter
 ) -> tuple[tuple[Check, ...], float | None]:
     import onnx
 
@@ -107,6 +110,8 @@ def _checks(
         text = "not compared: no data, and the model takes no made-up input"
         return (*checks, Check("parity", True, text)), None
     got = outputs(tried, feeds, reporter.part(0.5, 1.0), "the members run one by one")
+    if wanted is None:
+        return (*checks, _finite(got, len(feeds))), None
     difference = largest_difference(got, wanted)
     if not difference <= PARITY_LIMIT:
         raise GateError(
@@ -115,3 +120,12 @@ def _checks(
         )  # fmt: skip
     text = f"largest difference {difference:.1e} of the output's range on {len(feeds)} samples"
     return (*checks, Check("parity", True, text)), difference
+
+
+def _finite(got: list[list[Any]], count: int) -> Check:
+    """Raises GateError where a float output is not finite."""
+    floats = [value for values in got for value in values if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
+    if not all(np.isfinite(value).all() for value in floats):
+        do = "nothing was written; leave out the member that does"
+        raise GateError("the merged file gives NaN or infinity", do=do)
+    return Check("finite", True, f"finite answers on {count} samples")
