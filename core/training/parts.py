@@ -60,7 +60,8 @@ def find_parts(model: Model, stored: Mapping[str, Stored], keep: Collection[str]
     reasons = {left.name: left.reason for left in model.left_out}
     rest = tuple(
         name for name, entry in stored.items()
-        if name not in kept and reasons.get(name) in ("bias", "scale") and is_float(entry) and not _is_statistic(entry)
+        if name not in kept and is_float(entry) and not _is_statistic(entry)
+        and (reasons.get(name) in ("bias", "scale") or (reasons.get(name) == "scalar" and _is_only_bias(entry)))
     )  # fmt: skip
     return Parts(layers, rest, tuple(frozen))
 
@@ -84,6 +85,13 @@ def _is_statistic(stored: Stored) -> bool:
     return any(
         use.node.op_type == "BatchNormalization" and use.idx in STATISTICS for use in stored.value.uses()
     )
+
+
+def _is_only_bias(stored: Stored) -> bool:
+    """Whether one number is the bias of a layer with one output."""
+    ops = ("Gemm", "Conv", "ConvTranspose")
+    uses = list(stored.value.uses())
+    return bool(uses) and all(use.node.op_type in ops and use.idx == 2 for use in uses)
 
 
 def _is_table(values: Array) -> bool:

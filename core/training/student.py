@@ -200,7 +200,8 @@ class Student(torch.nn.Module):
     def replace(self, name: str, encoding: Encoding, weight: Array | None = None) -> None:
         """Another encoding for a layer (in the graph's present shape), for schedules.
 
-        weight  dense weights to go on from, float32 of the layer's shape; None: its latent goes on
+        weight  dense weights to go on from, float32 of the layer's shape; None: its latent goes on. Where they would be
+                stored as something else than the encoding has, it is the encoding that counts
 
         A latent parameter of the same shape stays the same object, so that an optimiser's state goes on; an encoding
         of the same structure leaves the keys and shapes of `state_dict` as they are.
