@@ -70,11 +70,11 @@ class TrainingSettings:
         choices=(AUTO, LABELS, DISTILL, BOTH), choice_titles=("Auto", "Labels", "The original", "Both"),
     )
     temperature: float = param(
-        4.0, "Temperature", "Softens the original's answers, so that also its second choices teach (Hinton et al., "
+        2.0, "Temperature", "Softens the original's answers, so that also its second choices teach (Hinton et al., "
         "2015).", minimum=0.1, maximum=100.0, when={"loss": [AUTO, DISTILL, BOTH]},
     )
     distill_share: float = param(
-        0.7, "Share of the original", "How much its answers count beside the labels.", minimum=0.0, maximum=1.0,
+        0.5, "Share of the original", "How much its answers count beside the labels.", minimum=0.0, maximum=1.0,
         percent=True, unit="%", when={"loss": [AUTO, BOTH]},
     )
     features: float = param(
@@ -95,7 +95,7 @@ class TrainingSettings:
         choices=("together", "in turn"), choice_titles=("Together", "One after another"),
     )
     sparsity: str = param(
-        "at once", "Pruning", "At once; gradually, as a cubic curve of the epochs (Zhu and Gupta, 2017); or in rounds "
+        "cubic", "Pruning", "At once; gradually, as a cubic curve of the epochs (Zhu and Gupta, 2017); or in rounds "
         "that go back to the weights of the start each time (lottery ticket, Frankle and Carbin, 2019).",
         choices=("at once", "cubic", "rewind"), choice_titles=("At once", "Gradually", "In rounds with rewinding"),
     )

@@ -69,14 +69,14 @@ def made(model: Model, steps: Mapping[str, tuple[Step, ...]] = STEPS, **settings
 
 
 def test_all_at_once_needs_no_schedule(model: Model) -> None:
-    assert make_schedule(model, STEPS, TrainingSettings(), nothing_known) is None
+    assert make_schedule(model, STEPS, TrainingSettings(sparsity="at once"), nothing_known) is None
     only = {"fc1.weight": (LEVELS,)}
     assert make_schedule(model, only, TrainingSettings(stages="in turn", sparsity="cubic"), nothing_known) is None
     assert make_schedule(model, {}, TrainingSettings(sparsity="rewind"), nothing_known) is None
 
 
 def test_steps_one_after_another(model: Model) -> None:
-    schedule, student = made(model, stages="in turn", epochs=9), Layers(model)
+    schedule, student = made(model, stages="in turn", sparsity="at once", epochs=9), Layers(model)
     assert [(p.title, p.epochs, p.rate) for p in schedule.phases] == [("prune 90 %", 6, 1.0), ("16 levels", 3, 0.3)]
     assert set(schedule(student, 0, 0, SILENT)) == set(STEPS)  # type: ignore[arg-type]
     assert student.zeros() == pytest.approx(0.9, abs=0.01) and student.levels() > 17
