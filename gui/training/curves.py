@@ -100,15 +100,24 @@ class Heard:
 
     def start(self, started: Started) -> None:
         self._settle()
-        last = self._series[-1] if self._series else None
-        if last is not None and started.done and last.title == started.title:
-            self._points = [point for point in last.points if point.epoch <= started.done]
-            self._steps = [step for step in last.steps if step.epoch <= started.done]
-            self._series[-1] = replace(last, started=started)
-            self._dirty = True
+        before = self._before(started)
+        if before is None:
+            self._points, self._steps = [], []
+            self._series.append(Series(started))
             return
-        self._points, self._steps = [], []
-        self._series.append(Series(started))
+        self._series.remove(before)  # it is at work, so it comes last
+        self._points = [point for point in before.points if point.epoch <= started.done]
+        self._steps = [step for step in before.steps if step.epoch <= started.done]
+        self._series.append(replace(before, started=started))
+        self._dirty = True
+
+    def _before(self, started: Started) -> Series | None:
+        """The series that a training goes on with; the only one of a run may have had no title on disk."""
+        if not started.done:
+            return None
+        named = next((one for one in self._series if one.title == started.title), None)
+        alone = len(self._series) == 1 and self._series[0].started.run == started.run
+        return named or (self._series[0] if alone else None)
 
     def step(self, step: StepDone) -> None:
         if self._series and math.isfinite(step.loss):

@@ -62,6 +62,18 @@ def test_a_resumed_training_goes_on_with_its_curve() -> None:
     (series,) = made.series
     assert [point.epoch for point in series.points] == [1, 2, 3, 4, 5]
     assert series.started.done == 4
+    made.start(replace(STARTED, title="member 2"))
+    made.start(replace(STARTED, done=3))  # a job of several takes one up again
+    assert [(one.title, len(one.points)) for one in made.series] == [("member 2", 0), ("lenet5", 3)]
+
+
+def test_the_only_curve_of_a_run_goes_on_whatever_it_was_called() -> None:
+    made = Heard()
+    made.go_on_with(heard(4).series)
+    made.start(replace(STARTED, title="lenet5: 16 levels", done=4))
+    made.epoch(jobs.fake_epoch(5, 9))
+    (series,) = made.series
+    assert series.title == "lenet5: 16 levels" and [point.epoch for point in series.points] == [1, 2, 3, 4, 5]
 
 
 def test_steps_are_bounded_and_keep_the_mean() -> None:

@@ -94,7 +94,8 @@ def test_data_is_said_plainly(dialog: TrainingDialog, tmp_path: Path, qtbot: QtB
     assert dialog.train.found.text() == "120 samples, labels of 6 classes"
     assert dialog.valid.found.text() == "15 % of the training samples are held out."
     assert "best epoch was chosen as well" in dialog.test.found.text()
-    assert dialog.source.text().startswith("Learns from the labels and, to 70 %")
+    share = dialog.form.settings().distill_share
+    assert dialog.source.text().startswith(f"Learns from the labels and, to {100 * share:.0f} %, from the original")
     dialog.train.load(write_clusters(tmp_path / "bare.npz", 40, labels=False))
     assert not dialog.start_button.isEnabled()  # while it is read
     qtbot.waitUntil(lambda: dialog.train.samples is not None, timeout=PATIENCE_MS)
