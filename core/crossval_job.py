@@ -15,7 +15,7 @@ from core.data.options import DEFAULT_OPTIONS, DataOptions
 from core.errors import DataError
 from core.methods.params import build, to_dict
 from core.progress import SILENT, Reporter
-from core.runs.figures import DEVIATION, MEAN, SCORE, SCORE_BEFORE, STANDARD_ERROR
+from core.runs.figures import DEVIATION, SCORE, SCORE_BEFORE, STANDARD_ERROR
 from core.runs.recording import Recorder, recording
 from core.runs.run import POINTS, Figure, Run, RunKind
 from core.runs.store import RunStore
@@ -103,8 +103,8 @@ def crossval_file(spec: CrossvalSpec, reporter: Reporter = SILENT) -> CrossvalOu
         )  # fmt: skip
     kept = RunStore(spec.runs_folder).curves(run.id) if spec.runs_folder and run.id else {}
     told = {name: tuple(points) for name, points in curves.items()}
-    return CrossvalOutcome(
-        result, {**told, **kept}, sum(fold.seconds for fold in result.folds), run.id, run.trouble
+    return CrossvalOutcome(  # the kept curves have those before an interruption; a full disk may lack some
+        result, dict(kept) if set(told) <= set(kept) else {**kept, **told}, sum(fold.seconds for fold in result.folds), run.id, run.trouble
     )  # fmt: skip
 
 
@@ -187,7 +187,6 @@ def _keep(run: Recorder, so_far: CrossvalResult, samples: Samples) -> None:
     run.figures(
         Figure(SCORE_BEFORE, so_far.original.mean, unit, f"{so_far.metric} before", on=on),
         Figure(SCORE, spread.mean, unit, so_far.metric, on=on),
-        Figure(MEAN, spread.mean, unit, f"mean of {so_far.metric}", on=on),
         Figure(DEVIATION, spread.deviation, apart, "standard deviation of a fold", on=on),
         Figure(STANDARD_ERROR, spread.error, apart, "standard error of the mean", on=on),
     )

@@ -18,8 +18,8 @@ SCORE, SCORE_BEFORE = "score", "score_before"
 SQNR = "sqnr"
 LATENCY, LATENCY_BEFORE = "latency", "latency_before"
 MULTIPLY_ADDS, MULTIPLY_ADDS_BEFORE = "multiply_adds", "multiply_adds_before"
-MEAN, DEVIATION, STANDARD_ERROR = "mean", "deviation", "standard_error"
-"""Of a cross-validation: over its folds."""
+DEVIATION, STANDARD_ERROR = "deviation", "standard_error"
+"""Of a cross-validation, over its folds; their mean is its score."""
 
 
 def result_figures(

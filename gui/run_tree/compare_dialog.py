@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from gui.theme import theme
 from gui.totals.card import ElidedLabel
 from gui.training.chart import LearningChart
 from gui.training.curves import Series
-from gui.training.pictures import loss_picture
+from gui.training.pictures import Picture, loss_picture
 
 _WIDTH, _HEIGHT = 900, 640
 
@@ -52,6 +53,13 @@ def compared(a: Row, b: Row) -> tuple[tuple[str, str, str], ...]:
                 yours.pop(name.replace("_", " "), None)
     others = ((what, mine.get(what, NOT_KNOWN), yours.get(what, NOT_KNOWN)) for what in dict.fromkeys((*mine, *yours)))
     return (*lines, *(line for line in others if line[1] != line[2]))
+
+
+def both(series: Sequence[Series]) -> Picture:
+    """The curves of the first, the others behind it, on axes that all fit on."""
+    pictures = [loss_picture(series, at, logarithmic=False) for at in range(len(series))]
+    low, high = min(p.low for p in pictures), max(p.high for p in pictures)
+    return replace(pictures[0], low=low, high=high, ends=max(p.ends for p in pictures))
 
 
 def _set_to(row: Row) -> dict[str, str]:
@@ -92,8 +100,8 @@ class CompareDialog(QDialog):
         layout.addWidget(label("Two runs", "heading"))
         columns = QHBoxLayout()
         columns.setSpacing(18)
-        columns.addWidget(self._table(a, b), 1)
-        columns.addLayout(self._right(a, b, series), 1)
+        columns.addWidget(self._table(a, b), 6)
+        columns.addLayout(self._right(a, b, series), 5)
         layout.addLayout(columns, 1)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close, self)
         buttons.rejected.connect(self.reject)
@@ -115,7 +123,7 @@ class CompareDialog(QDialog):
             begun.setAlignment(right)
             grid.addWidget(begun, 1, column)
         grid.addWidget(rule(self), 2, 0, 1, 3)
-        for column, stretch in enumerate((3, 2, 2)):
+        for column, stretch in enumerate((1, 1, 1)):
             grid.setColumnStretch(column, stretch)
         for at, (what, *texts) in enumerate(self.lines, 3):
             grid.addWidget(label(what, "small", inside), at, 0)
@@ -140,7 +148,7 @@ class CompareDialog(QDialog):
             words = "Learning curves (the right one faint)" if len(there) > 1 else "Learning curve"
             column.addWidget(label(words, "title"))
             column.addWidget(self.chart, 1)
-            self.chart.show_picture(loss_picture(there, 0))
+            self.chart.show_picture(both(there))
             self.chart.set_labels(y="loss")
         difference = recipe_difference(a.run.recipe_text, b.run.recipe_text)
         self.recipe.setReadOnly(True)

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSi
 
 from core.figures import size_text
 from core.runs.run import RunKind
-from core.runs.words import change_text, data_lines, drop_of, figure_text, speed_text
+from core.runs.words import DATA_WORDS, change_text, drop_of, figure_text, speed_text
 from gui.charts.card import Card, with_role
 from gui.charts.empty import EmptyState
 from gui.run_tree.rows import Row
@@ -69,15 +69,17 @@ class DetailCard(Card):
         self._arrange()
 
     def _arrange(self) -> None:
-        """The buttons in one line, or in two where there is no room: a cut word cannot be read."""
-        wanted = sum(button.sizeHint().width() + self._bar.spacing() for button in self.buttons)
-        across = len(self.buttons) if wanted <= self.width() - _MARGINS else (len(self.buttons) + 1) // 2
+        """As many buttons in a line as there is room for: a cut word cannot be read."""
+        widths = [button.sizeHint().width() + self._bar.spacing() for button in self.buttons]
+        count = len(widths)
+        across = next((n for n in range(count, 1, -1)
+                       if sum(max(widths[column::n]) for column in range(n)) <= self.width() - _MARGINS), 1)
         if across == self._across:
             return
         self._across = across
         for at, button in enumerate(self.buttons):
             self._bar.addWidget(button, at // across, at % across)
-        for column in range(len(self.buttons) + 1):
+        for column in range(count + 1):
             self._bar.setColumnStretch(column, 1 if column == across else 0)
 
     @property
@@ -95,6 +97,7 @@ class DetailCard(Card):
         self.caption.set_template("" if row is None else " \N{MIDDLE DOT} ".join(filter(None, (
             row.texts[1], f"begun {row.texts[-1]}", row.texts[7], f"seed {row.run.seed}", more))))  # fmt: skip
         self.words.setText("" if row is None else words_of(row))
+        self.words.setToolTip("" if row is None else paths_of(row))
         there = any(one.points for one in series)
         self.chart.setVisible(there)
         self.none.setVisible(not there)
@@ -129,7 +132,7 @@ def words_of(row: Row) -> str:
     lines = [run.why] if run.why else []
     lines += [change_text(run)] if change_text(run) else []
     for figure in run.figures:
-        if figure.name.endswith("_before") or figure.name in ("bytes", "mean"):
+        if figure.name.endswith("_before") or figure.name == "bytes":
             continue
         extra = drop_of(run) if figure.name == "score" else ""
         value = speed_text(run) if figure.name == "latency" else figure_text(figure)
@@ -137,9 +140,15 @@ def words_of(row: Row) -> str:
         lines.append(f"{figure.words or figure.name}: {value}{f' ({extra})' if extra else ''}{on}")
     lines += [f"recipe: {row.recipe}"] if row.recipe else []
     lines += [f"model: {Path(run.model_path).name}"]
-    lines += data_lines(run)
+    lines += [f"{DATA_WORDS.get(role, role)}: {Path(path).name}" for role, path in run.data.items()]
     lines += [f"written: {run.target}"] if run.target else []
     copy = ", a copy of its result included" if row.kept else ""
     lines.append(f"takes {size_text(row.bytes_on_disk)} on disk{copy}")
-    lines.append(", ".join(f"{name} {version}" for name, version in run.versions.items()))
-    return "\n".join(line for line in lines if line)
+    return "\n".join(lines)
+
+
+def paths_of(row: Row) -> str:
+    """Whole paths and versions, for the tool tip."""
+    run = row.run
+    lines = [run.model_path, *run.data.values()]
+    return "\n".join([*lines, *(f"{name} {version}" for name, version in run.versions.items())])

@@ -93,11 +93,13 @@ class RunsState(QObject):
         folder = Path(self._session.runs_folder)
         wanted = {str(folder)} if folder.is_dir() else set()
         at_work = [row.key for row in self._loaded.rows if row.run.state.at_work]
-        wanted |= {str(folder / key) for key in at_work if (folder / key).is_dir()}
+        unread = [key for key, _ in self._loaded.damaged]  # one that is being made has no file yet
+        wanted |= {str(folder / key) for key in (*at_work, *unread) if (folder / key).is_dir()}
         watched = set(self._watcher.directories())
         if watched - wanted:
             self._watcher.removePaths(sorted(watched - wanted))
         if wanted - watched:
             self._watcher.addPaths(sorted(wanted - watched))
+            self._come_soon()  # what changed between reading and watching is told by nobody
         if at_work or not wanted:
             self._again.start()
