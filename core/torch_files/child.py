@@ -15,20 +15,21 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import onnx_ir as ir
 import torch
 
 from core.errors import FeatherweightError, ModelFileError
-from core.torch_files import agreement, definition, exported, script, to_onnx
 from core.torch_files.kept import GRAPH
 from core.torch_files.origin import FILE, Origin
 from core.torch_files.recognise import Format
-from core.torch_files.source import Example, TorchSource
-from core.torch_files.tidy import name_ports, tidy
+from core.torch_files.source import OPSET, Example, TorchSource
 from core.torch_files.weights import fit, read_state
+
+if TYPE_CHECKING:
+    from core.torch_files.to_onnx import Converted
 
 ONE_FILE_LIMIT = 1_900_000_000
 """Bytes above which weights go into an external data file (protobuf takes no message of 2 GiB)."""
@@ -73,9 +74,12 @@ def made_up(examples: Sequence[Example], shapes: Sequence[Sequence[int]], seed: 
 
 def convert(request: Request, tell: Any) -> Origin:
     """Convert and check; raises FeatherweightError kinds."""
-    where = request.path.name
     if request.source.weights_only:
         return _weights_alone(request)
+    from core.torch_files import agreement  # and the exporters: seconds, which weights alone need not wait for
+    from core.torch_files.tidy import name_ports, tidy
+
+    where = request.path.name
     tell(0.1, "Loading")
     state, converted, notes = _loaded(request, tell)
     tell(0.6, "Tidying the graph")
@@ -99,8 +103,10 @@ def convert(request: Request, tell: Any) -> Origin:
                    (*notes, *converted.notes, *_fixed_batch(graph)))
 
 
-def _loaded(request: Request, tell: Any) -> tuple[dict[str, torch.Tensor], to_onnx.Converted, tuple[str, ...]]:
+def _loaded(request: Request, tell: Any) -> tuple[dict[str, torch.Tensor], Converted, tuple[str, ...]]:
     """The named tensors of the file, its raw graph, and notes."""
+    from core.torch_files import definition, exported, script, to_onnx
+
     path, where, examples = request.path, request.path.name, request.source.examples
     if request.format is Format.EXPORTED:
         program = exported.load(path, request.folder)
@@ -169,7 +175,7 @@ def _weights_alone(request: Request) -> Origin:
     if not nodes:
         raise ModelFileError("it holds no floating point weights", where=request.path.name, do="choose another file")
     graph = ir.Graph([factor], [n.outputs[0] for n in nodes], nodes=nodes, initializers=stored,
-                     opset_imports={"": to_onnx.OPSET}, name="weights")
+                     opset_imports={"": OPSET}, name="weights")
     _save(ir.Model(graph, ir_version=10, producer_name="pytorch"), request.folder)
     torch.save(rest, request.folder / REST)
     return _origin(request, parameters, None, "", notes)
@@ -193,6 +199,8 @@ def main(folder: Path) -> int:
     answers = _own_answers()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.simplefilter("ignore")
+    if hasattr(os, "nice"):
+        os.nice(5)  # the window must get its turn at once
     torch.set_num_threads(max(1, min(4, (os.cpu_count() or 2) - 1)))
 
     def tell(done: float, text: str) -> None:

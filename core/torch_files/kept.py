@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.torch_files.origin import Origin
     from core.torch_files.source import TorchSource
 
-VERSION = 1
+VERSION = 2
 """To be raised when the same file would be converted otherwise."""
 GRAPH = "model.onnx"
 MOST, YOUNG = 24, 2 * 24 * 3600

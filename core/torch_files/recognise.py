@@ -20,7 +20,7 @@ class Format(StrEnum):
 
     EXPORTED = "torch.export"
     SCRIPT = "TorchScript"
-    STATE = "torch.save"
+    STATE = "state_dict"
     SAFETENSORS = "safetensors"
 
     @property

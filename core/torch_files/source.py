@@ -12,6 +12,8 @@ from core.errors import ParameterError
 from core.own_code import absolute_callable, find_source
 
 TYPES = ("float32", "float64", "float16", "int64", "int32", "uint8", "bool")
+OPSET = 20
+"""Of converted graphs."""
 BATCH = 2
 """Samples of an example whose first axis varies: a size of one would be taken for a constant by torch.export."""
 _FORM = re.compile(r"\s*(?P<name>[^\s=:]+)\s*=\s*(?P<shape>[^:]*?)\s*(?::\s*(?P<dtype>\w+)\s*)?")

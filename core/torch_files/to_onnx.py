@@ -16,9 +16,7 @@ from torch.utils import _pytree as pytree
 from core.errors import ModelFileError
 from core.torch_files.agreement import Call
 from core.torch_files.definition import forward_names
-from core.torch_files.source import Example
-
-OPSET = 20
+from core.torch_files.source import OPSET, Example
 
 
 @dataclass(frozen=True)
