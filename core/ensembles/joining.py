@@ -24,6 +24,10 @@ from core.progress import SILENT, Reporter
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+_SIZED_BY_VALUES = frozenset({"Compress", "NonZero", "Unique"})
+"""Operators whose outputs' sizes only the file can state. Without them ONNX Runtime does not compute compressed weights
+when it loads, but in every run."""
+
 COMBINING_OPSET = 13
 """From which on the operators that combine answers mean what they do today (Softmax along one axis, ReduceSum)."""
 
@@ -233,7 +237,7 @@ def _rename(graph: ir.Model, layers: set[str], prefix: str, names: Iterator[str]
         for node in place.graph:
             node.name = None
             for value in node.outputs:
-                if not value.is_graph_output():
+                if not value.is_graph_output() and node.op_type not in _SIZED_BY_VALUES:
                     value.type = value.shape = None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -245,3 +246,37 @@ def test_nothing_is_written_when_the_result_is_wrong_or_the_target_is_a_member(t
     with pytest.raises(GateError, match="one by one"):
         write_joined(spoiled, models, tmp_path / "out.onnx", feeds)
     assert not (tmp_path / "out.onnx").exists()
+
+
+def pruned(path: Path, seed: int) -> Path:
+    """A member whose weight is rebuilt from positions that a mask picks out: only the file states how many."""
+    rng = np.random.default_rng(seed)
+    kept = 10
+    mask = np.zeros(16, bool)
+    mask[rng.permutation(16)[:kept]] = True
+    tensors = {
+        "all": np.sort(rng.permutation(FEATURES * CLASSES)[:16]).astype(np.int64), "mask": mask,
+        "values": rng.normal(size=kept).astype(np.float32), "size": np.array([FEATURES * CLASSES], np.int64),
+        "shape": np.array([FEATURES, CLASSES], np.int64),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("Compress", ["all", "mask"], ["places"]),
+        helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+        helper.make_node("ScatterElements", ["zeros", "places", "values"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "shape"], ["w"]),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    model = onnx.load(save(path, nodes, tensors))
+    model.graph.value_info.append(helper.make_tensor_value_info("places", TensorProto.INT64, [kept]))
+    onnx.save(model, path)
+    return path
+
+
+def test_pruned_members_are_rebuilt_when_the_file_is_loaded_not_in_every_run(tmp_path: Path) -> None:
+    merged([pruned(tmp_path / f"{seed}.onnx", seed) for seed in range(3)])
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "loaded.onnx")
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(tmp_path / "out.onnx", options, providers=["CPUExecutionProvider"])
+    kinds = {node.op_type for node in onnx.load(tmp_path / "loaded.onnx").graph.node}
+    assert not kinds & {"Compress", "ScatterElements", "ConstantOfShape"}

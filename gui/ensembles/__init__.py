@@ -1,0 +1,1 @@
+"""Merging models in the window."""
