@@ -67,8 +67,10 @@ def file_figure(session: Session) -> Figure:
     before, result = model.file_bytes, session.result
     if result is not None and session.result_current:
         after = result.outcome.report.bytes_after
-        return Figure(title, file_size(before), file_size(after), f"{percent_change(before, after)}, measured",
-                      "good" if after < before else "warn", detail=f"{before:,} bytes before, {after:,} after")
+        how = f"\ntrained: {result.trained}" if result.trained else ""
+        return Figure(title, file_size(before), file_size(after),
+                      f"{percent_change(before, after)}, measured{', trained' if how else ''}",
+                      "good" if after < before else "warn", detail=f"{before:,} bytes before, {after:,} after{how}")
     if not session.has_steps:
         return Figure(title, file_size(before), "", "no steps yet")
     predicted = session.predicted_bytes

@@ -35,7 +35,7 @@ PRESETS = (
     Preset("Quick recovery", "A few epochs from labels and the original's answers: for plans that lost a little",
            {"epochs": 8, "learning_rate": 5e-4}),
     Preset("Deep compression", "Prune along a curve, then quantize, training in between (Han et al., 2016): for plans "
-           "that prune and quantize hard", {"epochs": 40, "stages": "in turn", "sparsity": "cubic"}),
+           "that prune and quantize hard", {"epochs": 60, "stages": "in turn", "sparsity": "cubic", "patience": 20}),
     Preset("Distil without labels", "Only from the original's answers: for samples without labels",
            {"epochs": 12, "loss": "distill", "learning_rate": 5e-4}),
 )  # fmt: skip

@@ -149,7 +149,7 @@ def test_starting_a_run_does_not_move_the_keyboard_into_the_filter(
     window.session.set_steps(["fc1.weight"], [Step.make("quantize", bits=8)])
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args, **_words: (str(tmp_path / "small.onnx"), ""))
     window.activateWindow()
-    button = window.top_bar.run_buttons[("sensitivity", "plan", "compress", "export").index(key)]
+    button = window.top_bar.run_buttons[("sensitivity", "plan", "compress", "train", "export").index(key)]
     button.setFocus()
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert window.session.running(key) and not button.isEnabled()
