@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.interpreter import (
+    operators_attention,
     operators_elementwise,
     operators_indexing,
     operators_integer,
@@ -25,6 +26,7 @@ TABLE: dict[str, Operator] = {
     **operators_resize.OPERATORS,
     **operators_recurrent.OPERATORS,
     **operators_integer.OPERATORS,
+    **operators_attention.OPERATORS,
 }
 """Function by operator type of the default domain. Constant, If and calls of model-local functions are the graph's own
 (`module.TorchGraph`)."""
