@@ -103,9 +103,9 @@ def crossval_file(spec: CrossvalSpec, reporter: Reporter = SILENT) -> CrossvalOu
         )  # fmt: skip
     kept = RunStore(spec.runs_folder).curves(run.id) if spec.runs_folder and run.id else {}
     told = {name: tuple(points) for name, points in curves.items()}
-    return CrossvalOutcome(  # the kept curves have those before an interruption; a full disk may lack some
-        result, dict(kept) if set(told) <= set(kept) else {**kept, **told}, sum(fold.seconds for fold in result.folds), run.id, run.trouble
-    )  # fmt: skip
+    # the kept curves have those before an interruption as well; a disk that was full may lack some
+    both = kept if set(told) <= set(kept) else {**kept, **told}
+    return CrossvalOutcome(result, dict(both), sum(f.seconds for f in result.folds), run.id, run.trouble)
 
 
 def spec_of(store: RunStore, run: Run) -> CrossvalSpec:

@@ -74,6 +74,7 @@ class DetailCard(Card):
         count = len(widths)
         across = next((n for n in range(count, 1, -1)
                        if sum(max(widths[column::n]) for column in range(n)) <= self.width() - _MARGINS), 1)
+        across = -(-count // -(-count // across))  # as even lines as that many lines can be
         if across == self._across:
             return
         self._across = across

@@ -1,4 +1,4 @@
-"""The job and the command of a cross-validation: kept fold by fold, resumed to the same figures, refused in sentences."""
+"""The job and the command of a cross-validation: kept fold by fold, resumed to the same figures, refused plainly."""
 
 from __future__ import annotations
 
@@ -133,8 +133,10 @@ def test_a_model_or_data_that_is_missing_is_a_sentence(capsys: pytest.CaptureFix
 
 
 def test_runs_that_are_asked_for_wrongly(capsys: pytest.CaptureFixture[str]) -> None:
-    for words, told in ((["list", "x"], "list takes no run"), (["show"], "takes one run"), (["show", "x"], "no run 'x'"),
-                        (["export", "latest"], "no run")):  # fmt: skip
+    for words, told in (
+        (["list", "x"], "list takes no run"), (["show"], "takes one run"), (["show", "x"], "no run 'x'"),
+        (["export", "latest"], "no run"),
+    ):  # fmt: skip
         assert main(["runs", *words]) == 2
         assert told in capsys.readouterr().err
 
