@@ -95,8 +95,8 @@ class Autosave(QObject):
         if session.model is None or session.recipe is None:
             return None
         data = str(session.data_path) if session.data_path else None
-        values: dict[str, Any] = {"model": str(session.model.path), "data": data, "selection": list(session.selection)}
-        values["edited"] = session.edited
+        values: dict[str, Any] = {"model": str(session.model.shown_path), "data": data}
+        values |= {"selection": list(session.selection), "edited": session.edited}
         return session.recipe, values | {"data_options": options_dict(session.data_options)}
 
     def _own(self) -> None:

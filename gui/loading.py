@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from core.model.layer import Port
     from core.model.model import Model
     from core.recipe import Recipe
+    from core.torch_files.source import TorchSource
 
 DATA_SUFFIXES = (".npz", ".npy")
 RECIPE_SUFFIXES = (".yaml", ".yml")
@@ -24,12 +25,12 @@ WORKER_MODULES = ("numpy", "onnx", "onnx_ir", "onnxruntime", "core.jobs", "core.
 """What the worker process imports while it has nothing to do, so that the first Compress starts at once."""
 
 
-def read_model(path: Path, reporter: Reporter) -> tuple[Model, Recipe]:
-    """Open a model, with the empty recipe for it."""
+def read_model(path: Path, source: TorchSource | None, reporter: Reporter) -> tuple[Model, Recipe]:
+    """Open a model, with the empty recipe for it. PyTorch files are converted in a process of their own."""
     from core.model.readers import open_model
     from core.recipe import Recipe
 
-    model = open_model(path, reporter)
+    model = open_model(path, reporter, torch_source=source)
     return model, Recipe(model_name=model.name)
 
 

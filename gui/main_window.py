@@ -122,12 +122,16 @@ class MainWindow(QMainWindow):
         self.messages.dismiss()
         self._stack.setCurrentWidget(self.workspace if model is not None else self.welcome)
         self.messages.float_over(self.workspace.lenses if model is not None else self.welcome)
-        self.setWindowTitle(f"{short_path(model.path)} \N{EM DASH} Featherweight" if model is not None
+        self.setWindowTitle(f"{short_path(model.shown_path)} \N{EM DASH} Featherweight" if model is not None
                             else "Featherweight")
         if model is not None:
-            self.settings.remember_model(model.path)
+            self.settings.remember_model(model.shown_path)
             for note in model.notes[:1]:
                 self.messages.say(note, tone="warn", details="\n".join(model.notes[1:]))
+            if model.origin is not None and not model.notes:
+                from core.torch_files.origin import words_of
+
+                self.messages.say(words_of(model.origin))
             self.workspace.layers.table.setFocus()
         self._show_parts()
 
@@ -216,7 +220,10 @@ class MainWindow(QMainWindow):
             self.session.save_recipe(path)
 
     def choose_export(self) -> None:
-        path = self._ask_target("export", "Export the compressed model", "-compressed.onnx", "ONNX models (*.onnx)")
+        filters = "ONNX models (*.onnx)"
+        if self.session.model is not None and self.session.model.origin is not None:
+            filters += ";;PyTorch weights (*.safetensors *.pt)"
+        path = self._ask_target("export", "Export the compressed model", "-compressed.onnx", filters)
         if path is not None:
             self._leave_button()
             self.session.export(path)
@@ -281,8 +288,8 @@ class MainWindow(QMainWindow):
         model = self.session.model
         if model is None:
             return None
-        folder = self.settings.last_folder(kind) or str(model.path.parent)
-        proposal = Path(folder) / f"{model.path.stem}{ending}"
+        folder = self.settings.last_folder(kind) or str(model.shown_path.parent)
+        proposal = Path(folder) / f"{model.shown_path.stem}{ending}"
         path, _filter = QFileDialog.getSaveFileName(self, title, str(proposal), filters)
         if not path:
             return None

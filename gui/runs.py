@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from core.jobs import CompressOutcome
     from core.model.model import Model
     from core.recipe import Recipe
+    from core.torch_files.exporting import TorchExport
     from gui.data.state import DataState
     from gui.session import Session
 
 COMPRESS, EXPORT = "compress", "export"
 """Keys of the tasks."""
+TORCH_SUFFIXES = (".safetensors", ".pt", ".pth")
+"""Endings of an export that goes back to PyTorch."""
 
 
 class Runs:
@@ -51,7 +54,8 @@ class Runs:
         except OSError as error:
             self._session.failed.emit(target_error(folder, error))
             return
-        self._start(COMPRESS, model, recipe, data, folder / model.name, f"Compressing {model.name}", None)
+        target = folder / f"{model.shown_path.stem}.onnx"
+        self._start(COMPRESS, model, recipe, data, target, f"Compressing {model.name}", None)
 
     def export(self, model: Model, recipe: Recipe, data: DataState, target: Path) -> None:
         session, result = self._session, self._session.result
@@ -62,6 +66,9 @@ class Runs:
             session.failed.emit(error)
             return
         title = f"Exporting {target.name}"
+        if model.origin is not None and target.suffix.lower() in TORCH_SUFFIXES:
+            self._export_torch(model, recipe, data, target, title)
+            return
         if result is None or result.recipe != recipe or not _can_be_copied(result):
             self._start(EXPORT, model, recipe, data, target, title, target)
             return
@@ -72,6 +79,21 @@ class Runs:
         session.tasks.thread(EXPORT, _copy, Path(result.outcome.path), target, title=title, done=copied,
                              failed=self._failed, cancelled=session.stateChanged.emit)
         session.stateChanged.emit()
+
+    def _export_torch(self, model: Model, recipe: Recipe, data: DataState, target: Path, title: str) -> None:
+        """Write the weights as the recipe leaves them, for PyTorch."""
+        from core.jobs import TorchSpec, export_torch_file
+
+        spec = TorchSpec(str(model.path), recipe.dump(), str(target), str(data.path) if data.path else None,
+                         options=data.options)
+
+        def done(written: TorchExport) -> None:
+            self._session.stateChanged.emit()
+            self._session.said.emit(written.words)
+
+        self._session.tasks.process(EXPORT, export_torch_file, spec, title=title, done=done, failed=self._failed,
+                                    cancelled=self._session.stateChanged.emit)
+        self._session.stateChanged.emit()
 
     def _start(self, key: str, model: Model, recipe: Recipe, data: DataState, target: Path, title: str,
                exported: Path | None) -> None:

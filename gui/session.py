@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from core.model.model import Model
     from core.preparing import Prepared
     from core.recipe import Recipe, Step
+    from core.torch_files.source import TorchSource
 
 OPEN = "open"
 """Key of the task that opens a model."""
@@ -224,11 +225,12 @@ class Session(QObject):
 
     def open_model(self, path: str | Path, *, recipe: str | None = None, recipe_path: Path | None = None,
                    data: Path | None = None, data_options: DataOptions | None = None,
-                   selection: tuple[str, ...] = ()) -> None:
+                   selection: tuple[str, ...] = (), torch_source: TorchSource | None = None) -> None:
         """Open a model in the background. The one that is open stays until the new one is there.
 
         recipe, recipe_path, data, data_options, selection   what to take right after it (an autosaved session, files
         dropped along); without `data`, what is loaded now is loaded again if the new model has the same inputs
+        torch_source   what a PyTorch file does not say itself
         """
 
         def opened(found: tuple[Model, Recipe]) -> None:
@@ -247,7 +249,7 @@ class Session(QObject):
             if samples is not None:
                 self.load_data(samples, options)
 
-        self.tasks.thread(OPEN, read_model, Path(path), title=f"Opening {Path(path).name}", done=opened,
+        self.tasks.thread(OPEN, read_model, Path(path), torch_source, title=f"Opening {Path(path).name}", done=opened,
                           failed=self._open_failed)
         self.stateChanged.emit()
 

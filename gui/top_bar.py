@@ -72,7 +72,7 @@ class TopBar(QFrame):
         states = [file_size(model.file_bytes), f"opset {model.opset}", f"{len(model.layers):,} layers"]
         if self._session.edited:
             states.insert(0, "edited")
-        folder = folder_name(model.path)
+        folder = folder_name(model.shown_path)
         place = f" in {folder}" if folder else ""
         while states and self._width(model.name, place, states) > self.title.width():
             states.pop()  # what is said elsewhere as well goes first
@@ -82,7 +82,7 @@ class TopBar(QFrame):
         muted = theme().color("muted").name()
         self.title.setText(f'<span style="font-weight:600">{html.escape(self._short(model.name))}</span>'
                            f'<span style="color:{muted}">{html.escape(place + rest)}</span>')
-        self.title.setToolTip(str(model.path))
+        self.title.setToolTip(str(model.shown_path))
 
     def _short(self, name: str) -> str:
         metrics = QFontMetrics(theme().font("body", strong=True))

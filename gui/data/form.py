@@ -205,7 +205,7 @@ class DataForm(QDialog):
     def _folder(self) -> str:
         if self._path is not None:
             return str(self._path.parent)
-        return str(self._model.path.parent) if self._model is not None else self._settings.last_folder("data")
+        return str(self._model.shown_path.parent) if self._model is not None else self._settings.last_folder("data")
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.mimeData().hasUrls():

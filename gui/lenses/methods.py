@@ -99,7 +99,7 @@ class MethodsLens(Lens):
         session, state = self._session, self._state
         if session is None or session.model is None or state is None:
             return
-        proposal = str(session.model.path.with_name(f"{session.model.path.stem}-methods.{kind}"))
+        proposal = str(session.model.shown_path.with_name(f"{session.model.shown_path.stem}-methods.{kind}"))
         filters = "Web pages (*.html)" if kind == "html" else "Tables (*.csv)"
         path, _ = QFileDialog.getSaveFileName(self, "Save the comparison", proposal, filters)
         if path:
