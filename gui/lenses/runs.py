@@ -23,6 +23,7 @@ from gui.run_tree.view import RunsCard
 from gui.session import Session
 
 if TYPE_CHECKING:
+    from core.training.events import EpochDone
     from gui.main_window import MainWindow
     from gui.training.curves import Series
 
@@ -42,6 +43,7 @@ class RunsLens(Lens):
         self._session: Session | None = None
         self._state: RunsState | None = None
         self._verbs: RunVerbs | None = None
+        self._curves: tuple[str, tuple[Series, ...]] = "", ()  # of the run that is shown
         self.table = RunsCard(self)
         self.chart_card = Card("Size and quality", self)
         self.chart = RunsChart(self)
@@ -77,6 +79,7 @@ class RunsLens(Lens):
         self._state = RunsState(session, self)
         self._verbs = RunVerbs(session, self._state, self)
         self._state.changed.connect(self._refresh)
+        self._state.curvesRead.connect(self._take_curves)
         self._verbs.lens_wanted.connect(self._show_lens)
         self._verbs.training_wanted.connect(self._ask_training)
         session.modelChanged.connect(self._refresh)
@@ -140,7 +143,20 @@ class RunsLens(Lens):
         if not rows:
             self.detail.show_row(None)
             return
-        self.detail.show_row(rows[0], self._series(rows[0]), others=len(rows) - 1)
+        key = rows[0].key
+        self.detail.show_row(rows[0], self._curves[1] if self._curves[0] == key else None, others=len(rows) - 1)
+        if self._state is not None:
+            self._state.fetch_curves(key)
+
+    def _take_curves(self, key: str, curves: dict[str, tuple[EpochDone, ...]]) -> None:
+        from gui.training.finetune import series_of_run
+
+        rows = self.chosen
+        if rows and rows[0].key == key:
+            series = series_of_run(rows[0].run, curves)
+            if self._curves != (key, series):
+                self._curves = key, series
+                self.detail.show_row(rows[0], series, others=len(rows) - 1)
 
     def _series(self, row: Row) -> tuple[Series, ...]:
         from gui.training.finetune import series_of_run

@@ -88,9 +88,10 @@ class DetailCard(Card):
         """What can be done, in the order shown."""
         return self.open, self.branch, self.compare, self.resume, self.export, self.reveal, self.delete
 
-    def show_row(self, row: Row | None, series: tuple[Series, ...] = (), *, others: int = 0) -> None:
+    def show_row(self, row: Row | None, series: tuple[Series, ...] | None = (), *, others: int = 0) -> None:
         """Show a run and its curves.
 
+        series  None: they are being read
         others  runs that are selected beside it
         """
         self.title.setText("Selected run" if row is None else row.texts[0])
@@ -99,15 +100,17 @@ class DetailCard(Card):
             row.texts[1], f"begun {row.texts[-1]}", row.texts[7], f"seed {row.run.seed}", more))))  # fmt: skip
         self.words.setText("" if row is None else words_of(row))
         self.words.setToolTip("" if row is None else paths_of(row))
-        there = any(one.points for one in series)
+        there = bool(series) and any(one.points for one in series or ())
         self.chart.setVisible(there)
         self.none.setVisible(not there)
-        if there:
+        if there and series:
             at = max(range(len(series)), key=lambda i: len(series[i].points))
             self.chart.show_picture(loss_picture(series, at))
             self.chart.set_labels(y="loss")
         elif row is None:
             self.none.say("No run is selected.", "Select one in the table or the chart.")
+        elif series is None:
+            self.none.say("Reading its learning curves.", "")
         elif row.run.kind is RunKind.COMPRESS:
             self.none.say("A compression has no learning curves.", "")
         else:

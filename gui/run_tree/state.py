@@ -11,11 +11,13 @@ from core.runs.store import RunStore
 from gui.run_tree.rows import Loaded, Row, load
 
 if TYPE_CHECKING:
+    from core.progress import Reporter
     from core.training.events import EpochDone
     from gui.session import Session
 
 READ = "runs"
-"""Key of the task."""
+"""Key of the task that reads all runs."""
+CURVES = "curves of a run"
 QUIET_MS = 1_000
 """Changes on disk are gathered for so long before they are read."""
 AT_WORK_MS = 5_000
@@ -25,10 +27,12 @@ AT_WORK_MS = 5_000
 class RunsState(QObject):
     """The runs of a store.
 
-    changed   other runs, or other figures
+    changed       other runs, or other figures
+    curvesRead    (id, curves by series) that `fetch_curves` was asked for
     """
 
     changed = Signal()
+    curvesRead = Signal(str, dict)
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -68,8 +72,13 @@ class RunsState(QObject):
         return next((row for row in self._loaded.rows if row.key == key), None)
 
     def curves(self, key: str) -> dict[str, tuple[EpochDone, ...]]:
-        """The learning curves of a run; small files."""
+        """The learning curves of a run, at once."""
         return dict(self.store.curves(key))
+
+    def fetch_curves(self, key: str) -> None:
+        """Read the learning curves of a run in a thread: long trainings of many folds take a while."""
+        self._session.tasks.thread(CURVES, _read_curves, self.store, key, coalesce=True,
+                                   done=lambda found: self.curvesRead.emit(key, found))
 
     def read(self) -> None:
         """Look at the disk."""
@@ -103,3 +112,8 @@ class RunsState(QObject):
             self._come_soon()  # what changed between reading and watching is told by nobody
         if at_work or not wanted:
             self._again.start()
+
+
+def _read_curves(store: RunStore, key: str, reporter: Reporter) -> dict[str, tuple[EpochDone, ...]]:
+    reporter.check()
+    return dict(store.curves(key))

@@ -54,7 +54,7 @@ def test_runs_are_shown_and_followed(lens: RunsLens, runs: Runs, qtbot: QtBot) -
     second = runs.add_training()  # another process adds it
     wait_for(qtbot, lens, first, second)
     lens.table.view.select([second.id])
-    assert lens.detail.chart.isVisible()
+    qtbot.waitUntil(lens.detail.chart.isVisible, timeout=WAIT)
     assert "Fine-tuning" in lens.detail.title.text()
     runs.store.delete(first.id)
     wait_for(qtbot, lens, second)
