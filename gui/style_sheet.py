@@ -133,7 +133,7 @@ QHeaderView::section { background: $surface; color: $muted; font-size: ${small}p
 QHeaderView::section:hover { color: $text; }
 QHeaderView::up-arrow, QHeaderView::down-arrow { width: 0; height: 0; }
 QTabBar { background: transparent; border: 0; }
-QTabBar::tab { background: transparent; color: $muted; padding: 0 10px; min-height: 40px; border: 0;
+QTabBar::tab { background: transparent; color: $muted; padding: 0 7px; min-height: 40px; border: 0;
   border-bottom: 2px solid transparent; }
 QTabBar::tab:hover { color: $text; }
 QTabBar::tab:selected { color: $text; font-weight: 600; border-bottom-color: $accent; }
