@@ -170,7 +170,10 @@ def _headed(task: _Task, place: Workplace, reporter: Reporter, *, cut: bool = Tr
     model = write_transferred(
         task.model, task.cut, head, place.folder / "headed.onnx", classes_metadata(task.targets.names)
     )
-    usage = measure_usage(model, parts.train, head_names(head), reporter.part(0.7, 0.95))
+    usage = measure_usage(
+        model, parts.train, head_names(head), reporter.part(0.7, 0.95),
+        channels=not cut or spec.settings.cut != words.NONE, pulls=not cut or spec.settings.freeze == words.AUTO,
+    )  # fmt: skip
     threshold = {words.UNUSED: spec.settings.threshold, words.SHARE: usage.threshold_for(spec.settings.share)}.get(
         spec.settings.cut, 0.0)  # fmt: skip
     removed: tuple[str, ...] = ()

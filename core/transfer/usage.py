@@ -116,17 +116,21 @@ class Usage:
         return tuple(names)
 
 
-def measure_usage(model: Model, samples: Samples, head: Sequence[str], reporter: Reporter = SILENT) -> Usage:
+def measure_usage(
+    model: Model, samples: Samples, head: Sequence[str], reporter: Reporter = SILENT, *, channels: bool = True,
+    pulls: bool = True,
+) -> Usage:  # fmt: skip
     """What the samples use of a model with a new head that was trained on them.
 
-    head  names of the head's layers, which are not looked at
+    head             names of the head's layers, which are not looked at
+    channels, pulls  whether they are measured: in a large model both take a while
 
     Raises DataError or ModelFileError when the model does not run on the samples, and Cancelled.
     """
     picked = samples.subset(MOST_SAMPLES)
-    channels, left_out = _channels(model, picked, set(head), reporter.part(0.0, 0.6))
-    pulls = _pulls(model, samples.subset(GRADIENT_SAMPLES), set(head), reporter.part(0.6, 1.0))
-    return Usage(f"{picked.n:,} of {samples.n:,} training samples", channels, pulls, left_out)
+    used, left_out = _channels(model, picked, set(head), reporter.part(0.0, 0.6)) if channels else ((), ())
+    pulled = _pulls(model, samples.subset(GRADIENT_SAMPLES), set(head), reporter.part(0.6, 1.0)) if pulls else ()
+    return Usage(f"{picked.n:,} of {samples.n:,} training samples", used, pulled, left_out)
 
 
 def cut_unused(model: Model, samples: Samples, usage: Usage, threshold: float, target: Path,

@@ -60,8 +60,10 @@ def _tasks(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
                         yield {"variant": variant, "model": model, "n": n, "data": name, "seed": seed}
 
 
-def _run(asked: argparse.Namespace, sets: Mapping[str, tuple[Path, Path]], *, variant: str, model: str, n: int, data: str,
-         seed: int) -> dict[str, Any]:  # fmt: skip
+def _run(
+    asked: argparse.Namespace, sets: Mapping[str, tuple[Path, Path]], *, variant: str, model: str, n: int, data: str,
+    seed: int,
+) -> dict[str, Any]:  # fmt: skip
     pool, test = sets[data]
     picked = some(pool, n, seed, asked.folder / f"{data}_{n}_{seed}.npz")
     spec = TransferSpec(
@@ -100,8 +102,9 @@ def _kilobytes(rows: list[dict[str, Any]]) -> str:
 
 
 def _mean(values: list[float], form: str) -> str:
-    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
-    return f"{np.mean(values):{form}} ± {error:.1f}"
+    if len(values) < 2:
+        return f"{values[0]:{form}} (one seed)"
+    return f"{np.mean(values):{form}} ± {np.std(values, ddof=1) / np.sqrt(len(values)):.1f}"
 
 
 if __name__ == "__main__":
