@@ -77,7 +77,8 @@ def _worth(standings: Standings, merged: Standing) -> Verdict:
         how = f"{_points(standings, duel)} better than {best.title} ({_p(duel)})"
         said.append(how if duel.p < CHANCE else f"{how}, which may be chance")
     elif duel is not None:
-        said.append(f"{best.title}, a larger file, has {_of(standings, best)}")
+        worse = f"{_points(standings, duel)} worse than {best.title}, the larger file" if duel.difference else ""
+        said.append(f"{worse} ({_p(duel)})" if worse else f"as good as {best.title}, the larger file")
     if original is not None and merged.nbytes < original.nbytes:
         said.append(f"{merged.nbytes / original.nbytes:.0%} of the original's bytes")
     elif original is not None:
