@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from core.data.layer_inputs import LayerInputs, ValueRange
-from core.encoding import Encoding, Float
+from core.encoding import Affine, Codes, Encoding, Float
 from core.errors import LayerSkipped
 from core.methods.base import Context, Method, Stage
 from core.methods.params import build, specs
 from core.methods.registry import all_methods
 from core.model.layer import Kind, Layer
+from core.pipeline import apply_steps
+from core.recipe import Recipe
 from core.training.learned import LearnedWeight, learn
 
 SHAPES: dict[Kind, tuple[tuple[int, ...], int | None, int | None, int]] = {
@@ -120,3 +122,58 @@ def test_so_it_is_for_pairs_of_steps(first: Method, second: Method, kind: Kind) 
         assert skipped.what
         return
     keeps_the_contract(encoding, weight)
+
+
+@pytest.mark.parametrize("steps", [
+    "{prune: {ratio: 0.5}}", "{low_rank: {rank: 3}}", "{filter: {scheme: dct}}",
+    "{prune: {ratio: 0.5}}, {quantize: {scheme: codebook, bits: 3}}", "{low_rank: {scheme: spatial, rank: 3}}",
+])  # fmt: skip
+def test_gradients_are_difference_quotients(steps: str) -> None:
+    """Of all forms that do not round; of codebooks, with levels that stay those of their weights, the tables'."""
+    recipe = Recipe.parse(f"featherweight: 1\ndefaults: [{steps}]\n")
+    kind = Kind.LINEAR if steps == "{low_rank: {rank: 3}}" else Kind.CONV
+    context, encoding = context_of(kind), None
+    encoding = apply_steps(context.layer, Float(weight_of(kind)), recipe.steps_for("w"), context)[0]
+    assert encoding is not None
+    learned = learn(encoding, reassign=False)
+    aim = torch.from_numpy(np.random.default_rng(7).standard_normal(encoding.shape).astype(np.float32))
+    (learned() * aim).sum().backward()
+    trained = [parameter for parameter in learned.parameters() if parameter.requires_grad]
+    assert trained
+    for parameter in trained:
+        assert parameter.grad is not None
+        place = int(parameter.grad.abs().argmax())
+        flat, gradient = parameter.data.view(-1), float(parameter.grad.view(-1)[place])
+        values = []
+        for step in (0.125, -0.25):
+            flat[place] += step
+            with torch.no_grad():
+                values.append(float((learned().double() * aim.double()).sum()))
+        flat[place] += 0.125
+        assert gradient == pytest.approx((values[0] - values[1]) / 0.25, rel=1e-3)
+
+
+@pytest.mark.parametrize("steps", ["{quantize: {scheme: codebook, bits: 3}}",
+                                   "{prune: {ratio: 0.5}}, {quantize: {scheme: codebook, bits: 3}}"])  # fmt: skip
+def test_levels_can_stay_those_of_their_weights(steps: str) -> None:
+    recipe, context = Recipe.parse(f"featherweight: 1\ndefaults: [{steps}]\n"), context_of(Kind.CONV)
+    encoding = apply_steps(context.layer, Float(weight_of(Kind.CONV)), recipe.steps_for("w"), context)[0]
+    assert encoding is not None
+    learned = keeps_the_contract(encoding, weight_of(Kind.CONV), reassign=False)
+    before, after = encoding.decode(), learned.encoding().decode()
+    for level in np.unique(before):
+        assert np.unique(after[before == level]).size == 1
+
+
+def test_the_scales_gradient_is_that_of_learned_step_sizes() -> None:
+    """Inside the range the rounding error (Esser et al., 2020, equation 3), over the root of the number of weights times
+    the largest code; times the scale, as a factor of it is what is trained."""
+    codes = np.array([-7, -2, 0, 3, 7], np.int8)
+    encoding = Affine(Codes(codes, 8, signed=True), np.array(0.5, np.float32))
+    weight = np.array([-3.6, -1.1, 0.1, 1.4, 3.4], np.float32)
+    learned = learn(encoding, weight)
+    learned().sum().backward()
+    gain, latent = learned.tables_and_scales()[0], next(p for n, p in learned.named_parameters() if n == "weight")
+    expected = 0.5 * float((codes - weight / 0.5).sum()) / np.sqrt(5 * 7)
+    assert float(gain.grad) == pytest.approx(expected, rel=1e-4)
+    assert latent.grad.tolist() == [1.0] * 5
