@@ -12,6 +12,7 @@ from core.data.layer_inputs import LayerInputs, ValueRange
 from core.encoding import Affine, Codes, Encoding, Float
 from core.errors import LayerSkipped
 from core.methods.base import Context, Method, Stage
+from core.methods.order import why_not_after
 from core.methods.params import build, specs
 from core.methods.registry import all_methods
 from core.model.layer import Kind, Layer
@@ -28,7 +29,8 @@ METHODS = tuple(method for method in all_methods() if method.stage is Stage.WEIG
 CASES = [(method, next(kind for kind in SHAPES if kind in method.kinds)) for method in METHODS]
 PAIRS = [
     (first, second, next(kind for kind in SHAPES if kind in first.kinds and kind in second.kinds))
-    for first in METHODS for second in METHODS if any(k in first.kinds and k in second.kinds for k in SHAPES)
+    for first in METHODS for second in METHODS
+    if any(k in first.kinds and k in second.kinds for k in SHAPES) and not why_not_after(second, [first])
 ]  # fmt: skip
 KEEPS = {"quantize:trellis"}
 """Methods whose codes stay while their scales are trained."""
@@ -166,8 +168,8 @@ def test_levels_can_stay_those_of_their_weights(steps: str) -> None:
 
 
 def test_the_scales_gradient_is_that_of_learned_step_sizes() -> None:
-    """Inside the range the rounding error (Esser et al., 2020, equation 3), over the root of the number of weights times
-    the largest code; times the scale, as a factor of it is what is trained."""
+    """Inside the range the rounding error (Esser et al., 2020, equation 3), over the root of the number of weights
+    times the largest code; times the scale, as a factor of it is what is trained."""
     codes = np.array([-7, -2, 0, 3, 7], np.int8)
     encoding = Affine(Codes(codes, 8, signed=True), np.array(0.5, np.float32))
     weight = np.array([-3.6, -1.1, 0.1, 1.4, 3.4], np.float32)
