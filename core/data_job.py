@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.data.options import DEFAULT_OPTIONS, DataOptions
@@ -84,6 +83,7 @@ def look_at_outputs(spec: LookSpec, reporter: Reporter = SILENT) -> DataLook:
     from core.analysis.task_metrics.base import facts_from
     from core.analysis.task_metrics.registry import all_metrics, fitting
     from core.data.checks import shape_text
+    from core.torch_files.origin import shown_name
 
     reporter.report(0.0, "loading the model")
     original = session(spec.model_path)
@@ -91,7 +91,7 @@ def look_at_outputs(spec: LookSpec, reporter: Reporter = SILENT) -> DataLook:
     found = []
     for i, feed in enumerate(spec.feeds):
         reporter.report(0.2 + 0.6 * i / len(spec.feeds), f"running sample {i + 1}")
-        found.append(run(original, feed, where=Path(spec.model_path).name))
+        found.append(run(original, feed, where=shown_name(spec.model_path)))
     facts = facts_from(names, found[0], spec.labels, metadata(original), count=spec.count)
     metrics = tuple(MetricLook(m.name, m.words, m.what, m.why_not(facts)) for m in all_metrics())
     best = fitting(facts)

@@ -44,7 +44,7 @@ class Actions(QObject):
         super().__init__(window)
         self._window, self._session = window, session
         key = QKeySequence.StandardKey
-        self.open = self._make(f"&Open model{_DOTS}", key.Open, window.choose_model, "Open an ONNX model")
+        self.open = self._make(f"&Open model{_DOTS}", key.Open, window.choose_model, "Open an ONNX or PyTorch model")
         self.sample = self._make("Open the &sample", None, window.open_sample, "Open the built-in sample with its data")
         self.data = self._make(f"Load &data{_DOTS}", "Ctrl+D", window.choose_data, "Load samples to measure with")
         self.data_folder = self._make(f"Load a &folder of images{_DOTS}", None, window.choose_image_folder)

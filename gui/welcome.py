@@ -78,7 +78,7 @@ class Welcome(QWidget):
         layout.addStretch(1)
 
     def _fill_drop_area(self) -> None:
-        title = with_role(QLabel("Drop an ONNX model here"), "display")
+        title = with_role(QLabel("Drop an ONNX or PyTorch model here"), "display")
         text = with_role(QLabel(
             "See every layer, choose how to make it smaller, and know what it costs before you export.\n"
             "Nothing leaves this computer, and the original file is never changed."), "caption")

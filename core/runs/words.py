@@ -135,3 +135,10 @@ def _read_words(text: str) -> str:
 
 def _steps_words(steps: tuple[Step, ...]) -> str:
     return " + ".join(step.label() for step in steps)
+
+
+def model_name(run: Run) -> str:
+    """The name of the person's own file that a run was of: for a converted PyTorch file that one, not its graph."""
+    from core.torch_files.origin import shown_name
+
+    return shown_name(run.model_path)

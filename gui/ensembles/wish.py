@@ -12,6 +12,7 @@ from gui.training.asked import Asked, ResultView
 
 if TYPE_CHECKING:
     from core.merge_job import MergeOutcome
+    from core.runs.run import Run
     from gui.session import Session
 
 MERGE = "merge"
@@ -54,7 +55,7 @@ def spec_for(session: Session, wish: Wish) -> MergeSpec:
     return MergeSpec(
         members, str(wish.mode), str(wish.target), _text(wish.data), text, wish.count, (), wish.greedy, wish.anew,
         original, None, wish.settings, _text(wish.valid), _text(wish.test), session.data_options,
-        str(session.runs_folder),
+        str(session.runs_folder), (session.runs.parent_of(model) or None) if model is not None else None,
     )  # fmt: skip
 
 
@@ -68,6 +69,13 @@ def asked_of(session: Session, wish: Wish) -> Asked:
     check_target(wish.target, also_read=tuple(map(Path, spec.model_paths)))
     title = f"{wish.mode.heading}: {wish.target.name}"
     return Asked(MERGE, title, merge_file, spec, view_of)
+
+
+def asked_of_run(session: Session, run: Run) -> Asked:
+    """The job that goes on with a run. Raises DataError when what it was set to is damaged."""
+    from core.merge_job import merge_file, spec_of
+
+    return Asked(MERGE, run.title, merge_file, spec_of(run, str(session.runs_folder)), view_of)
 
 
 def view_of(outcome: MergeOutcome) -> ResultView:

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from core.runs.words import DATA_WORDS, drop_of, figure_text, seconds_text
+from core.runs.words import DATA_WORDS, drop_of, figure_text, model_name, seconds_text
 from gui.charts.card import label, rule, with_role
 from gui.run_tree.rows import NOT_KNOWN, Row
 from gui.theme import theme
@@ -66,7 +66,7 @@ def _set_to(row: Row) -> dict[str, str]:
     """What a run was made with, in words."""
     run = row.run
     found = {name.replace("_", " "): _plain(value) for name, value in run.settings.items()}
-    found |= {"seed": str(run.seed), "model": Path(run.model_path).name}
+    found |= {"seed": str(run.seed), "model": model_name(run)}
     found |= {DATA_WORDS.get(role, role): Path(path).name for role, path in run.data.items()}
     return found | dict(run.versions)
 

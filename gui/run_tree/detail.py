@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSi
 
 from core.figures import size_text
 from core.runs.run import RunKind
-from core.runs.words import DATA_WORDS, change_text, drop_of, figure_text, speed_text
+from core.runs.words import DATA_WORDS, change_text, drop_of, figure_text, model_name, speed_text
 from gui.charts.card import Card, with_role
 from gui.charts.empty import EmptyState
 from gui.run_tree.rows import Row
@@ -143,7 +143,7 @@ def words_of(row: Row) -> str:
         on = f" on {figure.on}" if figure.on and figure.name == "score" else ""
         lines.append(f"{figure.words or figure.name}: {value}{f' ({extra})' if extra else ''}{on}")
     lines += [f"recipe: {row.recipe}"] if row.recipe else []
-    lines += [f"model: {Path(run.model_path).name}"]
+    lines += [f"model: {model_name(run)}"]
     lines += [f"{DATA_WORDS.get(role, role)}: {Path(path).name}" for role, path in run.data.items()]
     lines += [f"written: {run.target}"] if run.target else []
     copy = ", a copy of its result included" if row.kept else ""

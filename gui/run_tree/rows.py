@@ -18,6 +18,7 @@ from core.runs.words import (
     STATE_WORDS,
     drop_of,
     figure_text,
+    model_name,
     recipe_words,
     seconds_text,
     speed_text,
@@ -169,7 +170,7 @@ def _keys(run: Run) -> tuple[float | str, ...]:
 
 
 def _tip(run: Run, texts: Sequence[str], recipe: str) -> str:
-    lines = [run.title, f"{run.kind.words}, {texts[Column.STATE]}", Path(run.model_path).name]
+    lines = [run.title, f"{run.kind.words}, {texts[Column.STATE]}", model_name(run)]
     lines += [recipe] if recipe else []
     score, drop = run.figure(SCORE), drop_of(run)
     if score is not None:

@@ -26,7 +26,7 @@ SAVE, DELETE = "save the result of a run", "delete runs"
 """Keys of the tasks."""
 _RESUMED_BY = {
     RunKind.FINETUNE: "gui.training.finetune", RunKind.CROSSVAL: "gui.run_tree.crossval",
-    RunKind.MERGE: "gui.ensembles.dialog", RunKind.TRANSFER: "gui.transfer.dialog",
+    RunKind.MERGE: "gui.ensembles.wish", RunKind.TRANSFER: "gui.transfer.asked",
 }  # fmt: skip
 """Modules with `asked_of_run(session, run) -> Asked`."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import FeatherweightError
+from core.runs.words import model_name
 from core.training.events import EpochDone, Started
 from gui.training.asked import Asked, ResultView
 from gui.training.curves import Series
@@ -66,7 +67,7 @@ def asked_of_run(session: Session, run: Run) -> Asked:
 
     model = session.model
     if model is None or str(model.path) != run.model_path:
-        raise FeatherweightError("its model is not open", where=run.title, do=f"open {Path(run.model_path).name} first")
+        raise FeatherweightError("its model is not open", where=run.title, do=f"open {model_name(run)} first")
     recipe = Recipe.parse(run.recipe_text, model=model) if run.recipe_text else Recipe(model_name=model.name)
     spec = spec_of(run, str(session.runs.trained_file(model)), str(session.runs_folder))
     return _asked(session, run.model_path, spec, recipe)
@@ -84,7 +85,7 @@ def series_of_run(run: Run, curves: Mapping[str, tuple[EpochDone, ...]]) -> tupl
     """The curves that a run left on disk, as those of a training that has stopped."""
     epochs = int(run.settings.get("epochs", 0))
     metric = next((figure.words for figure in run.figures if figure.name == "score"), "metric")
-    return tuple(Series(Started(run.id, name or Path(run.model_path).name, epochs, metric), points)
+    return tuple(Series(Started(run.id, name or model_name(run), epochs, metric), points)
                  for name, points in curves.items() if points)
 
 

@@ -9,7 +9,9 @@ from gui.training.asked import Asked, ResultView
 from gui.units import NONE, file_size
 
 if TYPE_CHECKING:
+    from core.runs.run import Run
     from core.transfer_job import Row, TransferOutcome, TransferSpec
+    from gui.session import Session
 
 TRANSFER = "transfer"
 """As `core.runs.run.RunKind`."""
@@ -17,10 +19,19 @@ TRANSFER = "transfer"
 
 def asked_of(spec: TransferSpec) -> Asked:
     """The job for a description."""
+    from core.torch_files.origin import shown_name
     from core.transfer_job import transfer_file
 
-    model, data = Path(spec.model_path).name, Path(spec.data_path).name
+    model, data = shown_name(spec.model_path), Path(spec.data_path).name
     return Asked(TRANSFER, f"Transferring {model} to {data}", transfer_file, spec, view_of, None, Path(spec.model_path))
+
+
+def asked_of_run(session: Session, run: Run) -> Asked:
+    """The job that goes on with a run. Raises DataError when what it was set to is damaged."""
+    from core.runs.store import RunStore
+    from core.transfer_job import spec_of
+
+    return asked_of(spec_of(RunStore(session.runs_folder), run))
 
 
 def view_of(outcome: TransferOutcome) -> ResultView:

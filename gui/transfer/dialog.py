@@ -248,7 +248,7 @@ class TransferDialog(QDialog):
             self._base(), target=str(self._session.runs.trained_file(model)), at=cut.key, settings=settings,
             training=self.training.form.settings(),
             size=self.training.limit.text().strip() if settings.compress == words.SIZE else "",
-            runs_folder=str(self._session.runs_folder),
+            runs_folder=str(self._session.runs_folder), parent_run=self._session.runs.parent_of(model) or None,
         )  # fmt: skip
 
     def _plan_words(self) -> str:
