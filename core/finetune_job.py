@@ -74,7 +74,7 @@ class FinetuneOutcome:
     comparison  original against trained, on `compared_on`
     curves      one point an epoch
     best_epoch  of the curves; 0 when the compressed model before training was the best
-    stopped     why the training ended before its last epoch, and what to do; "" when it did not
+    stopped     why the training ended before its last epoch or gave nothing, and what to do; "" when all went well
     used        which samples were used for what, a sentence each
     frozen      (layer, reason) whose stored values were not trained
     run         id of its run, "" when none is kept
@@ -287,7 +287,12 @@ def _untrained(spec: FinetuneSpec, job: _Job, fitted: Fitted, reporter: Reporter
 
 
 def _why_stopped(result: TrainingResult, settings: TrainingSettings) -> str:
-    """Why the training ended before its last epoch, and what to do, a sentence; "" when it did not."""
+    """Why the training ended early or gave nothing, and what to do, in sentences; "" when all went well."""
+    if result.best_epoch == 0 and result.stopped in ("", "early"):
+        return (
+            f"No epoch of {len(result.curves):,} was better than the state before training, which was kept. Lower the "
+            f"learning rate (it was {settings.learning_rate:g})."
+        )
     if not result.stopped:
         return ""
     if result.stopped == "early":

@@ -17,6 +17,7 @@ from core.training.feeding import batch
 from core.training.objective import Objective, Probe
 from core.training.teacher import Answers
 from core.training.trainable import Trainable
+from core.training.watching import cancellable
 
 if TYPE_CHECKING:
     from core.data.samples import Samples
@@ -69,12 +70,15 @@ class Evaluator:
     """Measures a student on one set of samples, as often as there are states.
 
     measure  None: the loss alone
-    size     samples in a batch
+    size     samples in a batch; `operations` of one sample's forward run, roughly: where a batch takes long, a cancel
+             takes effect inside it
     """
 
     def __init__(
-        self, samples: Samples, objective: Objective, answers: Answers | None, measure: Measure | None, size: int
-    ) -> None:
+        self, samples: Samples, objective: Objective, answers: Answers | None, measure: Measure | None, size: int,
+        operations: float = 0.0,
+    ) -> None:  # fmt: skip
+        self._operations = operations
         self._samples, self._objective, self._answers, self._size = samples, objective, answers, size
         self._measure = None if measure is None else measure.on(samples)
         self._label_loss = objective.label_loss(samples)
@@ -90,9 +94,10 @@ class Evaluator:
                 reporter.check()
                 places = np.arange(start, min(start + self._size, self._samples.n))
                 feeds = batch(self._samples, places)
-                answers = None if self._answers is None else self._answers.of(feeds, places)
                 reporter.check()
-                outputs = student(feeds, features=self._objective.features)
+                with cancellable(reporter, self._operations * len(places)):
+                    answers = None if self._answers is None else self._answers.of(feeds, places)
+                    outputs = student(feeds, features=self._objective.features)
                 total += float(self._objective(outputs, self._label_loss, places, answers).double().sum())
                 if metric is None:
                     continue

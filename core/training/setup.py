@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from core.training.passes import Passes
 from core.training.settings import TrainingSettings
 from core.training.teacher import Answers, Teacher
 from core.training.trainable import Trainable
-from core.training.watching import forward_operations, part_size
+from core.training.watching import cancellable, forward_operations, part_size
 
 if TYPE_CHECKING:
     from core.data.samples import Samples
@@ -52,7 +53,8 @@ def set_up(
     reporter.report(0.0, "Looking at the data")
     feeds = batch(samples, np.arange(min(PROBED, samples.n)))
     changes = augmenter(settings.augmentation, samples, feeds)
-    probe = _probe(student, feeds, settings, teacher)
+    with cancellable(reporter, math.inf):
+        probe = _probe(student, feeds, settings, teacher)
     objective = Objective(settings, samples, probe, metadata)
     reporter.check()
     operations = forward_operations(student, batch(samples, np.arange(1)))
@@ -72,7 +74,7 @@ def set_up(
     if measured is None:
         return Ready(passes, None, None, measure, tuple(objective.notes))
     some = samples.subset(measured.n, settings.seed)
-    valid, again = (Evaluator(s, objective, answers(s.n), measure, size) for s in (measured, some))
+    valid, again = (Evaluator(s, objective, answers(s.n), measure, size, operations) for s in (measured, some))
     return Ready(passes, valid, again, measure, tuple(objective.notes))
 
 

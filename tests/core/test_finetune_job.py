@@ -164,9 +164,18 @@ def test_a_cancelled_run_goes_on_to_the_same_file(files: Path) -> None:
 
 
 def test_early_stopping_is_told(files: Path) -> None:
-    settings = replace(QUICK, epochs=30, learning_rate=1e-8, patience=2)
+    settings = replace(QUICK, epochs=30, learning_rate=0.1, schedule="constant", patience=1, sparsity="at once")
     outcome = finetune_file(spec_for(files, settings=settings, runs_folder=None))
-    assert outcome.stopped.startswith("Ended after ") and "2 in a row were no better" in outcome.stopped
+    assert outcome.stopped.startswith("Ended after ") and "1 in a row were no better" in outcome.stopped
+
+
+def test_a_training_that_gives_nothing_says_so(files: Path) -> None:
+    settings = replace(QUICK, epochs=2, learning_rate=10.0, clip_norm=0.0, sparsity="at once")
+    outcome = finetune_file(spec_for(files, settings=settings, runs_folder=None))
+    assert outcome.best_epoch == 0 and outcome.stopped == (
+        "No epoch of 2 was better than the state before training, which was kept. Lower the learning rate (it was 10)."
+    )
+    assert outcome.untrained is not None and outcome.comparison.accuracy_after == outcome.untrained.accuracy_after
 
 
 # -- the command -----------------------------------------------------------------------------------------------------
