@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from core.recipe import Recipe
     from core.runs.recording import Recorder
     from core.runs.run import Run
+    from core.torch_files.exporting import TorchExport
     from core.training.fit import Fitted
     from core.training.loop import TrainingResult
 
@@ -49,6 +50,7 @@ class FinetuneSpec:
     parent_run   id of the run that this one branches from, or None
     resume       id of an interrupted run to go on with, or None
     limit        samples to compare on
+    torch_target  also write the trained weights there, for PyTorch (`core.torch_files.exporting`); None: not
     """
 
     model_path: str
@@ -63,6 +65,7 @@ class FinetuneSpec:
     parent_run: str | None = None
     resume: str | None = None
     limit: int = COMPARED_SAMPLES
+    torch_target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class FinetuneOutcome:
     untrained   original against compressed without training, on the same samples; None for an empty recipe, or where
                 that file would not pass the gate
     accumulated error at each layer's output in the trained model
+    torch       the weights that were written for PyTorch, or None
     """
 
     path: str
@@ -97,6 +101,7 @@ class FinetuneOutcome:
     notes: tuple[str, ...] = ()
     untrained: Comparison | None = None
     accumulated: tuple[LayerError, ...] = ()
+    torch: TorchExport | None = None
 
 
 def finetune_file(spec: FinetuneSpec, reporter: Reporter = SILENT) -> FinetuneOutcome:
@@ -164,7 +169,7 @@ class _Job:
 
 def _opened(spec: FinetuneSpec) -> _Job:
     """Read everything and refuse what cannot be done, before any work."""
-    from core.exporting.staging import check_target, files_read
+    from core.exporting.staging import check_distinct, check_target, files_read
     from core.model.readers import open_model
     from core.recipe import Recipe
     from core.training.fit import refuse_missing
@@ -172,6 +177,12 @@ def _opened(spec: FinetuneSpec) -> _Job:
     model = open_model(spec.model_path)
     read = files_read(spec.data_path, spec.valid_path, spec.test_path, options=spec.options)
     check_target(Path(spec.target), model.path, (*model.data_files, *read))
+    if spec.torch_target is not None:
+        from core.torch_files.exporting import check_torch_target
+
+        check_torch_target(model, Path(spec.torch_target))
+        check_target(Path(spec.torch_target), also_read=read)
+        check_distinct(spec.target, spec.torch_target)
     if not model.layers:
         raise ModelFileError(
             "no weights were found in this model", where=model.name, do="choose a model that stores its weights"
@@ -244,12 +255,17 @@ def _written(spec: FinetuneSpec, job: _Job, fitted: Fitted, reporter: Reporter) 
     """Export the trained model and compare it, and the compressed one before training, with the original."""
     from core.analysis.comparison import compare_models
     from core.jobs import layer_errors
-    from core.training.exporting import export_trained
+    from core.training.exporting import export_trained, trained_compression
 
     target, result = Path(spec.target), fitted.result
-    report = export_trained(
-        job.model, fitted.compression, fitted.student.trained(), target, job.held, reporter.part(0.0, 0.2)
-    )
+    trained = fitted.student.trained()
+    report = export_trained(job.model, fitted.compression, trained, target, job.held, reporter.part(0.0, 0.2))
+    torch_export = None
+    if spec.torch_target is not None:
+        from core.torch_files.exporting import export_torch
+
+        weights = trained_compression(job.model, fitted.compression, trained)
+        torch_export = export_torch(weights, Path(spec.torch_target))
     try:
         comparison = compare_models(
             job.model.path, target, job.tested, reporter=reporter.part(0.2, 0.7), limit=spec.limit
@@ -263,6 +279,7 @@ def _written(spec: FinetuneSpec, job: _Job, fitted: Fitted, reporter: Reporter) 
         path=str(target), report=report, comparison=comparison, compared_on=on, curves=result.curves,
         best_epoch=result.best_epoch, stopped=_why_stopped(result, spec.settings), used=job.used,
         frozen=fitted.student.frozen, seconds=0.0, notes=result.notes, untrained=untrained, accumulated=accumulated,
+        torch=torch_export,
     )  # fmt: skip
 
 

@@ -62,7 +62,12 @@ def have_models(python: Path, folder: Path) -> bool:
 def run(name: str, command: list, models: Path) -> tuple[int, float]:
     """(exit code, seconds) of one stage."""
     print(f"\n== {name}", flush=True)
-    settings = {"QT_QPA_PLATFORM": "offscreen", "QT_SCALE_FACTOR": "1", "FEATHERWEIGHT_MODELS": str(models)}
+    settings = {
+        "QT_QPA_PLATFORM": "offscreen",
+        "QT_SCALE_FACTOR": "1",
+        "FEATHERWEIGHT_MODELS": str(models),
+        "FEATHERWEIGHT_DEFINITIONS": str(MODEL_SCRIPT.parent),
+    }
     started = time.monotonic()
     result = subprocess.run([str(part) for part in command], cwd=ROOT, env={**os.environ, **settings}, check=False)
     return result.returncode, time.monotonic() - started

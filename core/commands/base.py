@@ -30,6 +30,14 @@ class Command:
     run: Callable[[argparse.Namespace, Reporter], tuple[dict[str, Any], str]]
 
 
+def add_torch_argument(parser: argparse._ActionsContainer) -> None:
+    """--torch: write the weights back for PyTorch."""
+    parser.add_argument(
+        "--torch", metavar="OUT.safetensors", help="for a model from a PyTorch file: also its weights, as decoded "
+        "floats under their names in the state_dict (.safetensors, .pt)",
+    )  # fmt: skip
+
+
 def add_seed(parser: argparse._ActionsContainer, what: str = "for methods that draw random numbers") -> None:
     """--seed, which is refused at once when no generator takes it."""
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help=f"{what} (default 0)")

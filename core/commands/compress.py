@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.commands.base import Command, add_seed, comparison_text, table
+from core.commands.base import Command, add_seed, add_torch_argument, comparison_text, table
 from core.commands.data_arguments import add_data_arguments, data_options
 from core.commands.training_arguments import add_run_arguments, runs_folder
 from core.figures import db_text, size_text
@@ -28,10 +28,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--calib", metavar="C", help="samples for steps that work from them (default: some of --data, set apart)"
     )
     parser.add_argument("-o", "--output", required=True, metavar="OUT.onnx", help="the compressed model")
-    parser.add_argument(
-        "--torch", metavar="OUT.safetensors", help="for a model from a PyTorch file: also its weights, as decoded "
-        "floats under their names in the state_dict (.safetensors, .pt)",
-    )  # fmt: skip
+    add_torch_argument(parser)
     parser.add_argument("--report", metavar="REPORT.html", help="also write a page that shows what it did and costs")
     add_seed(parser)
     add_run_arguments(parser, resume=False)

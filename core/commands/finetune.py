@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.commands.base import Command, comparison_text, table
+from core.commands.base import Command, add_torch_argument, comparison_text, table
 from core.commands.data_arguments import add_data_arguments, data_options
 from core.commands.training_arguments import (
     add_run_arguments,
@@ -36,6 +36,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--test", metavar="T", help="samples to compare on (default: those that chose the best state)")
     parser.add_argument("-o", "--output", metavar="OUT.onnx", help="the trained model; needed, also with --resume")
+    add_torch_argument(parser)
     add_training_arguments(parser)
     add_run_arguments(parser)
 
@@ -63,7 +64,7 @@ def _new(arguments: argparse.Namespace) -> FinetuneSpec:
         text = read_text(arguments.recipe)
     return FinetuneSpec(
         arguments.model, text, arguments.data, arguments.output, training_settings(arguments), arguments.valid,
-        arguments.test, data_options(arguments), runs_folder(arguments),
+        arguments.test, data_options(arguments), runs_folder(arguments), torch_target=arguments.torch,
     )  # fmt: skip
 
 
@@ -76,7 +77,8 @@ def _resumed(arguments: argparse.Namespace) -> FinetuneSpec:
     if also:
         raise ParameterError(f"a run goes on as it began, and {also[0]} is given", do="leave it out")
     store = RunStore(runs_folder(arguments) or "")
-    return spec_of(store.find(arguments.resume), arguments.output, str(store.folder))
+    spec = spec_of(store.find(arguments.resume), arguments.output, str(store.folder))
+    return replace(spec, torch_target=arguments.torch)
 
 
 def as_data(outcome: FinetuneOutcome) -> dict[str, Any]:
@@ -91,6 +93,7 @@ def as_data(outcome: FinetuneOutcome) -> dict[str, Any]:
         "stopped": outcome.stopped, "used": list(outcome.used),
         "frozen": [{"layer": name, "reason": reason} for name, reason in outcome.frozen],
         "notes": list(outcome.notes), "run": outcome.run, "seconds": outcome.seconds,
+        "torch": asdict(outcome.torch) if outcome.torch is not None else None,
     }  # fmt: skip
 
 
@@ -114,6 +117,7 @@ def text_of(outcome: FinetuneOutcome) -> str:
             f"{ms_text(latency.after.median_ms)}"
         )
     lines += outcome.notes
+    lines += [outcome.torch.words] if outcome.torch is not None else []
     lines += [f"run: {outcome.run}"] if outcome.run else []
     lines.append(f"written: {outcome.path} in {outcome.seconds:.1f} s")
     return "\n".join(lines)

@@ -58,3 +58,39 @@ def test_a_public_file(models_dir: Path, tmp_path: Path, name: str, file: str) -
     assert outcome.report.bytes_after < 0.4 * outcome.report.bytes_before
     written = torch.load(back, weights_only=True)
     assert {key: value.shape for key, value in written.items()} == {key: value.shape for key, value in state.items()}
+
+
+def test_what_was_trained_goes_back_into_pytorch(models_dir: Path, tmp_path: Path) -> None:
+    """The state_dict that a fine-tuning writes gives what its ONNX file gives."""
+    import numpy as np
+    import onnxruntime as ort
+
+    from core.finetune_job import FinetuneSpec, finetune_file
+    from core.training.settings import TrainingSettings
+
+    folder = models_dir / "lenet300"
+    if not (folder / "model.pt2").is_file():
+        pytest.skip("the PyTorch files are not there")
+    model = open_model(folder / "model.pt2")
+    recipe = "featherweight: 1\ndefaults:\n- prune: {ratio: 0.8}\n- quantize: {bits: 4, scheme: codebook}\n"
+    target, back = tmp_path / "trained.onnx", tmp_path / "trained.pt"
+    name = model.inputs[0].name
+    for part in ("valid", "test"):
+        given = np.load(folder / f"{part}.npz")
+        np.savez(tmp_path / f"{part}.npz", **{name: given["image"], "labels": given["labels"]})
+    outcome = finetune_file(
+        FinetuneSpec(
+            str(model.path), recipe, str(tmp_path / "valid.npz"), str(target), TrainingSettings(epochs=2),
+            test_path=str(tmp_path / "test.npz"), torch_target=str(back),
+        )
+    )  # fmt: skip
+    assert outcome.torch is not None
+    written = torch.load(back, weights_only=True)
+    program = torch.export.load(folder / "model.pt2").module()  # of our own making
+    program.load_state_dict(written, strict=True)
+    image = np.load(folder / "test.npz")["image"][:8]
+    session = ort.InferenceSession(str(target), providers=["CPUExecutionProvider"])
+    found = np.concatenate([session.run(None, {name: image[i : i + 1]})[0] for i in range(8)])
+    with torch.no_grad():
+        wanted = torch.cat([program(torch.from_numpy(image[i : i + 1])) for i in range(8)]).numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
