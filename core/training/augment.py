@@ -23,7 +23,7 @@ SCALE = 0.12
 """A picture becomes at most this share larger or smaller."""
 SHEAR = 0.15
 """Rows are moved sideways by at most this share of their height above or below the middle."""
-BEND = 0.04
+BEND = 0.06
 """Of the picture's side: how far elastic changes move a point, at most about twice that."""
 BENDS = 6
 """Points along a side whose moves are drawn; those between follow smoothly."""
