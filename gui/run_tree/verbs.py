@@ -61,7 +61,7 @@ class RunVerbs(QObject):
             session.failed.emit(error)
             return
         if settings is not None:
-            session.training.offered = settings
+            session.training.offered, session.training.offered_data = settings, run.data
         session.runs.branch_from(run.id if branch else "", Path(run.model_path))
         where = "What is run next stands below it." if branch else ""
         session.said.emit(f"The plan of the run of {row.texts[-1]} is in force. {where}".rstrip())

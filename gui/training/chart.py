@@ -15,7 +15,7 @@ from gui.units import MINUS
 
 _AXIS_WIDTH = 52
 _FAINT, _SHADE = 0.35, 0.10
-_RING = 11
+_RING, _DOT = 11, 6
 _HEADROOM = 0.14
 _LEAST = 1e-12
 """What is drawn on a logarithmic axis for a value that has no logarithm."""
@@ -27,6 +27,7 @@ class LearningChart(Plot):
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent, x_label="epoch")
         self._picture = Picture(What.LOSS)
+        self._lone: list[Line] = []
         self._left = Axis("left", self._write)
         self._left.setWidth(_AXIS_WIDTH)
         self.plotItem.setAxisItems({"left": self._left, "bottom": Axis("bottom", _whole)})
@@ -39,7 +40,9 @@ class LearningChart(Plot):
         self._level = pg.TextItem("", anchor=(1.0, 0.0))
         self._ring = pg.ScatterPlotItem(size=_RING, symbol="o")
         self._ring.setZValue(30)
-        for item in (self._region, self._begins, self._reference, self._level, self._ring):
+        self._dots = pg.ScatterPlotItem(size=_DOT, symbol="o")
+        self._dots.setZValue(20)
+        for item in (self._region, self._begins, self._reference, self._level, self._dots, self._ring):
             self.plotItem.addItem(item, ignoreBounds=True)
         self.setAccessibleName(name)
         self.show_picture(self._picture)
@@ -70,6 +73,8 @@ class LearningChart(Plot):
             text.setPos(text.pos().x(), high)
         self._show_parted(low)
         self._show_reference(low, high)
+        self._lone = [line for line in picture.lines if line.name and len(line.x) == 1]  # a curve of one point has no line
+        self._dots.setData([line.x[0] for line in self._lone], [self._height(line.y[0]) for line in self._lone])
         ring = picture.ring
         self._ring.setData([ring[0]] if ring else [], [self._height(ring[1])] if ring else [])
         self._color()
@@ -139,6 +144,8 @@ class LearningChart(Plot):
             named = bool(line.name)
             curve.setPen(pg.mkPen(now.color(line.role, _FAINT if line.faint and line.role != "strong_border" else 1.0),
                                   width=1.5 if named else 1))
+        self._dots.setPen(pg.mkPen(None))
+        self._dots.setBrush([pg.mkBrush(now.color(line.role)) for line in self._lone] or pg.mkBrush(None))
         for mark, text in self._marks:
             mark.setPen(pg.mkPen(now.color("strong_border"), width=1, style=Qt.PenStyle.DashLine))
             self._dress(text, "muted")

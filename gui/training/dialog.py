@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -181,21 +182,25 @@ class TrainingDialog(QDialog):
     # -- state ------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """The session's data, and what was asked for last of this model."""
+        """The session's data, and what an opened run had, or what was asked for last of this model."""
         session = self._session
         self.train.put(session.data_path, session.samples)
-        if session.training.offered is not None:
-            self.form.show_settings(session.training.offered)
-            return
-        asked = session.training.asked
-        model = session.model
-        if asked is None or asked.kind != FINETUNE or model is None or asked.model != model.path:
-            return
-        spec = asked.spec
-        self.form.show_settings(spec.settings)
-        for row, path in ((self.train, spec.data_path), (self.valid, spec.valid_path), (self.test, spec.test_path)):
-            if path is not None and Path(path) != row.path and Path(path).exists():
-                row.load(Path(path))
+        training, model = session.training, session.model
+        asked = training.asked
+        if training.offered is not None:
+            self.form.show_settings(training.offered)
+            self._read(training.offered_data)
+        elif asked is not None and asked.kind == FINETUNE and model is not None and asked.model == model.path:
+            spec = asked.spec
+            self.form.show_settings(spec.settings)
+            self._read({"train": spec.data_path, "valid": spec.valid_path, "test": spec.test_path})
+
+    def _read(self, data: Mapping[str, str | None]) -> None:
+        """Read the data of each role, where its file is still there."""
+        for (role, _title, _hint), row in zip(_ROWS, (self.train, self.valid, self.test), strict=True):
+            given = data.get(role)
+            if given and Path(given).exists() and Path(given) != row.path:
+                row.load(Path(given))
 
     def _put(self, preset: Preset) -> None:
         self.form.show_settings(replace(DEFAULT_TRAINING, **preset.values))

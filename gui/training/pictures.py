@@ -88,7 +88,9 @@ def loss_picture(series: Sequence[Series], at: int, *, logarithmic: bool | None 
                  faint=bool(mine.points))
     train = _line("train", TRAIN, mine.points, lambda point: point.train_loss)
     valid = _line("validation", VALID, mine.points, lambda point: point.valid_loss)
-    drawn = [*train.y, *valid.y] or _without_start(steps.y)
+    drawn = [*train.y, *valid.y]
+    if len(mine.points) < 2:  # until then the batches are the curve
+        drawn += _without_start(steps.y)
     if not mine.points:
         drawn += [y for line in others for y in line.y]
     log = _falls_far(drawn) if logarithmic is None else logarithmic and min(drawn, default=0.0) > 0

@@ -73,7 +73,9 @@ class TrainingState(QObject):
         self._pausing = False
         self._epoch_at = 0.0
         self.offered: TrainingSettings | None = None
-        """Settings of a run that was opened; the form begins with them."""
+        """Settings of a run that was opened; the form begins with them until a fine-tuning starts."""
+        self.offered_data: Mapping[str, str] = {}
+        """That run's data by role ("train", "valid", "test")."""
         session.modelChanged.connect(self._look_for_interrupted)
 
     # -- what there is ------------------------------------------------------------------------------------------------
@@ -163,6 +165,10 @@ class TrainingState(QObject):
                 "a training runs already", where=self._asked.title if self._asked is not None else "",
                 do="wait for it, or cancel it: it can be resumed later"))
             return
+        from gui.training.finetune import FINETUNE
+
+        if asked.kind == FINETUNE:  # from now on the form begins with what was asked for last
+            self.offered, self.offered_data = None, {}
         self._heard = Heard()
         self._run = ""
         self._begin(asked)

@@ -157,6 +157,19 @@ def test_without_data_the_form_says_so(
     assert dialog.trouble.text() == "Choose samples to train on"
 
 
+def test_the_form_begins_with_the_settings_and_the_data_of_an_opened_run(
+    ready: Session, settings: Settings, qtbot: QtBot, probe: FakeProbe, tmp_path: Path
+) -> None:
+    train = write_clusters(tmp_path / "of_the_run.npz", n=30)
+    ready.training.offered = TrainingSettings(epochs=7)
+    ready.training.offered_data = {"train": str(train), "valid": str(tmp_path / "gone.npz")}
+    dialog = TrainingDialog(ready, settings)
+    qtbot.addWidget(dialog)
+    assert dialog.form.settings().epochs == 7
+    qtbot.waitUntil(lambda: dialog.train.samples is not None and dialog.train.samples.n == 30, timeout=PATIENCE_MS)
+    assert dialog.train.path == train and dialog.valid.path is None
+
+
 def test_words_of_times_and_probes() -> None:
     assert [duration(s) for s in (0.42, 12.3, 200, 9000)] == ["0.4 s", "12 s", "3 min", "2.5 h"]
     frozen = tuple((f"layer{i}", "its codes are hashed") for i in range(5))
