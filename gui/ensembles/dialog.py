@@ -23,13 +23,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from core.errors import FeatherweightError
 from core.merge_job import MOST_MEMBERS, MergeMode
 from core.training.settings import DEFAULT_TRAINING
 from gui.charts.card import label, rule, with_role
 from gui.ensembles.members import MemberList
 from gui.ensembles.wish import Wish, asked_of, makes_members
 from gui.totals.card import ElidedLabel
+from gui.training.asking import ask
 from gui.training.data_rows import DataRow
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gui.main_window import MainWindow
     from gui.session import Session
     from gui.settings import Settings
+    from gui.training.asked import Asked
 
 _WIDTH, _HEIGHT, _LEFT = 900, 600, 400
 _DOTS = "\N{HORIZONTAL ELLIPSIS}"
@@ -48,23 +49,12 @@ _ROWS = (("merge train", "Samples", "Members learn from them; without training, 
 def ask_merge(window: QWidget) -> MergeDialog:
     """Open the form over the window; accepting it starts the merge and shows the Training lens."""
     main = cast("MainWindow", window)
-    dialog = MergeDialog(main.session, main.settings, window)
 
-    def start() -> None:
+    def asked(dialog: MergeDialog) -> Asked | None:
         wish = dialog.wish()
-        if wish is None:
-            return
-        try:
-            asked = asked_of(main.session, wish)
-        except FeatherweightError as error:
-            main.session.failed.emit(error)
-            return
-        main.show_lens("training")
-        main.session.training.start(asked)
+        return None if wish is None else asked_of(main.session, wish)
 
-    dialog.accepted.connect(start)
-    dialog.open()
-    return dialog
+    return ask(main, MergeDialog(main.session, main.settings, window), asked)
 
 
 class MergeDialog(QDialog):

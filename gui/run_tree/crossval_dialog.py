@@ -24,6 +24,7 @@ from core.errors import FeatherweightError
 from core.training.settings import TrainingSettings
 from gui.charts.card import label, restyle, rule, with_role
 from gui.run_tree.crossval import asked_of
+from gui.training.asking import ask
 from gui.training.data_rows import DataRow
 from gui.training.settings_form import SettingsForm
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from gui.main_window import MainWindow
     from gui.session import Session
     from gui.settings import Settings
+    from gui.training.asked import Asked
 
 _WIDTH, _HEIGHT, _RIGHT = 860, 620, 370
 _FOLDS = 5
@@ -45,23 +47,14 @@ def ask_crossval(window: QWidget) -> CrossvalDialog | None:
     main = cast("MainWindow", window)
     if main.session.model is None:
         return None
-    dialog = CrossvalDialog(main.session, main.settings, window)
 
-    def start() -> None:
+    def asked(dialog: CrossvalDialog) -> Asked | None:
         path, trial = dialog.data.path, dialog.trial()
         if path is None or trial is None:
-            return
-        try:
-            asked = asked_of(main.session, trial.base, path, dialog.folds.value(), trial.variants, every=dialog.every)
-        except FeatherweightError as error:
-            main.session.failed.emit(error)
-            return
-        main.show_lens("training")
-        main.session.training.start(asked)
+            return None
+        return asked_of(main.session, trial.base, path, dialog.folds.value(), trial.variants, every=dialog.every)
 
-    dialog.accepted.connect(start)
-    dialog.open()
-    return dialog
+    return ask(main, CrossvalDialog(main.session, main.settings, window), asked)
 
 
 class CrossvalDialog(QDialog):

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QLabel, QPushButton,
 from core.errors import FeatherweightError
 from core.training.settings import DEFAULT_TRAINING
 from gui.charts.card import label, rule, with_role
+from gui.training.asking import ask
 from gui.training.data_rows import DataRow
 from gui.training.finetune import FINETUNE, Wish, asked_of
 from gui.training.foretold import plan_words, probe_words, size_words, source_words, time_words, why_not
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gui.main_window import MainWindow
     from gui.session import Session
     from gui.settings import Settings
+    from gui.training.asked import Asked
 
 PROBE = "training probe"
 """Key of the task that tries a few steps."""
@@ -44,23 +46,12 @@ _WITHOUT_TEST = "The result is judged on {what}, on which the best epoch was cho
 def ask_training(window: QWidget) -> TrainingDialog:
     """Open the form over the window; accepting it starts the training and shows the Training lens."""
     main = cast("MainWindow", window)
-    dialog = TrainingDialog(main.session, main.settings, window)
 
-    def start() -> None:
+    def asked(dialog: TrainingDialog) -> Asked | None:
         wish = dialog.wish()
-        if wish is None:
-            return
-        try:
-            asked = asked_of(main.session, wish)
-        except FeatherweightError as error:
-            main.session.failed.emit(error)
-            return
-        main.show_lens("training")
-        main.session.training.start(asked)
+        return None if wish is None else asked_of(main.session, wish)
 
-    dialog.accepted.connect(start)
-    dialog.open()
-    return dialog
+    return ask(main, TrainingDialog(main.session, main.settings, window), asked)
 
 
 class TrainingDialog(QDialog):

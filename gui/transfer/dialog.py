@@ -14,6 +14,7 @@ from core.transfer import settings as words
 from core.transfer.settings import TransferSettings
 from core.transfer_job import TransferSpec, look_at_transfer, propose_transfer
 from gui.charts.card import label, restyle, rule, with_role
+from gui.training.asking import ask
 from gui.transfer.asked import asked_of
 from gui.transfer.pages import CutPage, DataPage
 from gui.transfer.training_page import TrainingPage
@@ -39,19 +40,7 @@ def ask_transfer(window: QWidget) -> TransferDialog:
     """Open the dialog over the window; accepting it starts the transfer and shows the Training lens."""
     main = cast("MainWindow", window)
     dialog = TransferDialog(main.session, main.settings, window)
-
-    def start() -> None:
-        try:
-            asked = asked_of(dialog.spec())
-        except FeatherweightError as error:
-            main.session.failed.emit(error)
-            return
-        main.show_lens("training")
-        main.session.training.start(asked)
-
-    dialog.accepted.connect(start)
-    dialog.open()
-    return dialog
+    return ask(main, dialog, lambda dialog: asked_of(dialog.spec()))
 
 
 class TransferDialog(QDialog):
