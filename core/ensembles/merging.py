@@ -19,7 +19,7 @@ from core.ensembles.sharing import Shared
 from core.ensembles.soups import Ingredients, greedy, ingredients
 from core.ensembles.verdict import Verdict, judge
 from core.ensembles.writing import Written, write_checked, write_joined
-from core.errors import ParameterError
+from core.errors import FeatherweightError, ParameterError
 from core.exporting.export import parity_feeds
 from core.exporting.gate import Check, outputs
 from core.exporting.staging import check_target, files_read
@@ -273,11 +273,27 @@ def _with(made: Made, **values: Any) -> Made:
 
 
 def _titles(members: Sequence[Model]) -> list[str]:
-    """A title for each: its file's name where they differ, else with its folder."""
-    names = [member.name for member in members]
-    if len(set(names)) == len(names):
-        return names
-    return [f"{member.path.parent.name}/{member.name}" for member in members]
+    """A title for each: what its run did, or its file's name; numbered where several are called alike."""
+    titles = [_run_title(member.path) or member.name for member in members]
+    if len(set(titles)) < len(titles):
+        titles = [
+            title if titles.count(title) == 1 else f"{title} ({place})" for place, title in enumerate(titles, start=1)
+        ]
+    return titles
+
+
+def _run_title(path: Path) -> str:
+    """What gave a file that is a run's kept result; "" for any other file."""
+    from core.runs.store import RunStore
+
+    store = RunStore(path.parent.parent)
+    if path.parent.name not in store.ids():
+        return ""
+    try:
+        run = store.get(path.parent.name)
+        return run.title if store.result_file(run) is not None else ""
+    except FeatherweightError:  # a damaged entry costs no more than the file's name
+        return ""
 
 
 def _name(samples: Samples) -> str:

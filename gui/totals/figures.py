@@ -111,7 +111,7 @@ def _overlap(before: Timing, after: Timing) -> bool:
 
 def _speed(ratio: float, within_spread: bool) -> tuple[str, str]:
     if within_spread:
-        return "same within the spread", "muted"
+        return "within spread", "muted"
     if abs(ratio - 1) < 0.05:
         return "same speed", "muted"
     word, role, times = ("faster", "good", 1 / max(ratio, 1e-9)) if ratio < 1 else ("slower", "warn", ratio)

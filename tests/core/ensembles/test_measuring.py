@@ -14,6 +14,9 @@ from core.data import load_samples
 from core.ensembles.measuring import Contestant, Duel, Role, Standing, Standings, mcnemar, measure
 from core.ensembles.verdict import judge
 from core.model.readers import open_model
+from core.runs.recording import recording
+from core.runs.run import RunKind
+from core.runs.store import RunStore
 from tests.core.ensembles.models import classifier, rows
 
 
@@ -94,3 +97,19 @@ def test_an_ensemble_that_is_better_than_every_smaller_file_is_worth_it() -> Non
 def test_without_a_metric_nothing_is_judged() -> None:
     row = Standing("the ensemble", Role.ENSEMBLE, "", 10)
     assert judge(Standings((row,), (), 3, "d.npz", "the ensemble")).worth is None
+
+
+def test_results_of_runs_are_called_by_what_was_done(tmp_path: Path) -> None:
+    from core.ensembles.merging import _titles
+
+    store = RunStore(tmp_path / "runs")
+    members = []
+    for _ in range(2):
+        path = classifier(tmp_path / "kept.onnx", 0, trunk=0)
+        with recording(store, kind=RunKind.COMPRESS, title="net.onnx: prune 90 %", model_path="net.onnx") as made:
+            made.result(path, keep=True)
+        file = store.result_file(store.get(made.id))
+        assert file is not None
+        members.append(open_model(file))
+    members.append(open_model(classifier(tmp_path / "mine.onnx", 1, trunk=0)))
+    assert _titles(members) == ["net.onnx: prune 90 % (1)", "net.onnx: prune 90 % (2)", "mine.onnx"]

@@ -91,7 +91,7 @@ def test_a_plan_of_graph_steps_alone_has_a_predicted_size(bar: TotalsBar, sessio
 
 
 @pytest.mark.parametrize(("before", "after", "note", "role"), [
-    ((1.0, 0.9, 1.3), (0.8, 0.7, 0.95), "same within the spread", "muted"),
+    ((1.0, 0.9, 1.3), (0.8, 0.7, 0.95), "within spread", "muted"),
     ((1.0, 0.9, 1.1), (0.5, 0.45, 0.6), "2.0× faster", "good"),
     ((1.0, 0.99, 1.01), (1.03, 1.02, 1.04), "same speed", "muted"),
     ((1.0, 0.9, 1.1), (1.5, 1.4, 1.6), "1.5× slower", "warn"),
