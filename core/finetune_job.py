@@ -215,6 +215,10 @@ def _data(spec: FinetuneSpec, model: Model, recipe: Recipe) -> tuple[Samples, Sa
         check_enough(samples)
         chose = f"{valid.n:,} of {Path(valid.source).name}"
         used = [f"Trained on {given.n:,} samples of {name}; {chose} chose the best state."]
+        both = overlap(given, valid) if given.n + valid.n <= COUNTED_TWICE else 0
+        if both:
+            also = f"{both:,} of the {valid.n:,} that chose are"
+            used.append(f"{also} also among those trained on, so learning by heart is not seen.")
     if works_from_samples(model, recipe):
         used.append(f"Steps that work from samples saw {min(CALIBRATION_SAMPLES, samples.n)} of those trained on.")
     if test is None:

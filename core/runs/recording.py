@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from core import __version__
-from core.errors import Cancelled, FeatherweightError, TargetError
+from core.errors import Cancelled, DataError, FeatherweightError, TargetError
 from core.progress import Reporter
 from core.runs import events, owner
 from core.runs.run import Figure, Run, RunKind, RunState
@@ -170,13 +170,14 @@ def recording(
     data      paths by what they are for; they are made absolute
     resume    id of a run of this store to go on with instead of beginning one; what it is stays as it was
 
-    Raises DataError when there is no run to go on with, and FeatherweightError when a process works on it.
+    Raises DataError when there is no run to go on with: none of this id, a run that is done or of another kind, a model
+    that has changed; and FeatherweightError when a process works on it.
     """
     if store is None:
         yield Recorder(None, None)
         return
     if resume is not None:
-        recorder = _gone_on(store, resume)
+        recorder = _gone_on(store, resume, kind, model_sha256)
     else:
         recorder = _begun(
             store,
@@ -215,8 +216,14 @@ def _begun(store: RunStore, run: Run) -> Recorder:
     return Recorder(store, run)
 
 
-def _gone_on(store: RunStore, run_id: str) -> Recorder:
+def _gone_on(store: RunStore, run_id: str, kind: RunKind, model_sha256: str) -> Recorder:
     run = store.get(run_id)
+    if run.kind is not kind:
+        raise DataError(f"it is a {run.kind.words.lower()}, not a {kind.words.lower()}", where=run_id)
+    if run.state is RunState.DONE:
+        raise DataError("this run is done, so there is nothing to go on with", where=run_id, do="begin a new one")
+    if run.model_sha256 and model_sha256 and run.model_sha256 != model_sha256:
+        raise DataError("the model has changed since this run began", where=run.model_path, do="begin a new one")
     owner.claim(store.path(run_id))
     run = replace(run, state=RunState.RUNNING, ended=None, why="", versions=versions())
     recorder = Recorder(store, run, resumed=True)

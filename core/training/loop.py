@@ -7,6 +7,7 @@ import json
 import math
 import time
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -39,6 +40,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 State = dict[str, Any]
 
 __all__ = ["PAUSE_FILE", "TrainingResult", "train"]
+
+TOLD_APART = 16
+"""Samples whose inputs a checkpoint must agree with."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,8 @@ class _Training:
         """What a checkpoint must agree with."""
         shapes = {name: list(value.shape) for name, value in self._student.state_dict().items()
                   if isinstance(value, torch.Tensor)}  # fmt: skip
-        return json.dumps([asdict(self._settings), self._passes.samples.n, [asdict(p) for p in self._phases], shapes])
+        data = [_of_samples(self._passes.samples), None if self._valid is None else _of_samples(self._valid.samples)]
+        return json.dumps([asdict(self._settings), data, [asdict(p) for p in self._phases], shapes])
 
     def run(self, resume: bool, title: str, run: str) -> TrainingResult:
         """All phases, from the start or from the last checkpoint."""
@@ -355,6 +360,14 @@ class _Training:
             if number > phase or self._best.state is None:
                 self._change(number, self._phases[number].settles)
         self._student.eval()
+
+
+def _of_samples(samples: Samples) -> list[Any]:
+    """Tells samples from others of the same number: by all labels, and by the means of some inputs, rounded, as inputs
+    that another model computed may differ in the last bits."""
+    feeds = [samples.feed(place) for place in samples.spread(TOLD_APART)]
+    means = [f"{float(np.mean(value, dtype=np.float64)):.3g}" for feed in feeds for value in feed.values()]
+    return [samples.n, None if samples.labels is None else zlib.crc32(samples.labels.tobytes()), means]
 
 
 def _copied(state: Mapping[str, Any]) -> State:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from core.analysis.task_metrics.base import Unit, facts_of
 from core.analysis.task_metrics.registry import Choice, choose
+from core.errors import DataError
 from core.progress import Reporter
 from core.training.feeding import batch
 from core.training.objective import Objective, Probe
@@ -21,6 +22,8 @@ from core.training.watching import cancellable
 
 if TYPE_CHECKING:
     from core.data.samples import Samples
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -79,26 +82,29 @@ class Evaluator:
         operations: float = 0.0,
     ) -> None:  # fmt: skip
         self._operations = operations
-        self._samples, self._objective, self._answers, self._size = samples, objective, answers, size
+        self.samples, self._objective, self._answers, self._size = samples, objective, answers, size
         self._measure = None if measure is None else measure.on(samples)
         self._label_loss = objective.label_loss(samples)
 
     def __call__(self, student: Trainable, reporter: Reporter) -> Figures:
-        """The student's figures now. Raises Cancelled."""
+        """The student's figures now. Raises Cancelled, and DataError where the samples themselves are not finite."""
         metric = None if self._measure is None else self._measure.choice.start()
         names = () if self._measure is None else self._measure.choice.facts.names
         total = 0.0
         student.eval()
         with torch.no_grad():
-            for start in range(0, self._samples.n, self._size):
+            for start in range(0, self.samples.n, self._size):
                 reporter.check()
-                places = np.arange(start, min(start + self._size, self._samples.n))
-                feeds = batch(self._samples, places)
+                places = np.arange(start, min(start + self._size, self.samples.n))
+                feeds = batch(self.samples, places)
                 reporter.check()
                 with cancellable(reporter, self._operations * len(places)):
                     answers = None if self._answers is None else self._answers.of(feeds, places)
                     outputs = student(feeds, features=self._objective.features)
-                total += float(self._objective(outputs, self._label_loss, places, answers).double().sum())
+                loss = float(self._objective(outputs, self._label_loss, places, answers).double().sum())
+                if not math.isfinite(loss):
+                    self._check_finite(places)
+                total += loss
                 if metric is None:
                     continue
                 after = [outputs[name].numpy() for name in names]
@@ -106,7 +112,17 @@ class Evaluator:
                 for row, place in enumerate(places):
                     one = slice(row, row + 1)
                     metric.add(int(place), [value[one] for value in before], [value[one] for value in after])
-        return Figures(total / self._samples.n, None if metric is None else metric.score().value)
+        return Figures(total / self.samples.n, None if metric is None else metric.score().value)
+
+    def _check_finite(self, places: Array) -> None:
+        """No state could be the best by samples whose values are NaN: refuse them instead of blaming the training."""
+        for place in places:
+            values = batch(self.samples, np.array([place])).values()
+            if not all(bool(torch.isfinite(value).all()) for value in values if value.is_floating_point()):
+                raise DataError(
+                    f"{self.samples.name(int(place))} has NaN or infinite values, and the best state is chosen by it",
+                    where=self.samples.source, do="leave such samples out",
+                )  # fmt: skip
 
 
 def better(new: Figures, old: Figures | None, measure: Measure | None) -> bool:

@@ -102,12 +102,19 @@ def test_one_file_for_two_things_is_refused(files: Path, same: str) -> None:
         finetune_file(spec_for(files, **{same: str(files / "train.npz")}))
 
 
-def test_samples_used_twice_are_told(files: Path) -> None:
+@pytest.mark.parametrize(
+    ("role", "said"),
+    [
+        ("test_path", "7 of the 57 test samples are also among"),
+        ("valid_path", "7 of the 57 that chose are also among"),
+    ],
+)
+def test_samples_used_twice_are_told(files: Path, role: str, said: str) -> None:
     some, test = (np.load(files / name) for name in ("train.npz", "test.npz"))
     np.savez(files / "mixed.npz", x=np.concatenate([some["x"][:7], test["x"]]),
              labels=np.concatenate([some["labels"][:7], test["labels"]]))  # fmt: skip
-    outcome = finetune_file(spec_for(files, test_path=str(files / "mixed.npz")))
-    assert any(text.startswith("7 of the 57 test samples are also among") for text in outcome.used)
+    outcome = finetune_file(spec_for(files, **{role: str(files / "mixed.npz")}))
+    assert any(text.startswith(said) for text in outcome.used)
 
 
 def test_too_few_samples_are_refused(files: Path) -> None:

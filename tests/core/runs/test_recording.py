@@ -101,9 +101,10 @@ def test_a_cancel_passes_through(store: RunStore) -> None:
 
 
 def test_epochs_that_are_trained_again_replace_those_that_were_lost(store: RunStore) -> None:
-    with begin(store) as run:
+    with pytest.raises(Cancelled), begin(store) as run:
         for epoch in (1, 2, 3):
             run.hear(point(epoch))
+        raise Cancelled
     with begin(store, resume=run.id) as again:
         assert again.resumed and again.id == run.id
         again.hear(point(2, 0.25))
@@ -145,6 +146,23 @@ def test_two_cannot_go_on_with_one_run(store: RunStore) -> None:
         pytest.fail("it was let in")
     with pytest.raises(DataError, match="no such run"), begin(store, resume="20200101-000000-aaaaaa"):
         pytest.fail("it was let in")
+
+
+def test_what_is_done_or_of_another_model_or_kind_does_not_go_on(store: RunStore) -> None:
+    with begin(store) as done:
+        pass
+    with pytest.raises(Cancelled), begin(store, model_sha256="aa") as run:
+        raise Cancelled
+    for values, said in (
+        ({"resume": done.id}, "this run is done"),
+        ({"resume": run.id, "model_sha256": "bb"}, "the model has changed"),
+        ({"resume": run.id, "kind": RunKind.MERGE}, "it is a fine-tuning, not a merge"),
+    ):
+        with pytest.raises(DataError, match=said), begin(store, **values):
+            pytest.fail("it was let in")
+    assert store.get(run.id).state is RunState.CANCELLED
+    with begin(store, resume=run.id, model_sha256="aa"):
+        pass
 
 
 def test_without_a_store_nothing_is_kept(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.data import Samples
+from core.data import Samples, load_samples
 from core.errors import Cancelled, DataError, ParameterError
 from core.progress import Progress, Reporter
 from core.training import loop
@@ -250,6 +250,30 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path, samples: Samp
     train(FakeStudent(), samples, held_out, QUICK, folder=tmp_path)
     with pytest.raises(DataError, match="other settings or other data"):
         train(FakeStudent(), samples, held_out, replace(QUICK, seed=1), folder=tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_other_data_of_the_same_size_is_refused(
+    tmp_path: Path, samples: Samples, held_out: Samples
+) -> None:
+    train(FakeStudent(), samples, held_out, QUICK, folder=tmp_path)
+    assert samples.labels is not None
+    for given, chosen in (
+        (made_samples(tmp_path, samples.n, 7), held_out),
+        (replace(samples, labels=np.roll(samples.labels, 1)), held_out),
+        (samples, made_samples(tmp_path, held_out.n, 8)),
+    ):
+        with pytest.raises(DataError, match="other settings or other data"):
+            train(FakeStudent(), given, chosen, QUICK, folder=tmp_path, resume=True)
+
+
+def test_samples_to_choose_by_that_are_not_finite_are_refused(samples: Samples, tmp_path: Path) -> None:
+    path = tmp_path / "held.npz"
+    x = np.zeros((20, INPUTS), np.float32)
+    x[7, 2] = np.nan
+    np.savez(path, x=x, labels=np.arange(20) % 3)
+    held = load_samples(path, samples.inputs)
+    with pytest.raises(DataError, match="sample 7 has NaN or infinite values"):
+        train(FakeStudent(), samples, held, QUICK)
 
 
 def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path, samples: Samples, held_out: Samples) -> None:
