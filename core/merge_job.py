@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from core.runs.run import Run
 
 MOST_MEMBERS = 100
+MOST_WEIGHT = 1e6
 _PATHS = ("target", "data_path", "original_path", "members_folder", "valid_path", "test_path")
 
 
@@ -257,6 +258,9 @@ def check(spec: MergeSpec) -> MergeMode:
     if spec.member_weights and (mode not in (MergeMode.AVERAGE, MergeMode.VOTE) or len(spec.member_weights) != count):
         raise ParameterError(f"there are {len(spec.member_weights)} weights for {count} models in the mode {mode}",
                              do="give one weight a model, with the modes average and vote")  # fmt: skip
+    if not all(0.0 < weight <= MOST_WEIGHT for weight in spec.member_weights):
+        raise ParameterError(f"a member's weight must be above 0, and at most {MOST_WEIGHT:g}",
+                             do="leave members out that should not count")  # fmt: skip
     if mode.trains and not 2 <= spec.members <= MOST_MEMBERS:
         raise ParameterError(f"{spec.members} members are asked for", do=f"ask for 2 to {MOST_MEMBERS}")
     return mode

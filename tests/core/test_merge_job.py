@@ -101,6 +101,9 @@ def test_an_original_is_compared_with(tmp_path: Path, members: list[str], data: 
     ({"mode": "boost", "model_paths": ("a.onnx",), "data_path": "d.npz", "members": 1}, "1 members are asked for"),
     ({"greedy": True}, "the greedy choice is for the mode weights"),
     ({"member_weights": (1.0,)}, "1 weights for 2 models"),
+    ({"member_weights": (1.0, 0.0)}, "weight must be above 0"),
+    ({"member_weights": (1.0, float("nan"))}, "weight must be above 0"),
+    ({"member_weights": (1e308, 1e308)}, "at most 1e\\+06"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_refused_before_anything_is_read(values: dict[str, object], what: str) -> None:
     with pytest.raises(ParameterError, match=what):
