@@ -139,6 +139,7 @@ QTabBar::tab:hover { color: $text; }
 QTabBar::tab:selected { color: $text; font-weight: 600; border-bottom-color: $accent; }
 QTabBar::tab:focus { color: $accent; }
 QTabBar::scroller { width: 44px; }
+QTabBar::tear { width: 0; border: 0; image: none; }
 QTabBar QToolButton { background: $window; border: 0; border-radius: 0; padding: 0; }
 QTabBar QToolButton:hover { background: $hover; }
 QTabBar QToolButton::left-arrow { image: url(icons:$mode/left.svg); width: 14px; height: 14px; }

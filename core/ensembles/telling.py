@@ -30,8 +30,9 @@ def rows(standings: Standings) -> list[tuple[str, ...]]:
 def _row(standings: Standings, row: Standing) -> tuple[str, ...]:
     first = standings.rows[0].nbytes
     return (
-        row.title, size_text(row.nbytes), f"{row.nbytes / first:.1%}" if first else "", standings.text(row.value),
-        _error(standings, row), "" if row.agreement is None else f"{row.agreement:.2%}",
+        row.title, size_text(row.nbytes), f"{100 * row.nbytes / first:.1f} %" if first else "",
+        standings.text(row.value), _error(standings, row),
+        "" if row.agreement is None else f"{100 * row.agreement:.2f} %",
         "" if row.latency is None else ms_text(row.latency.median_ms),
     )  # fmt: skip
 
@@ -50,7 +51,8 @@ def duels(standings: Standings) -> list[str]:
         pairs = ""
         if duel.only_first is not None and duel.only_second is not None:
             pairs = f"; {duel.only_first} samples that it alone answers right, {duel.only_second} the other alone"
-        told.append(f"{duel.first} against {duel.second}: {amount} (p = {duel.p:.2g}, {duel.test}{pairs})")
+        first = duel.first[:1].upper() + duel.first[1:]
+        told.append(f"{first} against {duel.second}: {amount} (p = {duel.p:.2g}, {duel.test}{pairs}).")
     return told
 
 

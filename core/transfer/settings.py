@@ -36,11 +36,11 @@ class TransferSettings:
         choices=(AUTO, NONE, ALL, LISTED), choice_titles=("By measure", "None", "All", "Chosen layers"),
     )
     settled: float = param(
-        0.25, "Fits below", "Layers whose relative gradient is below this share of the largest are kept (Lee et al., "
+        0.25, "Kept below", "Layers whose relative gradient is below this share of the largest are kept (Lee et al., "
         "2023).", minimum=0.0, maximum=1.0, percent=True, unit="%", when={"freeze": [AUTO]},
     )
     slower: float = param(
-        0.3, "Learning rate behind", "Of the layers that are trained on, as a share of the head's learning rate.",
+        0.3, "Learning rate of old layers", "Of those that are trained on, as a share of the head's learning rate.",
         minimum=0.0001, maximum=1.0, percent=True, unit="%", when={"freeze": [AUTO, NONE, LISTED]},
     )
     cut: str = param(
@@ -65,7 +65,7 @@ class TransferSettings:
         minimum=1, maximum=10_000, when={"compress": [INT8, SMALL, SIZE, OWN]},
     )
     compare: bool = param(
-        True, "Compare with nothing learned", "Also train the same small network from random weights on the same data, "
+        True, "Compare with a fresh start", "Also train the same small network from random weights on the same data, "
         "to see what the transfer is worth. Takes about as long again.",
     )
 

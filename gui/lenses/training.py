@@ -23,6 +23,8 @@ _LEAST_CHART = 215
 _TRAIN = "Fine-tune\N{HORIZONTAL ELLIPSIS}"
 _FIRST = ("The first epoch is under way.", "Its figures appear when it is done.")
 _PREPARING = ("The training is being prepared.", "The model is compressed and the samples are read first.")
+_UNTRAINED = ("Nothing had to be trained.", "The files were put together as they are.")
+_NO_EPOCH = ("No epoch was finished.", "")
 _NO_METRIC = ("Nothing to judge answers by.", "With labels, or class scores of the original, the metric appears here.")
 _LOG = {"auto": None, "linear": False, "log": True}
 
@@ -158,8 +160,9 @@ class TrainingLens(Lens):
         series = state.series
         self.series.set_titles([one.title for one in series])
         if not series:
-            self.losses.show_picture(Picture(What.LOSS), "", "", _PREPARING)
-            self.judged.show_picture(Picture(What.METRIC), "", "", (_PREPARING[0], ""))
+            why = _PREPARING if state.phase.at_work else _UNTRAINED if state.phase is Phase.DONE else _NO_EPOCH
+            self.losses.show_picture(Picture(What.LOSS), "", "", why)
+            self.judged.show_picture(Picture(What.METRIC), "", "", (why[0], ""))
             self.run.say(self.run.advice, "")
             return
         at = max(min(self.series.currentIndex(), len(series) - 1), 0) if len(series) > 1 else 0
@@ -187,7 +190,8 @@ class TrainingLens(Lens):
         caption = "train {series_2} \N{MIDDLE DOT} validation {series_1}"
         last = mine.points[-1] if mine.points else None
         if last is not None and last.valid_metric is not None:
-            caption += f" \N{MIDDLE DOT} now {metric_text(last.valid_metric, mine.started)}"
+            at_work = self._state is not None and self._state.phase.at_work
+            caption += f" \N{MIDDLE DOT} {'now' if at_work else 'last'} {metric_text(last.valid_metric, mine.started)}"
         known = not mine.points or any(point.valid_metric is not None for point in mine.points)
         why = _FIRST if known else _NO_METRIC
         card.show_picture(metric_picture(series, at, self._reference(mine)), caption, "", why)

@@ -56,14 +56,17 @@ def view_of(outcome: CrossvalOutcome) -> ResultView:
 
     result = outcome.result
     base = result.spread(0)
+    metric = result.metric[:1].upper() + result.metric[1:]
     headline = (
-        f"{result.metric}: {result.text(base.mean)} on average over {base.n} folds, "
+        f"{metric}: {result.text(base.mean)} on average over {base.n} folds, "
         f"give or take {result.amount(base.deviation)} from fold to fold."
     )
     rows = [_original(result), *(_variant(result, index) for index in range(len(result.variants)))]
     rows += [_fold(result, place) for place in range(base.n)]
     notes = tuple(filter(None, (_parted(result), *result.notes, *outcome.notes)))
-    return ResultView(headline, _COLUMNS, tuple(rows), 1, notes, advice(result))
+    shown = [column for column in range(len(_COLUMNS)) if not column or any(row[column] for row in rows)]
+    columns, *cells = (tuple(row[column] for column in shown) for row in (_COLUMNS, *rows))
+    return ResultView(headline, columns, tuple(cells), 1, notes, advice(result))
 
 
 def _original(result: CrossvalResult) -> tuple[str, ...]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
+    QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
+    QLayout,
     QProgressBar,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QStackedLayout,
     QVBoxLayout,
@@ -148,6 +151,32 @@ class SeriesBox(QComboBox):
         self.picked.emit()
 
 
+class _Sideways(QScrollArea):
+    """As high as what it holds; moves it sideways where there is not the room, rather than cutting words."""
+
+    def __init__(self, inner: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._inner = with_role(inner, "plain")
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setWidget(inner)
+        inner.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self._inner and event.type() == QEvent.Type.Resize:
+            self._fit()
+        return super().eventFilter(watched, event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        bar = self.horizontalScrollBar().sizeHint().height() if self._inner.width() > self.width() else 0
+        self.setFixedHeight(self._inner.height() + bar)
+
+
 class ResultCard(WordsCard):
     """What came of it as a small table, and what to do with it."""
 
@@ -165,11 +194,10 @@ class ResultCard(WordsCard):
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(18)
         self._grid.setVerticalSpacing(5)
-        line = QHBoxLayout()
-        line.addWidget(self._table)
-        line.addStretch(1)
+        self._grid.setSizeConstraint(QLayout.SizeConstraint.SetMinAndMaxSize)
+        self._area = _Sideways(self._table, self)
         self.body.addWidget(self.headline)
-        self.body.addLayout(line)
+        self.body.addWidget(self._area)
         self.body.addWidget(self.notes)
         self.body.setSpacing(8)
         self.use = QPushButton("Use as result", self)
@@ -188,7 +216,7 @@ class ResultCard(WordsCard):
             return
         self._view = view
         self.headline.setText(view.headline)
-        self.notes.setText(" ".join([*view.notes, view.advice]).strip())
+        self.notes.setText("\n".join(filter(None, (*view.notes, view.advice))))
         self.notes.setVisible(bool(self.notes.text()))
         while (item := self._grid.takeAt(0)) is not None:
             widget = item.widget()
@@ -201,7 +229,7 @@ class ResultCard(WordsCard):
             role = "title" if row - 1 == view.chosen else "caption"
             for column, text in enumerate(texts):
                 self._put(row, column, text, role)
-        self._table.setVisible(bool(view.rows))
+        self._area.setVisible(bool(view.rows))
         self._table.setAccessibleName("; ".join(", ".join(filter(None, row)) for row in (view.columns, *view.rows)))
 
     def _put(self, row: int, column: int, text: str, role: str) -> None:

@@ -73,7 +73,8 @@ class LearningChart(Plot):
             text.setPos(text.pos().x(), high)
         self._show_parted(low)
         self._show_reference(low, high)
-        self._lone = [line for line in picture.lines if line.name and len(line.x) == 1]  # a curve of one point has no line
+        # a curve of one point has no line
+        self._lone = [line for line in picture.lines if line.name and len(line.x) == 1]
         self._dots.setData([line.x[0] for line in self._lone], [self._height(line.y[0]) for line in self._lone])
         ring = picture.ring
         self._ring.setData([ring[0]] if ring else [], [self._height(ring[1])] if ring else [])

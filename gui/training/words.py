@@ -36,7 +36,7 @@ def status_words(state: TrainingState) -> str:
     if len(series) > 1 and state.phase.at_work:
         where = f"{series[-1].title}: {where}"
     if state.phase is Phase.PREPARING:
-        return state.text or "Waits for its process"
+        return state.text or "Starting the training process"
     if state.phase is Phase.RUNNING:
         left = time_left(state.seconds_left())
         at_epochs = not state.text or state.text.lower().startswith(("epoch", "training"))

@@ -17,6 +17,9 @@ TRANSFER = "transfer"
 """As `core.runs.run.RunKind`."""
 
 
+_SAVED = "It is kept in the Runs lens, where Export\N{HORIZONTAL ELLIPSIS} saves it."
+
+
 def asked_of(spec: TransferSpec) -> Asked:
     """The job for a description."""
     from core.torch_files.origin import shown_name
@@ -42,7 +45,7 @@ def view_of(outcome: TransferOutcome) -> ResultView:
     chosen = next(place for place, row in enumerate(outcome.rows) if row.name == outcome.chosen)
     proposal = outcome.proposal
     notes = [f"Cut {proposal.cut.title}; new head for {proposal.outputs}.", _kept_words(len(proposal.keep)),
-             *proposal.removed[:3], *outcome.used, *outcome.notes]  # fmt: skip
+             *proposal.removed[:3], *outcome.used, *outcome.notes, _SAVED]  # fmt: skip
     mine = outcome.rows[chosen]
     headline = (f"{metric} {_figures(mine, outcome)[0]} in {file_size(mine.nbytes)} "
                 f"(the original has {file_size(outcome.bytes_original)}).")  # fmt: skip

@@ -245,7 +245,8 @@ class TransferDialog(QDialog):
         kept = len(self.use.kept)
         parts = [f"The new head alone: up to {settings.head_epochs:,} epochs."]
         if self.use.chart.going:
-            parts.append(f"Then {self.use.chart.going:,} channels are cut.")
+            n = self.use.chart.going
+            parts.append(f"Then {n:,} channel{' is' if n == 1 else 's are'} cut.")
         if settings.freeze != words.ALL:
             parts.append(f"Then all layers{f' but {kept:,}' if kept else ''}: up to {epochs:,} epochs at "
                          f"{settings.slower:.0%} of the learning rate.")  # fmt: skip

@@ -120,7 +120,7 @@ class DataPage(QWidget):
         self.found.setText(text)
 
     def show_look(self, look: Look) -> None:
-        counts = ", ".join(f"{name} {count:,}" for name, count in look.counts[:12])
+        counts = ", ".join(f"{name} ({count:,})" for name, count in look.counts[:12])
         more = f" and {len(look.counts) - 12:,} more" if len(look.counts) > 12 else ""
         lines = [f"The new head answers with {look.outputs}."]
         lines += [f"Training samples by class: {counts}{more}."] if counts else []
@@ -136,10 +136,14 @@ class CutPage(QWidget):
         super().__init__(parent)
         self.cuts: tuple[CutPoint, ...] = ()
         self.table = QTableWidget(0, len(_HEADERS), self)
-        self.table.setHorizontalHeaderLabels(list(_HEADERS))
         set_up_rows(self.table, "Places where the head can be cut", 27, many=False)
         with_role(self.table, "padded")
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in range(len(_HEADERS)):
+            side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
+            heading = QTableWidgetItem(_HEADERS[column])
+            heading.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+            self.table.setHorizontalHeaderItem(column, heading)
         self.table.setColumnWidth(1, 90)
         self.table.setColumnWidth(2, 150)
         self.reason = label("", "small", self)
@@ -164,7 +168,8 @@ class CutPage(QWidget):
         for row, cut in enumerate(cuts):
             total = cut.kept_weights + cut.removed_weights
             title = cut.title + ("   (recommended)" if cut.recommended else "")
-            shares = f"{cut.kept_weights:,} ({cut.kept_weights / max(total, 1):.0%})"
+            share = 100 * cut.kept_weights / max(total, 1)
+            shares = f"{cut.kept_weights:,} ({share:.{0 if share >= 10 else 1}f} %)"
             for column, text in enumerate((title, f"{cut.features:,}", shares)):
                 item = QTableWidgetItem(text)
                 if column:

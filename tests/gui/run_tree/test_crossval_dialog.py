@@ -80,7 +80,7 @@ def test_the_card_shows_spread_gain_and_folds() -> None:
     variants = (Variant("the base settings"), Variant("dropout 20 %"))
     result = CrossvalResult("accuracy", Unit.SHARE, True, variants, folds, ("3 folds.",))
     view = view_of(CrossvalOutcome(result, {}, 3.0, notes=("not kept.",)))
-    assert view.headline.startswith("accuracy: 85.00 % on average over 3 folds, give or take 5.00 points")
+    assert view.headline.startswith("Accuracy: 85.00 % on average over 3 folds, give or take 5.00 points")
     assert [row[:2] for row in view.rows] == [
         ("Original", "70.00 %"), ("Base settings", "85.00 %"), ("Dropout 20 %", "89.00 %"), ("Fold 1", "80.00 %"),
         ("Fold 2", "90.00 %"), ("Fold 3", "85.00 %"),
@@ -89,3 +89,5 @@ def test_the_card_shows_spread_gain_and_folds() -> None:
     assert view.notes[0].startswith("Training and validation part in 2 of 3 folds, at epoch 4")
     assert view.notes[1:] == ("3 folds.", "not kept.")
     assert view.advice.startswith("Use dropout 20 %")
+    alone = CrossvalResult("accuracy", Unit.SHARE, True, variants[:1], folds[:3], ())
+    assert view_of(CrossvalOutcome(alone, {}, 3.0)).columns == view.columns[:4]  # no empty columns of gains
