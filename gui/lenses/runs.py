@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gui.training.curves import Series
 
 _LEGEND = "{series_1} compressed, {series_2} fine-tuned, {series_3} merged, {series_4} transferred; + the original"
-_LEAST_TABLE, _LEAST_CHART, _LEAST_DETAIL = 230, 200, 290
+_LEAST_TABLE, _LEAST_CHART, _LEAST_DETAIL = 230, 200, 345
 
 
 class RunsLens(Lens):

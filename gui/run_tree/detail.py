@@ -99,6 +99,7 @@ class DetailCard(Card):
         self.caption.set_template("" if row is None else " \N{MIDDLE DOT} ".join(filter(None, (
             row.texts[1], f"begun {row.texts[-1]}", row.texts[7], f"seed {row.run.seed}", more))))  # fmt: skip
         self.words.setText("" if row is None else words_of(row))
+        self.words.setVisible(row is not None)  # the empty state has the whole width
         self.words.setToolTip("" if row is None else paths_of(row))
         there = bool(series) and any(one.points for one in series or ())
         self.chart.setVisible(there)
