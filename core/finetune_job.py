@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -196,9 +195,9 @@ def _data(spec: FinetuneSpec, model: Model, recipe: Recipe) -> tuple[Samples, Sa
     """Samples to train on, to choose by and to compare on, and what is used for what, in words."""
     from core.data import load_samples
     from core.preparing import works_from_samples
-    from core.training.splits import check_enough, hold_out, overlap
+    from core.training.splits import check_apart, check_enough, hold_out, overlap
 
-    _check_apart(spec)
+    check_apart(spec.data_path, spec.valid_path, spec.test_path)
     given, valid, test = (
         None if path is None else load_samples(path, model.inputs, options=spec.options)
         for path in (spec.data_path, spec.valid_path, spec.test_path)
@@ -232,18 +231,6 @@ def _data(spec: FinetuneSpec, model: Model, recipe: Recipe) -> tuple[Samples, Sa
         also = f"{known:,} of the {test.n:,} test samples are"
         used.append(f"{also} also among those trained on or chosen by, so the figures look too good.")
     return samples, held, test, tuple(used)
-
-
-def _check_apart(spec: FinetuneSpec) -> None:
-    """No file is used for two things."""
-    named = {"trained on": spec.data_path, "validated on": spec.valid_path, "tested on": spec.test_path}
-    there = [(what, Path(path)) for what, path in named.items() if path is not None and Path(path).exists()]
-    for (first, one), (second, other) in combinations(there, 2):
-        if one.samefile(other):
-            raise DataError(
-                f"the same samples would be {first} and {second}", where=str(one),
-                do="give other samples, or leave one out: some are held out then",
-            )  # fmt: skip
 
 
 def _fitted(spec: FinetuneSpec, job: _Job, run: Recorder, reporter: Reporter) -> Fitted:

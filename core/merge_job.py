@@ -162,9 +162,11 @@ def merge_file(spec: MergeSpec, reporter: Reporter = SILENT) -> MergeOutcome:
     from core.runs.run import RunKind
     from core.runs.store import RunStore
     from core.scratch import scratch_folder
+    from core.training.splits import check_apart
 
     started = time.perf_counter()
-    check(spec)
+    if check(spec).trains:
+        check_apart(spec.data_path, spec.valid_path, spec.test_path)
     merge = Merge(spec)
     store = RunStore(Path(spec.runs_folder)) if spec.runs_folder else None
     mode = MergeMode(spec.mode)

@@ -207,7 +207,7 @@ def load(path: Path, folder: Path) -> Any:
     safe_copy(path, copy)
     names = {info.filename.partition("/")[2]: info.filename for info in members(copy)}
     if _INPUTS in names:
-        load_plain(copy, read_member(copy, names[_INPUTS]))  # torch.export.load falls back to full unpickling
+        load_plain(path, read_member(copy, names[_INPUTS]))  # torch.export.load falls back to full unpickling
     try:
         return torch.export.load(copy)
     except Exception as error:  # whatever the library makes of a damaged program

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,3 +66,15 @@ def _digest(feed: dict[str, Array]) -> bytes:
     for name in sorted(feed):
         found.update(np.ascontiguousarray(feed[name]).tobytes())
     return found.digest()
+
+
+def check_apart(data: str | None, valid: str | None, test: str | None) -> None:
+    """Raise DataError where one file would be used for two things."""
+    named = {"trained on": data, "validated on": valid, "tested on": test}
+    there = [(what, Path(path)) for what, path in named.items() if path is not None and Path(path).exists()]
+    for (first, one), (second, other) in combinations(there, 2):
+        if one.samefile(other):
+            raise DataError(
+                f"the same samples would be {first} and {second}", where=str(one),
+                do="give other samples, or leave one out: some are held out then",
+            )  # fmt: skip

@@ -18,6 +18,7 @@ from core.progress import Reporter
 from core.recipe import Recipe
 from core.scratch import scratch_folder
 from core.training.loop import TrainingResult
+from core.training.splits import check_apart
 from core.transfer import settings as words
 from core.transfer.cuts import CutPoint, choose, find_cuts
 from core.transfer.features import Trunk
@@ -122,6 +123,7 @@ def run_transfer(spec: TransferSpec, reporter: Reporter) -> TransferOutcome:
 
 def _prepared(spec: TransferSpec, reporter: Reporter) -> _Task:
     reporter.report(0.0, "Reading model and data")
+    check_apart(spec.data_path, spec.valid_path, spec.test_path)
     model = open_model(spec.model_path)
     data = numbered(load_new(spec.data_path, model.inputs, spec.options, reporter))
     found = targets(data, spec.classes)

@@ -110,6 +110,16 @@ def test_what_does_not_go_together_is_refused_before_anything_is_read(values: di
         check(replace(MergeSpec(("a.onnx", "b.onnx"), "average", "o.onnx"), **values))  # type: ignore[arg-type]
 
 
+def test_members_are_not_trained_on_what_chooses_or_measures_them(
+    tmp_path: Path, members: list[str], data: str
+) -> None:
+    asked = spec(members[:1], MergeMode.BAG, tmp_path, data)
+    for role in ("valid_path", "test_path"):
+        with pytest.raises(DataError, match="the same samples would be trained on and"):
+            merge_file(replace(asked, **{role: data}))  # type: ignore[arg-type]
+    assert not (tmp_path / "out.onnx").exists()
+
+
 def test_members_that_do_not_fit_leave_no_file(tmp_path: Path, members: list[str]) -> None:
     odd = classifier(tmp_path / "odd.onnx", 5, hidden=9)
     with pytest.raises(ModelFileError, match="do not correspond"):
