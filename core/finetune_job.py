@@ -49,6 +49,7 @@ class FinetuneSpec:
     parent_run   id of the run that this one branches from, or None
     resume       id of an interrupted run to go on with, or None
     limit        samples to compare on
+    passing      the target is a passing place: the run keeps a copy of the file instead of naming it
     torch_target  also write the trained weights there, for PyTorch (`core.torch_files.exporting`); None: not
     """
 
@@ -64,6 +65,7 @@ class FinetuneSpec:
     parent_run: str | None = None
     resume: str | None = None
     limit: int = COMPARED_SAMPLES
+    passing: bool = False
     torch_target: str | None = None
 
 
@@ -127,7 +129,7 @@ def finetune_file(spec: FinetuneSpec, reporter: Reporter = SILENT) -> FinetuneOu
         outcome = _written(spec, job, fitted, reporter.part(0.8, 1.0))
         run.figures(*result_figures(outcome.report, outcome.comparison))
         run.details(best_epoch=outcome.best_epoch, epochs=len(outcome.curves))
-        run.result(spec.target)
+        run.result(spec.target, written=not spec.passing)
         if outcome.stopped:
             run.note(outcome.stopped)
         outcome = replace(outcome, run=run.id, notes=(*outcome.notes, *run.trouble))

@@ -37,7 +37,7 @@ class TransferSpec:
     valid_path   samples to choose the best state by; None: some of `data_path` (training.held_out)
     test_path    samples to compare on; None: some of `data_path`, that nothing is learned from
     training     of all trainings; `training.epochs` are those of the layers behind the head
-    runs_folder, parent_run, resume  as in `finetune_job.FinetuneSpec`
+    runs_folder, parent_run, resume, passing  as in `finetune_job.FinetuneSpec`
     """
 
     model_path: str
@@ -56,6 +56,7 @@ class TransferSpec:
     runs_folder: str | None = None
     parent_run: str | None = None
     resume: str | None = None
+    passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,5 +199,5 @@ def spec_of(store: RunStore, run: Run) -> TransferSpec:
     return TransferSpec(
         run.model_path, data, texts[0], texts[1], classes, keep, run.recipe_text, texts[2], settings,
         build(TrainingSettings, dict(run.settings)), run.data.get("valid"), run.data.get("test"), options,
-        str(store.folder), run.parent or None,
+        str(store.folder), run.parent or None, passing=given.get("passing") is True,
     )  # fmt: skip

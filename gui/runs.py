@@ -131,15 +131,18 @@ class Runs:
             if folder != keep:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def trained_file(self, model: Model) -> Path:
-        """Where a training writes what it gives; it stays beside what is compressed later. Raises TargetError."""
+    def trained_file(self, model: Path) -> Path:
+        """Where a training of this model writes what it gives; it stays beside what is compressed later.
+
+        Raises TargetError.
+        """
         self._trainings += 1
         folder = self._folder / f"trained-{self._trainings}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise target_error(folder, error) from error
-        return folder / f"{model.path.stem}.onnx"
+        return folder / f"{model.stem}.onnx"
 
     def _hear(self, progress: Progress) -> None:
         part = progress.part

@@ -116,7 +116,7 @@ def run_transfer(spec: TransferSpec, reporter: Reporter) -> TransferOutcome:
         outcome = _Course(task, place, target, run, reporter.part(0.05, 1.0)).outcome()
         outcome = replace(outcome, seconds=time.perf_counter() - started, run=run.id,
                           notes=(*outcome.notes, *run.trouble))  # fmt: skip
-        _keep(run, outcome)
+        _keep(run, outcome, passing=spec.passing)
     reporter.report(1.0, "Done")
     return outcome
 
@@ -155,7 +155,8 @@ def _recorded(task: _Task) -> Iterator[Recorder]:
         settings=to_dict(spec.training, all_values=True), data=data, options=options_dict(spec.options),
         seed=spec.training.seed, parent=spec.parent_run, resume=spec.resume,
         details={"transfer": to_dict(spec.settings, all_values=True), "at": spec.at, "keep": list(spec.keep),
-                 "classes": spec.classes, "size": spec.size, "target": str(Path(spec.target).absolute())},
+                 "classes": spec.classes, "size": spec.size, "target": str(Path(spec.target).absolute()),
+                 "passing": spec.passing},
     ) as run:  # fmt: skip
         yield run
 
@@ -365,8 +366,8 @@ def _written(samples: Samples, target: Path) -> Path:
     return target
 
 
-def _keep(run: Recorder, outcome: TransferOutcome) -> None:
-    """What the run's file tells of the outcome."""
+def _keep(run: Recorder, outcome: TransferOutcome, *, passing: bool) -> None:
+    """What the run's file tells of the outcome. passing: as in TransferSpec."""
     from core.runs.figures import BYTES, BYTES_BEFORE, SCORE
     from core.runs.run import Figure
 
@@ -377,4 +378,4 @@ def _keep(run: Recorder, outcome: TransferOutcome) -> None:
         Figure(SCORE, chosen.value, unit, outcome.metric, on=outcome.compared_on),
     )  # fmt: skip
     run.details(rows=[[row.name, row.value, row.error, row.nbytes] for row in outcome.rows], verdict=outcome.verdict)
-    run.result(outcome.path)
+    run.result(outcome.path, written=not passing)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QFrame, QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QFrame, QPushButton, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from gui.charts.card import with_role
 from gui.charts.empty import EmptyState
 from gui.lenses.base import Lens
+from gui.saving import save_copy
 from gui.session import Session
 from gui.training.cards import LOSS_CHOICES, METRIC_CHOICES, CurveCard, ResultCard, RunCard, SeriesBox, column
 from gui.training.curves import Series
@@ -26,6 +29,10 @@ _PREPARING = ("The training is being prepared.", "The model is compressed and th
 _UNTRAINED = ("Nothing had to be trained.", "The files were put together as they are.")
 _NO_EPOCH = ("No epoch was finished.", "")
 _NO_METRIC = ("Nothing to judge answers by.", "With labels, or class scores of the original, the metric appears here.")
+_EXPORT_RESULT = "Save the trained model (Ctrl+E)"
+_EXPORT_FILE = "Save this file under a name of your choice"
+_DONE = {"finetune": "trained", "merge": "merged", "transfer": "transferred"}
+"""What a file that came of each kind of job is called."""
 _LOG = {"auto": None, "linear": False, "log": True}
 
 
@@ -103,8 +110,19 @@ class TrainingLens(Lens):
         self._refresh()
 
     def _export(self, state: TrainingState) -> None:
-        state.use_result()
-        state.exportWanted.emit()
+        """Save what came of it: as the plan's result where it is one, else as the file that was written."""
+        if state.can_use or state.used:
+            state.use_result()
+            state.exportWanted.emit()
+            return
+        asked, session, file = state.asked, self._session, state.view.file if state.view is not None else None
+        if asked is None or session is None or file is None:
+            return
+        beside = asked.model if asked.model is not None else file
+        proposal = beside.with_name(f"{beside.stem}-{_DONE.get(asked.kind, 'result')}.onnx")
+        path, _filter = QFileDialog.getSaveFileName(self, "Save the result", str(proposal), "Models (*.onnx)")
+        if path:
+            save_copy(session, file, Path(path))
 
     # -- state to widgets ---------------------------------------------------------------------------------------------
 
@@ -127,7 +145,9 @@ class TrainingLens(Lens):
         self._show_buttons(state)
         self.result.show_view(state.view)
         self.result.use.setVisible(state.can_use)
-        self.result.export.setVisible(state.can_use or state.used)
+        as_result = state.can_use or state.used
+        self.result.export.setVisible(as_result or (state.view is not None and state.view.file is not None))
+        self.result.export.setToolTip(_EXPORT_RESULT if as_result else _EXPORT_FILE)
         self._curves_came()
 
     def _show_status(self) -> None:

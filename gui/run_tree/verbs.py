@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from core.errors import DataError, FeatherweightError
 from core.runs.run import Run, RunKind
 from gui.run_tree.rows import Row
 from gui.run_tree.state import RunsState
+from gui.saving import save_copy
 
 if TYPE_CHECKING:
     from core.progress import Reporter
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from gui.session import Session
     from gui.training.asked import Asked
 
-SAVE, DELETE = "save the result of a run", "delete runs"
-"""Keys of the tasks."""
+DELETE = "delete runs"
+"""Key of the task."""
 _RESUMED_BY = {
     RunKind.FINETUNE: "gui.training.finetune", RunKind.CROSSVAL: "gui.run_tree.crossval",
     RunKind.MERGE: "gui.ensembles.wish", RunKind.TRANSFER: "gui.transfer.asked",
@@ -106,8 +106,7 @@ class RunVerbs(QObject):
         if source is None:
             session.failed.emit(DataError("no copy of its result is kept", where=row.texts[0], do="run it again"))
             return
-        session.tasks.thread(SAVE, _copy, source, target, title=f"Saving {target.name}",
-                             done=lambda _nothing: session.said.emit(f"Saved {target.name}."))
+        save_copy(session, source, target)
 
     def delete(self, rows: tuple[Row, ...]) -> None:
         """Remove runs from the disk. The person was asked."""
@@ -158,16 +157,6 @@ def _settings(run: Run) -> TrainingSettings | None:
     known = {spec.name for spec in specs(TrainingSettings)}
     given = {name: value for name, value in run.settings.items() if name in known}
     return build(TrainingSettings, given) if given else None
-
-
-def _copy(source: Path, target: Path, reporter: Reporter) -> None:
-    from core.exporting.staging import check_target, staged
-
-    check_target(target, source)
-    with staged(target) as stage:
-        shutil.copyfile(source, stage.path)
-        reporter.check()
-        stage.commit()
 
 
 def _delete(store: Any, keys: tuple[str, ...], reporter: Reporter) -> tuple[FeatherweightError, ...]:

@@ -204,7 +204,6 @@ class ResultCard(WordsCard):
         self.use.setToolTip("Show it in the Compare lens and the totals; Export saves it then")
         with_role(self.use, "primary")
         self.export = QPushButton(f"Export{_DOTS}", self)
-        self.export.setToolTip("Save the trained model (Ctrl+E)")
         for button in (self.use, self.export):
             self.corner.addWidget(button)
 

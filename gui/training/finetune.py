@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,8 +54,8 @@ def asked_of(session: Session, wish: Wish) -> Asked:
     model.check_unchanged()
     spec = FinetuneSpec(
         str(model.path), "" if recipe.does_nothing else recipe.dump(), str(wish.train),
-        str(session.runs.trained_file(model)), wish.settings, _text(wish.valid), _text(wish.test), session.data_options,
-        str(session.runs_folder), session.runs.parent_of(model) or None,
+        str(session.runs.trained_file(model.path)), wish.settings, _text(wish.valid), _text(wish.test),
+        session.data_options, str(session.runs_folder), session.runs.parent_of(model) or None, passing=True,
     )  # fmt: skip
     return _asked(session, spec.model_path, spec, recipe)
 
@@ -69,7 +69,8 @@ def asked_of_run(session: Session, run: Run) -> Asked:
     if model is None or str(model.path) != run.model_path:
         raise FeatherweightError("its model is not open", where=run.title, do=f"open {model_name(run)} first")
     recipe = Recipe.parse(run.recipe_text, model=model) if run.recipe_text else Recipe(model_name=model.name)
-    spec = spec_of(run, str(session.runs.trained_file(model)), str(session.runs_folder))
+    place = session.runs.trained_file(model.path)
+    spec = replace(spec_of(run, str(place), str(session.runs_folder)), passing=True)
     return _asked(session, run.model_path, spec, recipe)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ TRANSFER = "transfer"
 """As `core.runs.run.RunKind`."""
 
 
-_SAVED = "It is kept in the Runs lens, where Export\N{HORIZONTAL ELLIPSIS} saves it."
+_SAVED = "Export\N{HORIZONTAL ELLIPSIS} saves it; it is kept in the Runs lens as well."
 
 
 def asked_of(spec: TransferSpec) -> Asked:
@@ -34,7 +35,10 @@ def asked_of_run(session: Session, run: Run) -> Asked:
     from core.runs.store import RunStore
     from core.transfer_job import spec_of
 
-    return asked_of(spec_of(RunStore(session.runs_folder), run))
+    spec = spec_of(RunStore(session.runs_folder), run)
+    if spec.passing:  # the place of then went with the window of then
+        spec = replace(spec, target=str(session.runs.trained_file(Path(spec.model_path))))
+    return asked_of(spec)
 
 
 def view_of(outcome: TransferOutcome) -> ResultView:

@@ -234,10 +234,11 @@ class TransferDialog(QDialog):
             raise FeatherweightError("no model is open", do="open one first")
         settings = self.settings()
         return replace(
-            self._base(), target=str(self._session.runs.trained_file(model)), at=cut.key, settings=settings,
+            self._base(), target=str(self._session.runs.trained_file(model.path)), at=cut.key, settings=settings,
             training=self.training.form.settings(),
             size=self.training.limit.text().strip() if settings.compress == words.SIZE else "",
             runs_folder=str(self._session.runs_folder), parent_run=self._session.runs.parent_of(model) or None,
+            passing=True,
         )  # fmt: skip
 
     def _plan_words(self) -> str:

@@ -71,6 +71,15 @@ def test_what_is_trained_is_what_is_stored(files: Path) -> None:
     assert run.title == "mlp.onnx: prune 70 % + 8 levels, trained"
 
 
+def test_a_passing_place_is_not_named_but_its_file_is_kept(files: Path) -> None:
+    spec = spec_for(files, passing=True, settings=replace(QUICK, epochs=1))
+    outcome = finetune_file(spec)
+    store = RunStore(files / "runs")
+    run = store.get(outcome.run)
+    kept = store.result_file(run)
+    assert not run.target and kept is not None and kept.read_bytes() == Path(outcome.path).read_bytes()
+
+
 def test_the_same_seed_writes_the_same_bytes(files: Path) -> None:
     written = []
     for name in ("one.onnx", "two.onnx"):

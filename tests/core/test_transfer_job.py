@@ -141,8 +141,11 @@ def test_a_cancelled_run_goes_on_where_it_was(tmp_path: Path) -> None:
     interrupted = next(one for one in store.listing().runs if one.state.resumable)
     again = spec_of(store, interrupted)
     assert again.settings == spec.settings and again.training == spec.training
-    resumed = transfer_file(replace(again, resume=interrupted.id))
+    assert not again.passing
+    resumed = transfer_file(replace(again, resume=interrupted.id, passing=True))
     assert Path(resumed.path).read_bytes() == Path(whole.path).read_bytes()
+    kept = store.result_file(store.get(interrupted.id))  # a passing place is not named; a copy is kept
+    assert not store.get(interrupted.id).target and kept is not None
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

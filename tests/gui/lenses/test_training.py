@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
 from core.errors import InternalError
@@ -167,6 +168,35 @@ def test_done_shows_the_result_as_a_table(training: FakeTrainer, lens: TrainingL
     assert lens.result.texts()[3:] == ["Original", "1.73 MB", "98.0 %", "Trained", "43 kB", "97.9 %"]
     assert not lens.result.use.isVisible()  # it is no result of an open model
     assert buttons(lens) == ["Fine-tune\N{HORIZONTAL ELLIPSIS}"] and not lens.run.bar.isVisible()
+
+
+def test_a_file_that_is_no_result_of_the_plan_is_saved_under_any_name(
+    training: FakeTrainer, session: Session, lens: TrainingLens, qtbot: QtBot, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, proposed, target = tmp_path / "work.onnx", [], tmp_path / "mine.onnx"
+    made.write_bytes(b"a model")
+    asked = Asked("merge", "Merging", jobs.train, None, lambda _outcome: replace(VIEW, file=made))
+
+    def name(_parent: object, _title: str, proposal: str, _filters: str) -> tuple[str, str]:
+        proposed.append(Path(proposal).name)
+        return str(target), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", name)
+    training.answers["done"](object())
+    assert not lens.result.export.isVisible()  # nothing was written
+    session.training.start(asked)
+    training.answers["done"](object())
+    assert lens.result.export.isVisible() and not lens.result.use.isVisible()
+    lens.result.export.click()
+    qtbot.waitUntil(target.exists, timeout=PATIENCE_MS)
+    assert target.read_bytes() == b"a model" and proposed == ["work-merged.onnx"]
+    made.unlink()
+    failed: list[str] = []
+    session.failed.connect(lambda error: failed.append(str(error)))
+    lens.result.export.click()
+    qtbot.waitUntil(lambda: bool(failed), timeout=PATIENCE_MS)
+    assert "not there any more" in failed[0] and "Runs lens" in failed[0]
 
 
 @pytest.mark.models  # tens of seconds: torch is imported in the training process, and all is measured

@@ -47,7 +47,7 @@ def test_the_job_has_what_the_form_says(ready: Session, tmp_path: Path, runs_fol
     spec = asked.spec
     assert (spec.settings, spec.data_path, spec.valid_path) == (settings, str(ready.data_path), None)
     assert spec.test_path == str(tmp_path / "test.npz") and spec.runs_folder == str(runs_folder)
-    assert "quantize" in spec.recipe_text and spec.resume is None
+    assert "quantize" in spec.recipe_text and spec.resume is None and spec.passing
     assert Path(spec.target).parent.is_dir() and Path(spec.target).name == "planned.onnx"
     again = asked_of(ready, Wish(settings, ready.data_path))
     assert again.spec.target != spec.target  # the file of the training before stays
@@ -77,7 +77,8 @@ def test_an_interrupted_fine_tuning_is_offered_when_its_model_is_opened(
     qtbot.waitUntil(lambda: state.phase is Phase.INTERRUPTED, timeout=PATIENCE_MS)
     assert advised[0][0] == "A fine-tuning of planned.onnx was interrupted after epoch 2 of 3. Go on with it?"
     assert state.can_resume and state.run == run.id and state.series[0].epochs_done == 2
-    assert state.asked is not None and state.asked.spec.resume == run.id and state.asked.spec.settings.dropout == 0.1
+    assert state.asked is not None and state.asked.spec.passing
+    assert state.asked.spec.resume == run.id and state.asked.spec.settings.dropout == 0.1
     session.close_model()
     assert state.phase is Phase.NONE and not state.series
 
