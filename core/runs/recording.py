@@ -38,13 +38,14 @@ class Recorder:
 
     id           "" when nothing is kept
     folder       of the run; None when nothing is kept
-    resumed      whether the run goes on after an interruption
+    resumed      whether the run goes on after an interruption; `before` is the state that it was in then
     trouble      sentences: what could not be kept, and why
     """
 
     def __init__(self, store: RunStore | None, run: Run | None, *, resumed: bool = False) -> None:
         self._store, self._run = store, run
         self.resumed = resumed
+        self.before = RunState.INTERRUPTED
         self.trouble: tuple[str, ...] = ()
         self._began = time.monotonic()
         self._before = run.seconds if run is not None else 0.0
@@ -195,7 +196,8 @@ def recording(
         recorder.end(RunState.CANCELLED)
         raise
     except BaseException as error:
-        recorder.end(RunState.FAILED, _sentence(error))
+        refused = recorder.resumed and isinstance(error, DataError)  # nothing was done: it can still be gone on with
+        recorder.end(recorder.before if refused else RunState.FAILED, _sentence(error))
         raise
     recorder.end(RunState.DONE)
 
@@ -224,9 +226,11 @@ def _gone_on(store: RunStore, run_id: str, kind: RunKind, model_sha256: str) -> 
         raise DataError("this run is done, so there is nothing to go on with", where=run_id, do="begin a new one")
     if run.model_sha256 and model_sha256 and run.model_sha256 != model_sha256:
         raise DataError("the model has changed since this run began", where=run.model_path, do="begin a new one")
+    before = run.state
     owner.claim(store.path(run_id))
     run = replace(run, state=RunState.RUNNING, ended=None, why="", versions=versions())
     recorder = Recorder(store, run, resumed=True)
+    recorder.before = before
     recorder._change(state=RunState.RUNNING)
     return recorder
 

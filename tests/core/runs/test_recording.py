@@ -212,3 +212,16 @@ def test_a_result_that_does_not_fit_is_told(store: RunStore, tmp_path: Path, mon
         run.result(target)
     assert "disk is full" in run.trouble[0]
     assert (store.get(run.id).target, store.get(run.id).kept) == (str(target), "")
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(store: RunStore) -> None:
+    """Data that has changed, for example: with the right data it can still be gone on with."""
+    with pytest.raises(Cancelled), begin(store) as run:
+        raise Cancelled()
+    with pytest.raises(DataError), begin(store, resume=run.id):
+        raise DataError("the training data has changed")
+    kept = store.get(run.id)
+    assert (kept.state, kept.why) == (RunState.CANCELLED, "the training data has changed.")
+    with pytest.raises(FeatherweightError), begin(store, resume=run.id):
+        raise FeatherweightError("the loss is no number")
+    assert store.get(run.id).state is RunState.FAILED
