@@ -271,7 +271,8 @@ def _written(spec: FinetuneSpec, job: _Job, fitted: Fitted, reporter: Reporter) 
     return FinetuneOutcome(
         path=str(target), report=report, comparison=comparison, compared_on=on, curves=result.curves,
         best_epoch=result.best_epoch, stopped=_why_stopped(result, spec.settings), used=job.used,
-        frozen=fitted.student.frozen, seconds=0.0, notes=result.notes, untrained=untrained, accumulated=accumulated,
+        frozen=fitted.student.frozen, seconds=0.0, notes=(*result.notes, *_worse(comparison, untrained)),
+        untrained=untrained, accumulated=accumulated,
         torch=torch_export,
     )  # fmt: skip
 
@@ -294,6 +295,17 @@ def _untrained(spec: FinetuneSpec, job: _Job, fitted: Fitted, reporter: Reporter
             job.model.path, path, job.tested, reporter=reporter.part(0.3, 1.0), limit=spec.limit, latency=False,
             memory=False,
         )  # fmt: skip
+
+
+def _worse(trained: Comparison, untrained: Comparison | None) -> tuple[str, ...]:
+    """A sentence where training did more harm than good."""
+    before, after = (None if found is None else found.score for found in (untrained, trained))
+    if before is None or after is None or before.metric != after.metric or not after.drop > before.drop:
+        return ()
+    return (
+        f"Training made it worse: {after.words} {after.value_text}, without training {before.value_text}. Lower the "
+        "learning rate, or train on more samples.",
+    )
 
 
 def _why_stopped(result: TrainingResult, settings: TrainingSettings) -> str:

@@ -205,6 +205,23 @@ def run(files: Path, *options: str) -> int:
     ])  # fmt: skip
 
 
+def test_a_training_that_does_harm_says_so(files: Path) -> None:
+    """What is learned from wrong labels and chosen by wrong ones is worse on right ones."""
+    for name in ("train", "valid"):
+        with np.load(files / f"{name}.npz") as given:
+            x, labels = given["x"], given["labels"]
+        np.savez(files / f"wrong_{name}.npz", x=x, labels=(labels + 1) % (labels.max() + 1))
+    spec = spec_for(
+        files, recipe_text="featherweight: 1\ndefaults:\n- quantize: {bits: 8}\n", runs_folder=None,
+        data_path=str(files / "wrong_train.npz"), valid_path=str(files / "wrong_valid.npz"),
+        settings=replace(QUICK, loss="labels", epochs=6),
+    )  # fmt: skip
+    harm = finetune_file(spec)
+    assert [note for note in harm.notes if note.startswith("Training made it worse: accuracy")]
+    good = finetune_file(replace(spec, data_path=str(files / "train.npz"), valid_path=str(files / "valid.npz")))
+    assert not [note for note in good.notes if "worse" in note]
+
+
 def test_the_command_writes_json(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(files, "--json", "--epochs", "2", "--dropout", "10%", "--test", str(files / "test.npz"))
     data = json.loads(capsys.readouterr().out)
