@@ -18,10 +18,12 @@ from core.training.settings import DEFAULT_TRAINING, TrainingSettings
 
 if TYPE_CHECKING:
     from core.ensembles.measuring import Standings
+    from core.ensembles.merging import Merge
     from core.ensembles.sharing import Shared
     from core.ensembles.verdict import Verdict
     from core.exporting.gate import Check
     from core.runs.run import Run
+    from core.runs.store import RunStore
 
 MOST_MEMBERS = 100
 MOST_WEIGHT = 1e6
@@ -169,13 +171,14 @@ def merge_file(spec: MergeSpec, reporter: Reporter = SILENT) -> MergeOutcome:
         check_apart(spec.data_path, spec.valid_path, spec.test_path)
     merge = Merge(spec)
     store = RunStore(Path(spec.runs_folder)) if spec.runs_folder else None
+    made_of = _made_of(merge, store)
     mode = MergeMode(spec.mode)
     data = {"train" if mode.trains else "test": spec.data_path, "valid": spec.valid_path, "test": spec.test_path}
     with (
         scratch_folder() as scratch,
         recording(
-            store, kind=RunKind.MERGE, title=merge.title, model_path=merge.models[0].path,
-            model_sha256=merge.models[0].sha256, recipe_text=spec.recipe_text,
+            store, kind=RunKind.MERGE, title=merge.title, model_path=made_of[0],
+            model_sha256=made_of[1], recipe_text=spec.recipe_text,
             settings=to_dict(spec.settings, all_values=True) if mode.trains else {},
             data={role: path for role, path in data.items() if path}, options=options_dict(spec.options),
             seed=spec.settings.seed, parent=spec.parent_run, resume=spec.resume,
@@ -201,6 +204,29 @@ def merge_file(spec: MergeSpec, reporter: Reporter = SILENT) -> MergeOutcome:
         run.result(spec.target)
     reporter.report(1.0, "Done")
     return outcome
+
+
+def _made_of(merge: Merge, store: RunStore | None) -> tuple[str, str]:
+    """Path and SHA-256 of the model that a merge's run belongs to: the original, or that which all members are results
+    of runs of; else the first member."""
+    if merge.original is not None:
+        return str(merge.original.path), merge.original.sha256
+    made = _results(store) if store is not None else {}
+    origins = {made.get(model.path.absolute()) for model in merge.models}
+    origin = origins.pop()
+    if origin is not None and not origins:
+        return origin
+    return str(merge.models[0].path), merge.models[0].sha256
+
+
+def _results(store: RunStore) -> dict[Path, tuple[str, str]]:
+    """Files that runs gave, each with path and SHA-256 of the model that it was made of."""
+    found: dict[Path, tuple[str, str]] = {}
+    for run in store.listing().runs:
+        for file in (store.result_file(run), Path(run.target) if run.target else None):
+            if file is not None:
+                found.setdefault(file.absolute(), (run.model_path, run.model_sha256))
+    return found
 
 
 def spec_dict(spec: MergeSpec) -> dict[str, Any]:

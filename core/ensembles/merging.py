@@ -84,6 +84,11 @@ class Merge:
         self._parts = self._split()
 
     @property
+    def original(self) -> Model | None:
+        """The model that all are compared with; None where members alone are."""
+        return self._original
+
+    @property
     def title(self) -> str:
         """For a person: "lenet5.onnx: bagging, 5 members"."""
         count = self._spec.members if len(self.models) == 1 else len(self.models)

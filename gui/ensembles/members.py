@@ -47,7 +47,7 @@ class MemberList(QWidget):
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.add_files = QPushButton(f"Add files{_DOTS}", self)
         self.add_runs = QPushButton("Add results of runs", self)
-        self.add_runs.setToolTip("Everything that was made of the open model and is still there")
+        self.add_runs.setToolTip("Files that compressions and fine-tunings of the open model gave")
         self.remove = QPushButton("Remove", self)
         line = QHBoxLayout()
         for button in (self.add_files, self.add_runs, self.remove):
@@ -112,16 +112,19 @@ class MemberList(QWidget):
 
 
 def results_of(folder: Path, model: Path, reporter: Reporter) -> list[tuple[Path, str]]:
-    """Files that runs of a model gave and that are still there, each with its run's title."""
+    """Files that compressions and fine-tunings of a model gave and that are still there, each with its run's title."""
+    from core.runs.run import RunKind
     from core.runs.store import RunStore
+    from gui.run_tree.rows import title_of
 
     store = RunStore(folder)
     found = []
     for run in store.listing().runs:
         reporter.check()
-        file = store.result_file(run) if Path(run.model_path) == model else None
+        alike = run.kind in (RunKind.COMPRESS, RunKind.FINETUNE) and Path(run.model_path) == model
+        file = store.result_file(run) if alike else None
         if file is not None and file.suffix == ".onnx":
-            found.append((file, run.title))
+            found.append((file, title_of(run)))
     return found
 
 

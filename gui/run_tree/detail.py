@@ -36,7 +36,8 @@ class DetailCard(Card):
         with_role(self.words, "small")
         self.chart = LearningChart("Learning curves of the selected run", self)
         self.none = EmptyState("curve")
-        self.open = self._button("Open", "Take its recipe, and its settings for a training; can be undone")
+        self.open = self._button(
+            "Open", "Take its plan, and its settings for a training; can be undone. What it trained is in its file alone")
         self.branch = self._button("Branch", "The same, and what is run next stands below this run")
         self.compare = self._button("Compare", "Two selected runs side by side")
         self.resume = self._button("Resume", "Go on from its last whole epoch")

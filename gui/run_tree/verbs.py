@@ -54,7 +54,7 @@ class RunVerbs(QObject):
         try:
             if not self._is_open(run):
                 self._open_model(run)
-            else:
+            elif _has_plan(run):
                 session.take_recipe(_recipe(session, run), text="take the plan of a run")
             settings = _settings(run)
         except FeatherweightError as error:
@@ -64,7 +64,7 @@ class RunVerbs(QObject):
             session.training.offered, session.training.offered_data = settings, run.data
         session.runs.branch_from(run.id if branch else "", Path(run.model_path))
         where = "What is run next stands below it." if branch else ""
-        session.said.emit(f"The plan of the run of {row.texts[-1]} is in force. {where}".rstrip())
+        session.said.emit(" ".join(filter(None, (_opened_words(row), where))))
         if branch and run.kind is RunKind.FINETUNE and self._is_open(run):
             self.training_wanted.emit(run)
 
@@ -147,6 +147,24 @@ def _recipe(session: Session, run: Run) -> Any:
     if run.recipe_text.strip():
         return Recipe.parse(run.recipe_text, model=model)
     return Recipe(model_name=model.name if model is not None else "")
+
+
+def _has_plan(run: Run) -> bool:
+    """Whether a run was made by a plan: merges and transfers may have had none, which is no reason to drop one."""
+    return bool(run.recipe_text.strip()) or run.kind not in (RunKind.MERGE, RunKind.TRANSFER)
+
+
+def _opened_words(row: Row) -> str:
+    """What is in force now, and what of the run is not: what it trained is in its file alone."""
+    run, when = row.run, row.texts[-1]
+    said = f"The plan of the run of {when} is in force"
+    if run.kind in (RunKind.COMPRESS, RunKind.CROSSVAL):
+        return f"{said}."
+    if not _has_plan(run):
+        said = f"The run of {when} had no plan, so yours stays"
+    file = {RunKind.MERGE: "merged", RunKind.TRANSFER: "transferred"}.get(run.kind, "trained")
+    trained = ", without its training" if run.kind is RunKind.FINETUNE else ""
+    return f"{said}{trained}." + (f" Its {file} file is under Export\N{HORIZONTAL ELLIPSIS}" if row.kept else "")
 
 
 def _settings(run: Run) -> TrainingSettings | None:

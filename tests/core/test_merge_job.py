@@ -16,7 +16,7 @@ from core.errors import Cancelled, DataError, FeatherweightError, ModelFileError
 from core.merge_job import MergeMode, MergeSpec, check, merge_file, spec_of
 from core.model.readers import open_model
 from core.progress import Reporter
-from core.runs.run import RunState
+from core.runs.run import Run, RunKind, RunState
 from core.runs.store import RunStore
 from tests.core.ensembles.models import CLASSES, classifier, rows
 
@@ -120,6 +120,28 @@ def test_members_are_not_trained_on_what_chooses_or_measures_them(
     assert not (tmp_path / "out.onnx").exists()
 
 
+def test_a_merge_belongs_to_the_original_or_to_the_model_whose_results_its_members_are(
+    tmp_path: Path, members: list[str]
+) -> None:
+    store = RunStore(tmp_path / "runs")
+
+    def model_of(asked: MergeSpec) -> Path:
+        run = store.get(merge_file(replace(asked, runs_folder=str(store.folder))).run)
+        assert run.model_sha256 == open_model(run.model_path).sha256
+        return Path(run.model_path)
+
+    original, asked = tmp_path / "original.onnx", spec(members[:2], MergeMode.AVERAGE, tmp_path, None)
+    original.write_bytes(Path(members[2]).read_bytes())
+    assert model_of(asked) == Path(members[0])
+    assert model_of(replace(asked, original_path=str(original))) == original
+    for place, target in enumerate(members[:2]):
+        assert model_of(asked) == Path(members[0])  # while not all are
+        run = Run(store.new_id(1.0 + place), RunKind.COMPRESS, "a", str(original), RunState.DONE, 1.0,
+                  open_model(original).sha256, target=target)  # fmt: skip
+        store.put(run)
+    assert model_of(asked) == original
+
+
 def test_members_that_do_not_fit_leave_no_file(tmp_path: Path, members: list[str]) -> None:
     odd = classifier(tmp_path / "odd.onnx", 5, hidden=9)
     with pytest.raises(ModelFileError, match="do not correspond"):
@@ -170,4 +192,4 @@ def test_the_command_line_merges_and_reports(
     assert main([*given, "--epochs", "3"]) == 2
     assert "--epochs is for members that are trained" in capsys.readouterr().err
     assert main(given) == 0
-    assert "the ensemble against m0.onnx" in capsys.readouterr().out
+    assert "The ensemble against m0.onnx" in capsys.readouterr().out

@@ -11,7 +11,12 @@ from pytestqt.qtbot import QtBot
 from core.ensembles.measuring import Duel, Role, Standing, Standings
 from core.ensembles.verdict import judge
 from core.merge_job import MergeMode, MergeOutcome
+from core.progress import SILENT
+from core.runs.recording import recording
+from core.runs.run import RunKind
+from core.runs.store import RunStore
 from gui.ensembles.dialog import MergeDialog
+from gui.ensembles.members import results_of
 from gui.ensembles.wish import asked_of, view_of
 from gui.session import Session
 from gui.settings import Settings
@@ -71,6 +76,16 @@ def test_the_greedy_choice_belongs_to_weights(dialog: MergeDialog) -> None:
     assert dialog.greedy.isVisible() and not dialog.valid.isVisible()
     dialog.greedy.setChecked(True)
     assert dialog.valid.isVisible()
+
+
+def test_results_of_runs_are_told_in_words(tmp_path: Path, mlp_path: Path) -> None:
+    store = RunStore(tmp_path / "runs")
+    recipe = "featherweight: 1\ndefaults: [{quantize: {bits: 4}}]\n"
+    for kind, text in ((RunKind.COMPRESS, recipe), (RunKind.TRANSFER, "")):
+        with recording(store, kind=kind, title="mlp.onnx", model_path=mlp_path, recipe_text=text) as run:
+            run.result(mlp_path)
+    ((path, words),) = results_of(store.folder, mlp_path, SILENT)  # a transfer answers with other classes
+    assert words == "Compression: int4" and path.read_bytes() == mlp_path.read_bytes()
 
 
 def test_the_result_says_when_it_is_not_worth_its_bytes() -> None:

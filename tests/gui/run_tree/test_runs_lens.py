@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 
 from core.errors import FeatherweightError
-from core.runs.run import Run, RunState
+from core.runs.run import Run, RunKind, RunState
 from gui.lenses.runs import RunsLens
 from gui.main_window import MainWindow
 from gui.run_tree.compare_dialog import CompareDialog
@@ -88,6 +88,21 @@ def test_open_takes_the_recipe_and_can_be_undone(
     assert session.runs.parent_of(session.model) == ""
     session.undo_stack.undo()
     assert not session.has_steps
+
+
+def test_open_says_what_is_not_in_force(lens: RunsLens, runs: Runs, session: Session, qtbot: QtBot) -> None:
+    trained = runs.add_training(kept="result.onnx")
+    (runs.store.path(trained.id) / "result.onnx").write_bytes(b"trained")
+    merged = runs.add(RunKind.MERGE, recipe_text="")
+    wait_for(qtbot, lens, trained, merged)
+    said: list[str] = []
+    session.said.connect(said.append)
+    for run in (trained, merged):
+        lens.table.view.select([run.id])
+        lens.detail.open.click()
+    assert "is in force, without its training. Its trained file is under Export" in said[0]
+    assert "had no plan, so yours stays." in said[1] and "Export" not in said[1]  # no copy of its file is there
+    assert [step.label() for step in session.steps("fc1.weight")] == ["int4"]
 
 
 def test_branch_makes_the_next_run_a_child_and_asks_for_a_training(
