@@ -37,7 +37,7 @@ class DetailCard(Card):
         self.chart = LearningChart("Learning curves of the selected run", self)
         self.none = EmptyState("curve")
         self.open = self._button(
-            "Open", "Take its plan, and its settings for a training; can be undone. What it trained is in its file alone")
+            "Open", "Take its plan and its settings for a training; can be undone. What it trained is only in its file")
         self.branch = self._button("Branch", "The same, and what is run next stands below this run")
         self.compare = self._button("Compare", "Two selected runs side by side")
         self.resume = self._button("Resume", "Go on from its last whole epoch")

@@ -10,6 +10,7 @@ from gui.runs import COMPRESS, EXPORT
 from gui.session import Session
 from gui.tasks import TaskState
 from gui.totals.card import ElidedLabel
+from gui.training.state import TRAIN
 from gui.units import time_left
 
 _SHOW_AFTER_MS = 150
@@ -54,6 +55,7 @@ class TaskStatus(QFrame):
         self._tick = QTimer(self, interval=_TICK_MS)
         self._tick.timeout.connect(self._show)
         session.tasks.changed.connect(self._tasks_changed)
+        session.training.stateChanged.connect(self._tasks_changed)
         session.runStarted.connect(self._run_started)
         session.layerFinished.connect(self._layer_finished)
         for signal in (session.dataChanged, session.modelChanged, session.resultChanged):
@@ -92,8 +94,15 @@ class TaskStatus(QFrame):
             title = f"Compressing {self._finished} of {self._planned}"
         self.title.set_whole(title)
         self.bar.setValue(round(_STEPS * state.done))
-        left = time_left(state.seconds_left)
-        self.text.set_whole(" \N{MIDDLE DOT} ".join(part for part in (state.text, left) if part))
+        self.text.set_whole(self._words(state))
+
+    def _words(self, state: TaskState) -> str:
+        """What it does and how long that takes; of a training, what its lens says."""
+        if state.key == TRAIN:
+            from gui.training.words import status_words  # with the charts' helpers: not before it is needed
+
+            return status_words(self._session.training)
+        return " \N{MIDDLE DOT} ".join(filter(None, (state.text, time_left(state.seconds_left))))
 
     def _show_idle(self) -> None:
         session = self._session

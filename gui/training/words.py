@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gui.training.curves import Series
+from gui.training.finetune import FINETUNE
 from gui.training.pictures import metric_text
 from gui.training.state import Phase
 from gui.units import time_left
@@ -39,6 +40,8 @@ def status_words(state: TrainingState) -> str:
         return state.text or "Starting the training process"
     if state.phase is Phase.RUNNING:
         left = time_left(state.seconds_left())
+        if left and state.asked is not None and state.asked.kind != FINETUNE:  # of several trainings, one after another
+            left = f"{left} in this training"
         at_epochs = not state.text or state.text.lower().startswith(("epoch", "training"))
         parts = [where, _stage(series[-1]) if series else "", left] if at_epochs else [where, state.text]
         if state.pausing:

@@ -9,8 +9,10 @@ import psutil
 from pytestqt.qtbot import QtBot
 
 from gui.session import Session
+from gui.totals.status import TaskStatus
 from gui.training.asked import Asked
 from gui.training.state import Phase
+from gui.training.words import status_words
 
 PATIENCE_MS = 20_000
 Fake = Callable[..., Asked]
@@ -54,6 +56,9 @@ def test_pause_waits_and_goes_on(session: Session, qtbot: QtBot, fake: Fake, run
     assert state.pausing and (runs_folder / state.run / "checkpoints" / "pause").exists()
     wait_for(qtbot, session, Phase.PAUSED)
     assert not state.pausing and state.can_pause and state.seconds_left() is None
+    bar = TaskStatus(session)  # says what the lens says
+    qtbot.addWidget(bar)
+    assert bar.text.whole == status_words(state) == "Paused \N{MIDDLE DOT} 1 of 3 epochs"
     state.pause(False)
     wait_for(qtbot, session, Phase.DONE)
     assert epochs(session) == [[1, 2, 3]]
