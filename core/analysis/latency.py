@@ -61,6 +61,11 @@ class LatencyComparison:
             return self.paired
         return self.after.median_ms / self.before.median_ms if self.before.median_ms else 1.0
 
+    @property
+    def within_spread(self) -> bool:
+        """Whether the middle 80 % of the two have times in common: the difference is then no more than the spread."""
+        return self.before.low_ms <= self.after.high_ms and self.after.low_ms <= self.before.high_ms
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"ratio": self.ratio}
 

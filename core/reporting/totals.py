@@ -47,7 +47,7 @@ def _change(before: float, after: float) -> str:
 
 
 def _latency_row(found: LatencyComparison, on: str) -> tuple[str, str, str, str, str]:
-    within = found.before.low_ms <= found.after.high_ms and found.after.low_ms <= found.before.high_ms
+    within = found.within_spread
     change = f"\N{MULTIPLICATION SIGN}{found.ratio:.2f}" + (", within the spread" if within else "")
     name = f"time of one run, median (10 to 90 %), {found.threads} thread{'s' if found.threads != 1 else ''}"
     return name, _spread(found.before), _spread(found.after), change, on or "measured"

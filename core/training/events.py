@@ -19,6 +19,8 @@ class Started:
     metric    name of the validation metric, in words ("accuracy (top-1)"); higher_is_better tells its direction
     share     whether the metric is a share, shown in percent
     frozen    (layer, reason) that keep their stored values
+    last_stage  `EpochDone.stage` of the last stage, whose best state is what the training gives; "" where all epochs
+                are of one, None when it is not known
     """
 
     run: str
@@ -29,6 +31,7 @@ class Started:
     share: bool = True
     done: int = 0
     frozen: tuple[tuple[str, str], ...] = ()
+    last_stage: str | None = ""
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ class _Training:
             Started(
                 run, title, self._epochs, "loss" if measure is None else measure.words,
                 False if measure is None else measure.higher_is_better, measure is not None and measure.share,
-                len(self._curves), self._student.frozen,
+                len(self._curves), self._student.frozen, self._phases[-1].title if len(self._phases) > 1 else "",
             )
         )  # fmt: skip
         stopped, do = ("", "") if found is None else (found.stopped, "")

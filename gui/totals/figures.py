@@ -92,7 +92,7 @@ def latency_figure(session: Session) -> Figure:
               f"medians of {after.n} rounds, the middle 80 % in brackets; one sample at a time, models in turn, "
               f"threads: {found.threads}\n"
               f"loading: {milliseconds(before.load_ms)} before, {milliseconds(after.load_ms)} after")
-    within = _overlap(before, after)
+    within = found.within_spread
     if within:
         detail = f"no difference beyond the spread (10 to 90 %)\n{detail}"
     note, role = _speed(found.ratio, within)
@@ -102,11 +102,6 @@ def latency_figure(session: Session) -> Figure:
 
 def _spread(timing: Timing) -> str:
     return f"{milliseconds(timing.median_ms)} ({milliseconds(timing.low_ms)} to {milliseconds(timing.high_ms)})"
-
-
-def _overlap(before: Timing, after: Timing) -> bool:
-    """Whether the middle 80 % of the two have times in common: the difference is then no more than the spread."""
-    return before.low_ms <= after.high_ms and after.low_ms <= before.high_ms
 
 
 def _speed(ratio: float, within_spread: bool) -> tuple[str, str]:

@@ -37,8 +37,10 @@ class Series:
 
     @property
     def best(self) -> EpochDone | None:
-        """The point whose state is kept: the last one that was better than all before it in its stage."""
-        return next((point for point in reversed(self.points) if point.best), None)
+        """The point whose state is kept: the last one that was better than all before it in the last stage. Those of
+        stages before it are not what the training gives: not all is compressed there yet."""
+        last = self.started.last_stage
+        return next((point for point in reversed(self.points) if point.best and last in ("", point.stage)), None)
 
     @property
     def parted(self) -> EpochDone | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import FeatherweightError
+from core.runs.run import RunState
 from core.runs.words import model_name
 from core.training.events import EpochDone, Started
 from gui.training.asked import Asked, ResultView
@@ -86,8 +87,14 @@ def series_of_run(run: Run, curves: Mapping[str, tuple[EpochDone, ...]]) -> tupl
     """The curves that a run left on disk, as those of a training that has stopped."""
     epochs = int(run.settings.get("epochs", 0))
     metric = next((figure.words for figure in run.figures if figure.name == "score"), "metric")
-    return tuple(Series(Started(run.id, name or model_name(run), epochs, metric), points)
-                 for name, points in curves.items() if points)
+    whole = run.state is RunState.DONE or (
+        run.settings.get("stages") != "in turn" and run.settings.get("sparsity") != "rewind"
+    )  # else there may be stages that have not begun
+    return tuple(
+        Series(Started(run.id, name or model_name(run), epochs, metric,
+                       last_stage=points[-1].stage if whole else None), points)
+        for name, points in curves.items() if points
+    )  # fmt: skip
 
 
 def as_result(outcome: FinetuneOutcome, *, recipe: Recipe, data: Path | None, options: DataOptions) -> Result:
@@ -132,8 +139,9 @@ def view_of(outcome: FinetuneOutcome) -> ResultView:
 
 def _judged(comparison: Comparison) -> tuple[str, str, str]:
     score, latency = comparison.score, comparison.latency
+    within = ", within spread" if latency is not None and latency.within_spread else ""
     return (score.value_text if score is not None else NONE, decibels(comparison.output_sqnr_db),
-            milliseconds(latency.after.median_ms) if latency is not None else NONE)  # fmt: skip
+            f"{milliseconds(latency.after.median_ms)}{within}" if latency is not None else NONE)  # fmt: skip
 
 
 def _headline(outcome: FinetuneOutcome) -> str:

@@ -153,7 +153,9 @@ class Masking:
 
 def test_a_state_before_the_schedule_settles_is_never_the_best(samples: Samples, held_out: Samples) -> None:
     student, masking = FakeStudent(), Masking()
-    result = train(student, samples, held_out, QUICK, restage=masking)
+    heard = Heard()
+    result = train(student, samples, held_out, QUICK, restage=masking, reporter=heard.reporter)
+    assert heard.of(Started)[0].last_stage == result.curves[-1].stage == "rest"
     assert not result.curves[0].best and masking.calls == [(0, 0), (0, 0.5), (0, 1), (1, 0), (1, 1)]
     assert np.mean(student.encoding("first").decode() == 0.0) == pytest.approx(0.6, abs=0.02)
 

@@ -10,6 +10,8 @@ import pytest
 
 from core.training.events import Started, StepDone
 from gui.training.curves import MOST_STEPS, Heard
+from gui.training.pictures import loss_picture
+from gui.training.words import best_words
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import jobs
@@ -32,6 +34,20 @@ def test_a_series_knows_its_best_its_stages_and_where_it_parts() -> None:
     assert series.parted is not None and series.parted.epoch == 7
     assert series.stages == ((1, "prune"), (5, "16 levels"))
     assert series.epochs_done == 9
+
+
+def test_only_an_epoch_of_the_last_stage_is_the_best() -> None:
+    made = Heard()
+    made.start(replace(STARTED, last_stage="16 levels"))
+    for epoch in range(1, 5):
+        made.epoch(jobs.fake_epoch(epoch, 9, stage="prune"))
+    (series,) = made.series
+    assert series.best is None and best_words(series) == "" and loss_picture((series,), 0).ring is None
+    made.epoch(jobs.fake_epoch(5, 9, stage="16 levels"))
+    (series,) = made.series
+    assert series.best is not None and series.best.epoch == 5 and loss_picture((series,), 0).ring is not None
+    unknown = replace(series, started=replace(STARTED, last_stage=None))
+    assert unknown.best is None
 
 
 def test_curves_that_came_together_again_have_not_parted() -> None:

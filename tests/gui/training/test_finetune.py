@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import jobs
 import pytest
 from made import write_planned_model
 from pytestqt.qtbot import QtBot
 
+from core.analysis.latency import LatencyComparison, Timing
 from core.errors import FeatherweightError
+from core.finetune_job import FinetuneOutcome
 from core.methods.params import to_dict
 from core.progress import Reporter
 from core.runs.recording import recording
@@ -18,7 +22,7 @@ from core.runs.run import Run, RunKind
 from core.runs.store import RunStore
 from core.training.settings import TrainingSettings
 from gui.session import Session
-from gui.training.finetune import Wish, asked_of, asked_of_run
+from gui.training.finetune import Wish, asked_of, asked_of_run, view_of
 from gui.training.interrupted import find
 from gui.training.state import Phase
 
@@ -92,6 +96,16 @@ def test_only_an_interrupted_run_with_an_epoch_is_found(tmp_path: Path, runs_fol
     assert find(runs_folder, model, Reporter()) is None
     found = find(runs_folder, tmp_path / "other.onnx", Reporter())
     assert found is not None and found[0].id == run.id
+
+
+@pytest.mark.parametrize(("low", "said"), [(0.9, "1.20 ms, within spread"), (1.15, "1.20 ms")])
+def test_a_latency_within_the_spread_is_called_that(low: float, said: str) -> None:
+    latency = LatencyComparison(Timing(1.0, 0.9, 1.1, 20, 1.0), Timing(1.2, low, 1.3, 20, 1.0), 1, 40)
+    comparison = SimpleNamespace(score=None, latency=latency, output_sqnr_db=20.0)
+    report = SimpleNamespace(bytes_before=2000, bytes_after=1000)
+    outcome = SimpleNamespace(comparison=comparison, untrained=None, report=report, compared_on="20 samples", used=(),
+                              notes=(), frozen=(), stopped="", path="out.onnx")
+    assert view_of(cast(FinetuneOutcome, outcome)).rows[-1][-1] == said
 
 
 def test_a_run_of_another_model_is_refused(ready: Session, tmp_path: Path, runs_folder: Path) -> None:
