@@ -30,7 +30,7 @@ from gui.ensembles.members import MemberList
 from gui.ensembles.wish import Wish, asked_of, makes_members
 from gui.totals.card import ElidedLabel
 from gui.training.asking import ask
-from gui.training.data_rows import DataRow
+from gui.training.data_rows import DataRow, propose
 
 if TYPE_CHECKING:
     from core.training.settings import TrainingSettings
@@ -79,8 +79,9 @@ class MergeDialog(QDialog):
         self.trouble, self.plan = QLabel(self), QLabel(self)
         self.start_button = QPushButton("Merge", self)
         self._lay_out()
+        self._not_learned = ""
         if session.model is not None:
-            self.data.put(session.data_path, session.samples)
+            self._not_learned = propose(session, self.data, self.valid, self.test)
         for row in (self.data, self.valid, self.test):
             row.setEnabled(session.model is not None)  # samples are read for the open model's inputs
         self._connect()
@@ -215,7 +216,7 @@ class MergeDialog(QDialog):
         nothing = "Without samples nothing is measured."
         if self._session.model is None:
             nothing = "Open one of the members first, to measure them on samples."
-        self.data.say_without("" if mode.trains else nothing)
+        self.data.say_without(self._not_learned or ("" if mode.trains else nothing))
         self.valid.say_without("Some of the samples are held out.")
         self.test.say_without(f"Measured on {'the held-out samples' if mode.trains else 'the samples'}.")
         self.place.set_whole(self.target.name if self.target is not None else "not chosen")

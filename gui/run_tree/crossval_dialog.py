@@ -25,7 +25,7 @@ from core.training.settings import TrainingSettings
 from gui.charts.card import label, restyle, rule, with_role
 from gui.run_tree.crossval import asked_of
 from gui.training.asking import ask
-from gui.training.data_rows import DataRow
+from gui.training.data_rows import DataRow, propose
 from gui.training.settings_form import SettingsForm
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class CrossvalDialog(QDialog):
         self._lay_out()
         if session.training.offered is not None:
             self.form.show_settings(session.training.offered)
-        self.data.put(session.data_path, session.samples)
+        self._not_learned = propose(session, self.data)
         self.form.edited.connect(self._show)
         self.data.changed.connect(self._show)
         self.folds.valueChanged.connect(lambda _value: self._show())
@@ -157,6 +157,7 @@ class CrossvalDialog(QDialog):
     def _show(self) -> None:
         self.changes.setVisible(self.compare.currentData() == OWN)
         self.what.setText(self._words())
+        self.data.say_without(self._not_learned if self.data.path is None else "")
         why = self.why_not()
         self.trouble.setText(why)
         self.trouble.setVisible(bool(why))

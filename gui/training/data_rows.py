@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from gui.settings import Settings
 
 _DOTS = "\N{HORIZONTAL ELLIPSIS}"
+_ROLE_IN_NAME = re.compile(r"(?<![a-z])(test|valid)")
+"""A word that begins so: "latest" does not."""
 
 
 def samples_words(samples: Samples) -> str:
@@ -32,6 +35,22 @@ def samples_words(samples: Samples) -> str:
         return f"{count} with {'text' if samples.labels.dtype.kind == 'U' else 'values'} as labels"
     classes = len(np.unique(samples.class_labels))
     return f"{count}, labels of {classes:,} class{'' if classes == 1 else 'es'}"
+
+
+def propose(session: Session, train: DataRow, valid: DataRow | None = None, test: DataRow | None = None) -> str:
+    """Put the loaded data into the row to learn from, or where its name says that it belongs.
+
+    Returns why it is not learned from, a sentence; "" when it is. A row that is not there gets nothing.
+    """
+    path = session.data_path
+    named = _ROLE_IN_NAME.search(path.stem.lower()) if path is not None else None
+    if path is None or named is None:
+        train.put(path, session.samples)
+        return ""
+    role, row = ("test", test) if named[1] == "test" else ("validation", valid)
+    if row is not None:
+        row.put(path, session.samples)
+    return f"By its name {path.name} is {role} data, so it is not proposed to learn from."
 
 
 class DataRow(QWidget):

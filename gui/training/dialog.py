@@ -14,7 +14,7 @@ from core.errors import FeatherweightError
 from core.training.settings import DEFAULT_TRAINING
 from gui.charts.card import label, rule, with_role
 from gui.training.asking import ask
-from gui.training.data_rows import DataRow
+from gui.training.data_rows import DataRow, propose
 from gui.training.finetune import FINETUNE, Wish, asked_of
 from gui.training.foretold import plan_words, probe_words, size_words, source_words, time_words, why_not
 from gui.training.groups import PRESETS, Preset
@@ -175,7 +175,7 @@ class TrainingDialog(QDialog):
     def _begin(self) -> None:
         """The session's data, and what an opened run had, or what was asked for last of this model."""
         session = self._session
-        self.train.put(session.data_path, session.samples)
+        self._not_learned = propose(session, self.train, self.valid, self.test)
         training, model = session.training, session.model
         asked = training.asked
         if training.offered is not None:
@@ -192,6 +192,8 @@ class TrainingDialog(QDialog):
             given = data.get(role)
             if given and Path(given).exists() and Path(given) != row.path:
                 row.load(Path(given))
+            elif not given:  # what was proposed
+                row.put(None, None)
 
     def _put(self, preset: Preset) -> None:
         self.form.show_settings(replace(DEFAULT_TRAINING, **preset.values))
@@ -200,6 +202,7 @@ class TrainingDialog(QDialog):
     def _edited(self) -> None:
         """Say what follows from what is set, and try a few steps when the person rests."""
         session, settings, train = self._session, self.form.settings(), self.train.samples
+        self.train.say_without(self._not_learned if self.train.path is None else "")
         self.valid.say_without(_WITHOUT_VALID.format(share=100 * settings.held_out))
         held_out = "the validation samples" if self.valid.path is not None else "the held-out samples"
         self.test.say_without(_WITHOUT_TEST.format(what=held_out))

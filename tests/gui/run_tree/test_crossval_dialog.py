@@ -46,6 +46,19 @@ def test_it_says_what_will_happen(dialog: CrossvalDialog) -> None:
     assert "25 trainings" in dialog.what.text()
 
 
+def test_test_data_are_not_proposed(
+    dialog: CrossvalDialog, session: Session, settings: Settings, tmp_path: Path, qtbot: QtBot
+) -> None:
+    data = tmp_path / "test.npz"
+    data.write_bytes((tmp_path / "data.npz").read_bytes())
+    session.load_data(data)
+    qtbot.waitUntil(lambda: session.data_path == data, timeout=WAIT)
+    again = CrossvalDialog(session, settings)
+    qtbot.addWidget(again)
+    assert again.data.path is None and "By its name test.npz is test data" in again.data.found.text()
+    assert not again.start_button.isEnabled()
+
+
 def test_changes_are_read_as_they_are_typed(dialog: CrossvalDialog) -> None:
     dialog.compare.setCurrentIndex(dialog.compare.findData(OWN))
     assert not dialog.start_button.isEnabled()

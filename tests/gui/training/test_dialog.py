@@ -157,6 +157,23 @@ def test_without_data_the_form_says_so(
     assert dialog.trouble.text() == "Choose samples to train on"
 
 
+@pytest.mark.parametrize(("name", "role"), [
+    ("test.npz", "test"), ("vit_valid.npz", "valid"), ("Validation-set.npz", "valid"), ("latest.npz", "train"),
+])  # fmt: skip
+def test_loaded_data_is_put_where_its_name_says(
+    ready: Session, settings: Settings, qtbot: QtBot, probe: FakeProbe, tmp_path: Path, name: str, role: str
+) -> None:
+    path = write_clusters(tmp_path / name, n=30)
+    ready.load_data(path)
+    qtbot.waitUntil(lambda: ready.data_path == path, timeout=PATIENCE_MS)
+    dialog = TrainingDialog(ready, settings)
+    qtbot.addWidget(dialog)
+    rows = {"train": dialog.train, "valid": dialog.valid, "test": dialog.test}
+    assert {key: row.path for key, row in rows.items() if row.path is not None} == {role: path}
+    assert (f"By its name {name} is" in dialog.train.found.text()) == (role != "train")
+    assert dialog.start_button.isEnabled() == (role == "train")
+
+
 def test_the_form_begins_with_the_settings_and_the_data_of_an_opened_run(
     ready: Session, settings: Settings, qtbot: QtBot, probe: FakeProbe, tmp_path: Path
 ) -> None:
