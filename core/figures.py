@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
+
 
 def size_text(nbytes: float) -> str:
     """Bytes for a person: "812 B", "41.3 kB", "10.86 MB" (1 kB = 1,000 B, as on disk labels)."""
@@ -12,6 +14,16 @@ def size_text(nbytes: float) -> str:
     if nbytes < 1_000_000:
         return f"{nbytes / 1e3:.1f} kB"
     return f"{nbytes / 1e6:.2f} MB"
+
+
+def percent_text(share: float, digits: int = 0) -> str:
+    """A share for a person: "8.1 %"."""
+    return f"{100.0 * share:.{digits}f} %".replace("-", MINUS)
+
+
+def signed_text(value: float, spec: str) -> str:
+    """A change for a person, always with its sign: "+3.1". spec: as of `format`, without the sign."""
+    return f"{value:+{spec}}".replace("-", MINUS)
 
 
 def count_text(count: int) -> str:

@@ -16,6 +16,7 @@ from core.commands.training_arguments import (
     training_settings,
 )
 from core.errors import ParameterError
+from core.figures import MINUS
 from core.progress import Reporter
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _differences(result: CrossvalResult) -> str:
 
 
 def _signed(result: CrossvalResult, value: float) -> str:
-    return f"{'-' if value < 0 else '+'}{result.amount(abs(value))}"
+    return f"{MINUS if value < 0 else '+'}{result.amount(abs(value))}"
 
 
 COMMAND = Command("crossval", "train a recipe on folds of the data: how good it is, and how sure", _arguments, _run)

@@ -16,7 +16,7 @@ from core.commands.training_arguments import (
     training_settings,
 )
 from core.errors import ParameterError
-from core.figures import size_text
+from core.figures import percent_text, size_text
 from core.methods.params import build, specs
 from core.progress import Reporter
 from core.transfer import settings as words
@@ -171,7 +171,7 @@ def _usage_lines(proposal: Proposal) -> list[str]:
     lines += [f"cut: {line}" for line in proposal.removed]
     if usage.pulls:
         most = max(one.pull for one in usage.pulls) or 1.0
-        pulls = [(one.title, f"{one.pull / most:.0%}", "kept" if one.layer in proposal.keep else "")
+        pulls = [(one.title, percent_text(one.pull / most), "kept" if one.layer in proposal.keep else "")
                  for one in usage.pulls]  # fmt: skip
         lines.append(table(("layer", "relative gradient", ""), pulls, right=frozenset({1})))
     elif proposal.keep:
@@ -181,7 +181,8 @@ def _usage_lines(proposal: Proposal) -> list[str]:
 
 def _row(row: Row, outcome: TransferOutcome) -> tuple[str, ...]:
     share = outcome.higher_is_better
-    value, error = (f"{row.value:.2%}", f"{row.error:.2%}") if share else (f"{row.value:.4g}", f"{row.error:.2g}")
+    exact = (f"{row.value:.4g}", f"{row.error:.2g}")
+    value, error = (percent_text(row.value, 2), percent_text(row.error, 2)) if share else exact
     mark = " *" if row.name == outcome.chosen else ""
     return f"{row.name}{mark}", value, error, size_text(row.nbytes), f"{row.weights:,}"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.figures import ms_text, size_text
+from core.figures import ms_text, percent_text, signed_text, size_text
 
 if TYPE_CHECKING:
     from core.ensembles.measuring import Standing, Standings
@@ -47,7 +47,8 @@ def duels(standings: Standings) -> list[str]:
     """What the merged model gains over each other one, a sentence each."""
     told = []
     for duel in standings.duels:
-        amount = f"{100 * duel.difference:+.2f} points" if standings.unit == "share" else f"{duel.difference:+.3g}"
+        share = standings.unit == "share"
+        amount = f"{signed_text(100 * duel.difference, '.2f')} points" if share else signed_text(duel.difference, ".3g")
         pairs = ""
         if duel.only_first is not None and duel.only_second is not None:
             pairs = f"; {duel.only_first} samples that it alone answers right, {duel.only_second} the other alone"
@@ -71,8 +72,8 @@ def notes(outcome: MergeOutcome) -> list[str]:
         tensors, operators = _count(shared.tensors, "tensor"), _count(shared.nodes, "operator")
         said.append(f"Common to the members and kept once: {size_text(shared.nbytes)} in {tensors}, {operators}.")
     if len(set(outcome.member_weights)) > 1:
-        shares = ", ".join(f"{name} {weight:.1%}" for name, weight in zip(outcome.chosen, outcome.member_weights,
-                                                                          strict=True))  # fmt: skip
+        pairs = zip(outcome.chosen, outcome.member_weights, strict=True)
+        shares = ", ".join(f"{name} {percent_text(weight, 1)}" for name, weight in pairs)
         said.append(f"Weights: {shares}.")
     said += [*outcome.used, *outcome.notes]
     found = outcome.standings

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.analysis.task_metrics.base import Unit
 from core.ensembles.measuring import Duel, Role, Standing, Standings
-from core.figures import size_text
+from core.figures import percent_text, size_text
 
 CHANCE = 0.05
 """A difference that chance alone makes more often than this is no difference."""
@@ -80,7 +80,7 @@ def _worth(standings: Standings, merged: Standing) -> Verdict:
         worse = f"{_points(standings, duel)} worse than {best.title}, the larger file" if duel.difference else ""
         said.append(f"{worse} ({_p(duel)})" if worse else f"as good as {best.title}, the larger file")
     if original is not None and merged.nbytes < original.nbytes:
-        said.append(f"{merged.nbytes / original.nbytes:.0%} of the original's bytes")
+        said.append(f"{percent_text(merged.nbytes / original.nbytes)} of the original's bytes")
     elif original is not None:
         said.append(f"but {merged.nbytes / original.nbytes:.1f} times the original's bytes")
     return Verdict(True, f"{'; '.join(said)}.{_slower(merged, original or best)}")
@@ -111,4 +111,4 @@ def _slower(merged: Standing, other: Standing) -> str:
     ratio = merged.latency.median_ms / other.latency.median_ms
     if ratio >= SLOWER:
         return f" It takes {ratio:.1f} times as long as {other.title}."
-    return f" It takes {ratio:.0%} of the time of {other.title}." if ratio <= FASTER else ""
+    return f" It takes {percent_text(ratio)} of the time of {other.title}." if ratio <= FASTER else ""

@@ -7,7 +7,7 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from core.figures import count_text, ms_text, size_text
+from core.figures import MINUS, TIMES, count_text, ms_text, percent_text, size_text
 from core.runs.figures import BYTES, BYTES_BEFORE, LATENCY, LATENCY_BEFORE, SCORE, SCORE_BEFORE
 from core.runs.run import POINTS, Figure, Run, RunState
 
@@ -41,36 +41,36 @@ def figure_text(figure: Figure | None) -> str:
     if unit in METRIC_UNITS:
         from core.analysis.task_metrics.base import Unit, value_text
 
-        return value_text(Unit(unit), value)
+        return value_text(Unit(unit), value).replace("-", MINUS)
     if math.isfinite(value) and value == int(value):
         return count_text(int(value))
     return f"{value:.4g}"
 
 
 def change_text(run: Run) -> str:
-    """How much smaller the file became: "12.3 x smaller, 8.1 % of the file"; "" without both sizes."""
+    """How many times smaller the file became, and its share of the file before; "" without both sizes."""
     before, after = run.value(BYTES_BEFORE), run.value(BYTES)
     if not before or not after:
         return ""
-    return f"{before / after:.1f} x smaller, {after / before:.1%} of the file".replace("%", " %")
+    return f"{before / after:.1f}{TIMES} smaller, {percent_text(after / before, 1)} of the file"
 
 
 def drop_of(run: Run) -> str:
-    """What the metric lost against the original: "-0.40 points"; "" without both."""
+    """What the metric lost against the original: "0.40 points" with a minus; "" without both."""
     before, after = run.figure(SCORE_BEFORE), run.figure(SCORE)
     if before is None or after is None or after.unit not in METRIC_UNITS:
         return ""
     from core.analysis.task_metrics.base import Unit, drop_text
 
-    return drop_text(Unit(after.unit), before.value, after.value)
+    return drop_text(Unit(after.unit), before.value, after.value).replace("-", MINUS)
 
 
 def speed_text(run: Run) -> str:
-    """Latency against the original's: "0.45 ms (0.50 x)"; "" without."""
+    """Latency against the original's: "0.45 ms", and its ratio; "" without."""
     before, after = run.value(LATENCY_BEFORE), run.figure(LATENCY)
     if after is None:
         return ""
-    return figure_text(after) + (f" ({after.value / before:.2f} x)" if before else "")
+    return figure_text(after) + (f" ({after.value / before:.2f}{TIMES})" if before else "")
 
 
 def seconds_text(seconds: float) -> str:

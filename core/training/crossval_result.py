@@ -15,6 +15,7 @@ import numpy as np
 
 from core.analysis.task_metrics.base import Unit, value_text
 from core.errors import DataError
+from core.figures import MINUS, percent_text
 
 CONFIDENCE = 0.95
 """Of the interval that a difference must leave zero out of, to be more than chance."""
@@ -258,12 +259,12 @@ def advice(result: CrossvalResult) -> str:
         return f"Stay with {base}: nothing that was tried is better.{harm}"
     return (
         f"Stay with {base}: {words} is better by {figures}, which is no more than folds differ by chance "
-        f"({CONFIDENCE:.0%} bounds {_signed(result, best.low)} to {_signed(result, best.high)}).{harm}"
+        f"({percent_text(CONFIDENCE)} bounds {_signed(result, best.low)} to {_signed(result, best.high)}).{harm}"
     )
 
 
 def _signed(result: CrossvalResult, value: float) -> str:
-    return f"{'-' if value < 0 else '+'}{result.amount(abs(value))}"
+    return f"{MINUS if value < 0 else '+'}{result.amount(abs(value))}"
 
 
 def _folds(result: CrossvalResult, found: Difference) -> int:

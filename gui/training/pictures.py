@@ -10,6 +10,7 @@ from enum import Enum, auto
 from core.training.events import EpochDone, Started
 from gui.charts.axis import plain
 from gui.training.curves import Series
+from gui.units import number
 
 TRAIN, VALID, ORIGINAL, OTHERS, RATE = "series_2", "series_1", "muted", "strong_border", "series_3"
 """Roles of the lines."""
@@ -128,7 +129,7 @@ def rate_picture(series: Sequence[Series], at: int) -> Picture:
     mine = series[at]
     line = _line("learning rate", RATE, mine.points, lambda point: point.learning_rate)
     return Picture(What.RATE, (line,), *_ends(mine), 0.0, 1.08 * max(line.y, default=1.0), False, _marks(mine),
-                   tips=_tips(mine, lambda point: f"learning rate {point.learning_rate:.2e}"))
+                   tips=_tips(mine, lambda point: f"learning rate {number(point.learning_rate)}"))
 
 
 def metric_text(value: float | None, started: Started) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QStackedWidget, QVBoxLayout, QWidget
 
+from core.figures import percent_text
 from core.transfer import settings as words
 from gui.charts.card import Caption, label, restyle, with_role
 from gui.transfer.fields import Fields
@@ -128,8 +129,8 @@ class UsePage(QWidget):
         total = sum(one.units for one in proposal.usage.channels)
         silent = sum(one.silent for one in proposal.usage.channels)
         going = f"{self.chart.going:,} of {total:,} channels go {{warn}}; " if total else ""
-        head = "" if proposal.head_score is None else f" The new head alone: {proposal.head_score:.1%} right on the " \
-            "validation samples."
+        head = "" if proposal.head_score is None else " The new head alone: " \
+            f"{percent_text(proposal.head_score, 1)} right on the validation samples."
         text = f"{going}{silent:,} never change. Measured on {proposal.usage.samples}.{head}"
         self.caption.set_template(text if total else "No channels of this model can be cut one by one.")
         self.pulls.setText(self._pull_words(proposal))
@@ -139,7 +140,7 @@ class UsePage(QWidget):
         if not pulls:
             return "Not measured: it needs class labels and gradients of all operators."
         most = max(one.pull for one in pulls) or 1.0
-        lines = [f"{one.title}: {one.pull / most:.0%}{'  kept as it is' if one.layer in kept else ''}"
+        lines = [f"{one.title}: {percent_text(one.pull / most)}{'  kept as it is' if one.layer in kept else ''}"
                  for one in pulls[:_MOST_LAYERS]]  # fmt: skip
         if len(pulls) > _MOST_LAYERS:
             lines.append(f"and {len(pulls) - _MOST_LAYERS:,} more layers, {len(kept):,} kept in all")

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from core.figures import count_text, db_text, size_text
+from core.figures import MINUS, count_text, db_text, percent_text, signed_text, size_text
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,8 @@ def test_counts(count: int, text: str) -> None:
 )
 def test_decibels(value: float | None, text: str) -> None:
     assert db_text(value) == text
+
+
+def test_shares_and_changes() -> None:
+    assert (percent_text(0.5), percent_text(-0.0812, 1)) == ("50 %", f"{MINUS}8.1 %")
+    assert (signed_text(3.14, ".1f"), signed_text(-0.004, ".2g")) == ("+3.1", f"{MINUS}0.004")

@@ -91,7 +91,7 @@ def test_an_ensemble_larger_than_an_original_that_is_as_good_is_not_worth_it() -
 def test_an_ensemble_that_is_better_than_every_smaller_file_is_worth_it() -> None:
     verdict = judge(standings(0.95, 0.80, 0.96, 0.001, (1000, 100, 500)))
     assert verdict.worth is True
-    assert "50% of the original's bytes" in verdict.text and "1.00 points worse than the original" in verdict.text
+    assert "50 % of the original's bytes" in verdict.text and "1.00 points worse than the original" in verdict.text
 
 
 def test_without_a_metric_nothing_is_judged() -> None:

@@ -25,10 +25,10 @@ def test_a_row_says_what_it_was_in_words(runs: Runs) -> None:
     (row,) = rows_of(runs)
     assert row.texts[: Column.LATENCY] == ("Compression: int4", "✓ done", "500 B", "12.5 %", "90.00 %", "30.0 dB")
     assert row.texts[Column.LATENCY] == NOT_KNOWN
-    assert "-5.00 points" in row.tip
+    assert "\N{MINUS SIGN}5.00 points" in row.tip
     text = words_of(row)
-    assert "8.0 x smaller" in text
-    assert "accuracy (top-1): 90.00 % (-5.00 points) on 20 samples" in text
+    assert "8.0\N{MULTIPLICATION SIGN} smaller" in text
+    assert "accuracy (top-1): 90.00 % (\N{MINUS SIGN}5.00 points) on 20 samples" in text
     assert run.id == row.key
 
 
