@@ -22,6 +22,7 @@ from gui.session import Session
 from gui.training.asked import Asked, ResultView
 from gui.training.finetune import Wish, asked_of
 from gui.training.state import Phase
+from gui.training.words import status_words
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import jobs
@@ -112,6 +113,16 @@ def test_preparing_then_the_first_epoch_then_curves(session: Session, trainer: F
     assert lens.run.advice.isVisible() and "learns these samples by heart" in lens.run.advice.text()
     lens.judged.choice.choose("rate")
     qtbot.waitUntil(lambda: lens.judged.title.text() == "Learning rate", timeout=PATIENCE_MS)
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("finetune", "s left"), ("merge", "s left in this training")])
+def test_time_left_is_that_of_the_training_at_work(
+    session: Session, trainer: FakeTrainer, lens: TrainingLens, kind: str, ending: str
+) -> None:
+    session.training.start(Asked(kind, "Training", jobs.train, None, lambda _outcome: VIEW))
+    trainer.tell(STARTED)
+    trainer.tell(jobs.fake_epoch(1, 9), 0.1, "Epoch 1 of 9")
+    assert status_words(session.training).endswith(ending)
 
 
 def test_pause_waits_for_the_answer(session: Session, training: FakeTrainer, lens: TrainingLens,
