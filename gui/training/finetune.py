@@ -129,7 +129,8 @@ def view_of(outcome: FinetuneOutcome) -> ResultView:
     if untrained is not None:
         rows.append(("Compressed, not trained", f"about {file_size(report.bytes_after)}", *_judged(untrained)))
     rows.append(("Trained", file_size(report.bytes_after), *_judged(comparison)))
-    notes = [f"Measured on {outcome.compared_on}.", *outcome.used, *outcome.notes]
+    spread = ["The latencies differ by less than their spread."] if latency and latency.within_spread else []
+    notes = [f"Measured on {outcome.compared_on}.", *spread, *outcome.used, *outcome.notes]
     notes += [f"{name} keeps its stored values: {why}." for name, why in outcome.frozen[:3]]
     if len(outcome.frozen) > 3:
         notes.append(f"{len(outcome.frozen) - 3:,} more layers keep theirs.")
@@ -139,9 +140,8 @@ def view_of(outcome: FinetuneOutcome) -> ResultView:
 
 def _judged(comparison: Comparison) -> tuple[str, str, str]:
     score, latency = comparison.score, comparison.latency
-    within = ", within spread" if latency is not None and latency.within_spread else ""
     return (score.value_text if score is not None else NONE, decibels(comparison.output_sqnr_db),
-            f"{milliseconds(latency.after.median_ms)}{within}" if latency is not None else NONE)  # fmt: skip
+            milliseconds(latency.after.median_ms) if latency is not None else NONE)  # fmt: skip
 
 
 def _headline(outcome: FinetuneOutcome) -> str:

@@ -98,14 +98,16 @@ def test_only_an_interrupted_run_with_an_epoch_is_found(tmp_path: Path, runs_fol
     assert found is not None and found[0].id == run.id
 
 
-@pytest.mark.parametrize(("low", "said"), [(0.9, "1.20 ms, within spread"), (1.15, "1.20 ms")])
-def test_a_latency_within_the_spread_is_called_that(low: float, said: str) -> None:
+@pytest.mark.parametrize(("low", "within"), [(0.9, True), (1.15, False)])
+def test_a_latency_within_the_spread_is_called_that(low: float, within: bool) -> None:
     latency = LatencyComparison(Timing(1.0, 0.9, 1.1, 20, 1.0), Timing(1.2, low, 1.3, 20, 1.0), 1, 40)
     comparison = SimpleNamespace(score=None, latency=latency, output_sqnr_db=20.0)
     report = SimpleNamespace(bytes_before=2000, bytes_after=1000)
     outcome = SimpleNamespace(comparison=comparison, untrained=None, report=report, compared_on="20 samples", used=(),
                               notes=(), frozen=(), stopped="", path="out.onnx")
-    assert view_of(cast(FinetuneOutcome, outcome)).rows[-1][-1] == said
+    view = view_of(cast(FinetuneOutcome, outcome))
+    assert view.rows[-1][-1] == "1.20 ms"
+    assert ("The latencies differ by less than their spread." in view.notes) == within
 
 
 def test_a_run_of_another_model_is_refused(ready: Session, tmp_path: Path, runs_folder: Path) -> None:
