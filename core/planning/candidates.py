@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,16 +23,21 @@ if TYPE_CHECKING:
 
 LARGE = 5_000_000
 """Weights of a model in which what takes long, error feedback and the trellis, is tried for few settings or none."""
+TRELLIS_SECONDS = 20.0
+"""What trying the trellis' settings takes for a million weights, with error feedback, two cores."""
 SHARES = (0.5, 0.25)
 """Of a layer's numbers that factors may take, where a run is to become faster."""
 LEAVE: Setting = ()
 """The setting that leaves a layer as it is."""
 
 
-def plan_settings(chosen: Collection[str] = (), weights: int = 0) -> tuple[Setting, ...]:
+def plan_settings(
+    chosen: Collection[str] = (), weights: int = 0, seconds: float = math.inf
+) -> tuple[Setting, ...]:
     """The settings that a plan tries on each layer, of these families (all when none are named).
 
     weights  of the whole model; in a large one the trellis is not tried, whose search takes seconds a million weights
+    seconds  that the plan may take; the trellis is not tried where its search would take more than a tenth of them
 
     All make the file smaller, and none needs samples; `refined` is what samples add. A setting with steps of two
     families needs both: pruned weights are stored with few levels, and factors in few bits.
@@ -39,7 +45,9 @@ def plan_settings(chosen: Collection[str] = (), weights: int = 0) -> tuple[Setti
     quantize = [_setting(("quantize", {"bits": bits})) for bits in (8, 7, 6, 5, 4, 3, 2)]
     blocks = [_setting(("quantize", {"bits": bits, "granularity": "block", "block": 32})) for bits in (4, 3)]
     codebook = [_setting(("quantize:codebook", {"bits": bits})) for bits in (5, 4, 3, 2)]
-    trellis = [_setting(("quantize:trellis", {"bits": bits})) for bits in (4.0, 3.0, 2.0) if weights <= LARGE]
+    trellis = [_setting(("quantize:trellis", {"bits": bits})) for bits in (4.0, 3.0, 2.0)]
+    if weights > LARGE or seconds < 10 * TRELLIS_SECONDS * weights / 1e6:
+        trellis = []
     pruned = [
         _setting(("prune", {"ratio": ratio}), ("quantize:codebook", {"bits": bits}))
         for ratio, bits in ((0.5, 4), (0.7, 4), (0.7, 3), (0.85, 4), (0.85, 3), (0.95, 3))

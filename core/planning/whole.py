@@ -185,7 +185,9 @@ class _Whole:
         runs = task.goals & {Goal.LATENCY, Goal.MULTIPLY_ADDS}
         file = task.goals - {Goal.LATENCY, Goal.MULTIPLY_ADDS}
         weights = sum(layer.n_weights for layer in task.model.layers)
-        settings: tuple[Setting, ...] = plan_settings(task.families, weights) if file or not runs else ()
+        settings: tuple[Setting, ...] = ()
+        if file or not runs:
+            settings = plan_settings(task.families, weights, self.until - time.monotonic())
         if settings and task.calibration is not None and not self._short:
             settings += learned_settings(settings, weights)
         if runs:

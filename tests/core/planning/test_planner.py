@@ -239,6 +239,8 @@ def test_settings_keep_to_the_families(all_settings: tuple[Setting, ...]) -> Non
     methods = {step.method for setting in all_settings for step in setting}
     large = {step.method for setting in plan_settings(weights=LARGE + 1) for step in setting}
     assert methods - large == {"quantize:trellis"}
+    assert plan_settings(weights=1_000_000, seconds=60.0) == plan_settings(weights=LARGE + 1)
+    assert plan_settings(weights=1_000_000, seconds=600.0) == all_settings
     with pytest.raises(ParameterError, match="magic"):
         check_families(["magic"])
 
