@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
@@ -50,6 +51,17 @@ def find_source(text: str) -> OwnSource:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise ParameterError(f"{file} cannot be read ({why})", do=FORMS) from error
     return OwnSource(file.absolute(), name, hashlib.sha256(content).hexdigest(), content)
+
+
+def told_error(error: BaseException, source: OwnSource) -> tuple[str, str]:
+    """What a person's own code says of its error, in one line, and where: its file and the innermost line in it."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        line: int | None = error.lineno
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((frame.lineno for frame in reversed(frames) if Path(frame.filename) == source.file), None)
+    said = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
+    return said, source.file.name if line is None else f"{source.file.name}, line {line}"
 
 
 def absolute_callable(text: str) -> str:

@@ -11,7 +11,7 @@ from core.commands.data_arguments import add_data_arguments, data_options
 from core.commands.training_arguments import (
     add_run_arguments,
     add_training_arguments,
-    given_settings,
+    refuse_new,
     runs_folder,
     training_settings,
 )
@@ -69,10 +69,7 @@ def _resumed(arguments: argparse.Namespace) -> CrossvalSpec:
     from core.crossval_job import spec_of
     from core.runs.store import RunStore
 
-    also = [f"--{name}" for name in ("recipe", "data", "folds", "compare") if getattr(arguments, name) is not None]
-    also += ["MODEL"] * (arguments.model is not None) + list(given_settings(arguments))
-    if also:
-        raise ParameterError(f"a run goes on as it began, and {also[0]} is given", do="leave it out")
+    refuse_new(arguments, "recipe", "data", "folds", "compare")
     store = RunStore(runs_folder(arguments) or "")
     run = store.find(arguments.resume)
     return replace(spec_of(store, run), resume=run.id)

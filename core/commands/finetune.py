@@ -12,7 +12,7 @@ from core.commands.data_arguments import add_data_arguments, data_options
 from core.commands.training_arguments import (
     add_run_arguments,
     add_training_arguments,
-    given_settings,
+    refuse_new,
     runs_folder,
     training_settings,
 )
@@ -72,10 +72,7 @@ def _resumed(arguments: argparse.Namespace) -> FinetuneSpec:
     from core.finetune_job import spec_of
     from core.runs.store import RunStore
 
-    also = [f"--{name}" for name in ("recipe", "data", "valid", "test") if getattr(arguments, name) is not None]
-    also += ["MODEL"] * (arguments.model is not None) + list(given_settings(arguments))
-    if also:
-        raise ParameterError(f"a run goes on as it began, and {also[0]} is given", do="leave it out")
+    refuse_new(arguments, "recipe", "data", "valid", "test")
     store = RunStore(runs_folder(arguments) or "")
     spec = spec_of(store.find(arguments.resume), arguments.output, str(store.folder))
     return replace(spec, torch_target=arguments.torch)

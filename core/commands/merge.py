@@ -13,6 +13,7 @@ from core.commands.training_arguments import (
     add_run_arguments,
     add_training_arguments,
     given_settings,
+    refuse_new,
     runs_folder,
     training_settings,
 )
@@ -100,10 +101,7 @@ def _resumed(arguments: argparse.Namespace) -> MergeSpec:
     from core.merge_job import spec_of
     from core.runs.store import RunStore
 
-    also = [f"--{name}" for name in _ONLY_NEW if getattr(arguments, name) is not None]
-    also += ["MODEL"] * bool(arguments.models) + list(given_settings(arguments))
-    if also:
-        raise ParameterError(f"a run goes on as it began, and {also[0]} is given", do="leave it out")
+    refuse_new(arguments, *_ONLY_NEW)
     store = RunStore(Path(runs_folder(arguments) or ""))
     run = store.find(arguments.resume)
     return replace(

@@ -45,6 +45,15 @@ def given_settings(arguments: argparse.Namespace) -> tuple[str, ...]:
     return tuple(_option(s) for s in specs(TrainingSettings) if getattr(arguments, _place(s)) is not None)
 
 
+def refuse_new(arguments: argparse.Namespace, *names: str) -> None:
+    """Raise ParameterError when options (these and the training's) or a model are given beside --resume."""
+    also = [f"--{name}" for name in names if getattr(arguments, name) is not None]
+    also += ["MODEL"] * bool(getattr(arguments, "model", None) or getattr(arguments, "models", None))
+    also += given_settings(arguments)
+    if also:
+        raise ParameterError(f"a run goes on as it began, and {also[0]} is given", do="leave it out")
+
+
 def runs_folder(arguments: argparse.Namespace) -> str | None:
     """The folder to keep the run in; None when it is not kept."""
     from core.runs.store import default_folder

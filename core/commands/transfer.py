@@ -11,7 +11,7 @@ from core.commands.data_arguments import add_data_arguments, data_options
 from core.commands.training_arguments import (
     add_run_arguments,
     add_training_arguments,
-    given_settings,
+    refuse_new,
     runs_folder,
     training_settings,
 )
@@ -115,11 +115,9 @@ def _resumed(arguments: argparse.Namespace) -> TransferSpec:
     from core.runs.store import RunStore
     from core.transfer_job import spec_of
 
-    names = ("data", "valid", "test", "output", "at", "classes", "hidden", "freeze", "cut", "recipe", "size")
-    also = ["MODEL"] * (arguments.model is not None) + [f"--{n}" for n in names if getattr(arguments, n) is not None]
-    also += list(given_settings(arguments))
-    if also:
-        raise ParameterError(f"a run goes on as it began, and {also[0]} is given", do="leave it out")
+    refuse_new(
+        arguments, "data", "valid", "test", "output", "at", "classes", "hidden", "freeze", "cut", "recipe", "size"
+    )
     store = RunStore(runs_folder(arguments) or "")
     run = store.find(arguments.resume)
     return replace(spec_of(store, run), resume=run.id)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import traceback
 import types
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from core.errors import ModelFileError, ParameterError
-from core.own_code import OwnSource, find_source
+from core.own_code import OwnSource, find_source, told_error
 from core.torch_files.source import TorchSource, keyword_arguments
 
 _FAILURES = (Exception, SystemExit, KeyboardInterrupt)
@@ -65,13 +63,7 @@ def _execute(source: OwnSource, name: str) -> types.ModuleType:
 
 def _told(error: BaseException, source: OwnSource) -> ModelFileError:
     """The person's own error with its line."""
-    if isinstance(error, SyntaxError) and error.lineno:
-        line: int | None = error.lineno
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        line = next((f.lineno for f in reversed(frames) if Path(f.filename) == source.file), None)
-    said = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
-    where = source.file.name if line is None else f"{source.file.name}, line {line}"
+    said, where = told_error(error, source)
     return ModelFileError(f"the definition failed: {said[:300]}", where=where,
                           do="correct the code, or give the arguments that it needs")
 

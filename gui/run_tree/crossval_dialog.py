@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
-    QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -176,7 +175,7 @@ class CrossvalDialog(QDialog):
         layout.addWidget(rule(self))
         middle = QHBoxLayout()
         middle.setSpacing(18)
-        middle.addWidget(self._scrolled(), 1)
+        middle.addWidget(self.form.scrolled(self), 1)
         middle.addWidget(self._summary())
         layout.addLayout(middle, 1)
         cancel = QPushButton("Cancel", self)
@@ -190,19 +189,6 @@ class CrossvalDialog(QDialog):
         buttons.addWidget(cancel)
         buttons.addWidget(self.start_button)
         layout.addLayout(buttons)
-
-    def _scrolled(self) -> QScrollArea:
-        area = QScrollArea(self)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setWidgetResizable(True)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        inside = with_role(QWidget(), "plain")
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(0, 0, 12, 0)  # the scroll bar covers nothing
-        column.addWidget(self.form)
-        area.setWidget(inside)
-        return area
 
     def _summary(self) -> QFrame:
         frame = QFrame(self)

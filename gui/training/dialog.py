@@ -18,7 +18,7 @@ from gui.training.data_rows import DataRow, propose
 from gui.training.finetune import FINETUNE, Wish, asked_of
 from gui.training.foretold import plan_words, probe_words, size_words, source_words, time_words, why_not
 from gui.training.groups import PRESETS, Preset
-from gui.training.settings_form import SettingsForm
+from gui.training.settings_form import SettingsForm, scroll_area
 
 if TYPE_CHECKING:
     from core.finetune_job import FinetuneSpec
@@ -94,7 +94,7 @@ class TrainingDialog(QDialog):
         layout.addWidget(rule(self))
         middle = QHBoxLayout()
         middle.setSpacing(18)
-        middle.addWidget(self._scrolled(), 1)
+        middle.addWidget(self.form.scrolled(self), 1)
         middle.addWidget(self._summary())
         layout.addLayout(middle, 1)
         layout.addLayout(self._buttons())
@@ -112,25 +112,8 @@ class TrainingDialog(QDialog):
         line.addStretch(1)
         return line
 
-    def _scrolled(self) -> QScrollArea:
-        area = QScrollArea(self)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setWidgetResizable(True)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        inside = with_role(QWidget(), "plain")
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(0, 0, 12, 0)  # the scroll bar covers nothing
-        column.addWidget(self.form)
-        area.setWidget(inside)
-        return area
-
     def _summary(self) -> QScrollArea:
-        area = QScrollArea(self)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setWidgetResizable(True)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area = scroll_area(self)
         area.setFixedWidth(_RIGHT)
         frame = QFrame(self)
         with_role(frame, "summary")

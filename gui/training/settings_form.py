@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from core.methods.params import build, specs, to_dict
 from core.training.settings import DEFAULT_TRAINING, TrainingSettings
@@ -15,6 +15,16 @@ from gui.training.groups import grouped
 
 _MORE, _LESS = "More settings", "Fewer settings"
 _TURN_MS = 30
+
+
+def scroll_area(parent: QWidget) -> QScrollArea:
+    """A part of a form that scrolls up and down, without a frame; the keyboard goes to what is in it."""
+    area = QScrollArea(parent)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    return area
 
 
 class SettingsForm(QWidget):
@@ -79,6 +89,16 @@ class SettingsForm(QWidget):
         for name, field in self.fields.items():
             field.set_value(self._values[name])
         self._show_active()
+
+    def scrolled(self, parent: QWidget) -> QScrollArea:
+        """The form in an area that scrolls, for a dialog."""
+        area = scroll_area(parent)
+        inside = with_role(QWidget(), "plain")
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 0, 12, 0)  # the scroll bar covers nothing
+        column.addWidget(self)
+        area.setWidget(inside)
+        return area
 
     def settings(self) -> TrainingSettings:
         """What is shown."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ import numpy as np
 
 from core.analysis.task_metrics.base import Facts, Metric, Score, Unit
 from core.errors import DataError, ParameterError
-from core.own_code import FORMS, find_source
+from core.own_code import FORMS, find_source, told_error
 
 if TYPE_CHECKING:
     from core.data.options import DataOptions
@@ -99,14 +98,7 @@ class OwnCallable:
             raise DataError(f"the metric {self.words} gave a number too large for a float", do="scale it") from error
 
     def _error(self, error: BaseException, what: str) -> DataError:
-        file = self._source.file
-        if isinstance(error, SyntaxError) and error.lineno:
-            line: int | None = error.lineno
-        else:
-            frames = traceback.extract_tb(error.__traceback__)
-            line = next((frame.lineno for frame in reversed(frames) if frame.filename == str(file)), None)
-        said = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
-        where = file.name if line is None else f"{file.name}, line {line}"
+        said, where = told_error(error, self._source)
         return DataError(f"the metric {what}: {said}", where=where, do="correct the code")
 
 
